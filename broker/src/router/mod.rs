@@ -123,6 +123,17 @@ impl<D: Descriptor> Router<D> {
         self.ports.get(port).map(Port::role)
     }
 
+    /// Asks every worker that holds a direct link what it sent over those; how many that are.
+    pub fn count_direct(&mut self) -> usize {
+        let direct = self.links.iter().filter(|(_, link)| link.opened.route == cloison_msg::Route::Direct);
+        let holders: std::collections::BTreeSet<Key> =
+            direct.flat_map(|(_, link)| [link.asker.port, link.asked.port]).collect();
+        for &port in &holders {
+            self.say(port, ToWorker::Count, Vec::new());
+        }
+        holders.len()
+    }
+
     /// Something at `port` broke the protocol: the worker's links end now, and it is to be killed.
     pub fn evict(&mut self, port: Key, violation: Violation) {
         let Some(culprit) = self.ports.get_mut(port) else { return };

@@ -15,6 +15,14 @@ pub struct Traffic {
     pub bytes: u64,
 }
 
+impl Traffic {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, more: Self) -> Self {
+        Self { messages: self.messages + more.messages, bytes: self.bytes + more.bytes }
+    }
+}
+
 /// A worker's connection, or the host's.
 #[derive(Debug)]
 pub(super) struct Port {
