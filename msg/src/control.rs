@@ -25,6 +25,14 @@ pub struct PoolShape {
     pub count: u16,
 }
 
+impl PoolShape {
+    /// Bytes in all buffers together.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.buffer_size as u64 * self.count as u64
+    }
+}
+
 /// What a worker says to its broker. Hostile until proven otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToBroker {

@@ -26,9 +26,14 @@ pub struct Credit {
 }
 
 impl Credit {
+    /// Both totals together; saturates, so that a made-up total stays out of bounds.
+    #[must_use]
+    pub const fn plus(self, more: Self) -> Self {
+        Self { messages: self.messages.saturating_add(more.messages), bytes: self.bytes.saturating_add(more.bytes) }
+    }
+
     fn add(&mut self, payload: u32) {
-        self.messages += 1;
-        self.bytes += u64::from(payload);
+        *self = self.plus(Self { messages: 1, bytes: u64::from(payload) });
     }
 }
 
@@ -106,6 +111,12 @@ impl Meter {
         }
         self.taken = taken;
         Ok(())
+    }
+
+    /// How much of this direction the other side has taken in all.
+    #[must_use]
+    pub const fn taken(&self) -> Credit {
+        self.taken
     }
 
     /// How many calls of this direction are unanswered.
