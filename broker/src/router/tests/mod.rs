@@ -9,7 +9,7 @@ use cloison_msg::{
     Rights, RpcIndex, RpcSet, WINDOW_MESSAGES,
 };
 
-use super::{Body, LINKS_PER_WORKER, OPENS_WAITING, POOLS_PER_LINK, Violation};
+use super::{Body, LINKS_PER_PAIR, LINKS_PER_WORKER, OPENS_WAITING, POOLS_PER_LINK, Violation};
 use crate::policy::Model;
 use world::{Got, INTERFACE, Mark, SHAPE, World};
 
@@ -141,13 +141,18 @@ fn whoever_waits_for_a_role_is_connected_when_somebody_plays_it() {
 #[test]
 fn what_a_worker_can_pile_up_is_capped() {
     let (mut world, [a, b], [ours, _]) = pair(rights());
-    for _ in 0..LINKS_PER_WORKER + 3 {
-        let word =
-            ToBroker::Open { request: 1, role: world.router.role_at(b).unwrap().clone(), interface: INTERFACE.name() };
-        world.word(a, &word);
+    let peers: Vec<_> = (1..LINKS_PER_WORKER / LINKS_PER_PAIR).map(|n| world.worker(&format!("peer-{n}"))).collect();
+    for peer in [b].into_iter().chain(peers) {
+        for _ in 0..LINKS_PER_PAIR + 1 {
+            let role = world.router.role_at(peer).unwrap().clone();
+            world.word(a, &ToBroker::Open { request: 1, role, interface: INTERFACE.name() });
+        }
     }
+    let last = world.worker("last");
+    let role = world.router.role_at(last).unwrap().clone();
+    world.word(a, &ToBroker::Open { request: 1, role, interface: INTERFACE.name() });
     let refused = |got: &Got| matches!(got, Got::Word(ToWorker::Opened { link: Err(Refusal::Limit(_)), .. }, _));
-    assert_eq!(world.take(a).iter().filter(|got| refused(got)).count(), 4);
+    assert_eq!(world.take(a).iter().filter(|got| refused(got)).count(), 2 + 7 + 1);
     world.router.declare(cloison_msg::Name::new("nobody").unwrap());
     for request in 0..OPENS_WAITING as u32 + 2 {
         let role = cloison_msg::Name::new("nobody").unwrap();
