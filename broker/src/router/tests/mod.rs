@@ -154,12 +154,12 @@ fn what_a_worker_can_pile_up_is_capped() {
     let refused = |got: &Got| matches!(got, Got::Word(ToWorker::Opened { link: Err(Refusal::Limit(_)), .. }, _));
     assert_eq!(world.take(a).iter().filter(|got| refused(got)).count(), 2 + 7 + 1);
     world.router.declare(cloison_msg::Name::new("nobody").unwrap());
-    for request in 0..OPENS_WAITING as u32 + 2 {
+    for request in (0..).take(OPENS_WAITING + 2) {
         let role = cloison_msg::Name::new("nobody").unwrap();
         world.word(a, &ToBroker::Open { request, role, interface: INTERFACE.name() });
     }
     assert_eq!(world.take(a).iter().filter(|got| refused(got)).count(), 2);
-    for request in 0..POOLS_PER_LINK as u32 + 2 {
+    for request in (0..).take(POOLS_PER_LINK + 2) {
         world.word(a, &ToBroker::MakePool { request, link: ours, shape: SHAPE });
     }
     let pools = world.take(a);
