@@ -1,0 +1,21 @@
+//! Whole launches with real processes. The executable is its own worker, hence no test harness of the usual kind.
+
+use libtest_mimic::{Arguments, Trial};
+
+mod host;
+mod launching;
+mod worker;
+
+fn main() -> std::process::ExitCode {
+    if let Some(role) = cloison_sandbox::is_worker() {
+        return worker::main(&role);
+    }
+    let arguments = Arguments::from_args();
+    let trials = launching::trials().into_iter().map(|(name, test)| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    });
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
