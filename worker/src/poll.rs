@@ -16,6 +16,9 @@ use crate::wire::Wire;
 /// So many sockets are polled without allocating: the control socket and seven direct links.
 const POLLED_INLINE: usize = 8;
 
+/// Most packets taken from one socket before the others are looked at again.
+const EAGER_RUN_MAX: u8 = 16;
+
 /// A socket, by the name of its link, and what can be done with it.
 type Ready = SmallVec<[(Destination, PollFlags); POLLED_INLINE]>;
 
@@ -23,9 +26,10 @@ impl Session {
     /// Waits until something arrives, something that waited can leave, or it is `until`; takes in one packet from each
     /// socket that has any.
     pub(crate) fn pump(&mut self, until: Time) {
-        if self.disconnect.is_some() || (std::mem::take(&mut self.eager) && self.receive_at_once()) {
+        if self.disconnect.is_some() || self.receive_eagerly() {
             return;
         }
+        self.eager_run = 0;
         if until == NEVER && self.has_only_control() {
             self.receive(Destination::BROKER, Patience::Endless);
             return;
@@ -49,17 +53,11 @@ impl Session {
         while self.disconnect.is_none() && self.receive(Destination::BROKER, Patience::None) == Received::Packet {}
     }
 
-    /// Looks for a packet on every socket without asking first whether there is one.
-    fn receive_at_once(&mut self) -> bool {
-        let sources: Ready = self.sources().map(|(name, wire)| (name, wire.interest())).collect();
-        let mut any = false;
-        for (name, interest) in sources {
-            if interest.contains(PollFlags::OUT) {
-                return false;
-            }
-            any |= self.receive(name, Patience::None) == Received::Packet;
-        }
-        any
+    /// Looks for a packet where there probably is one, without asking first; but now and then all must be asked.
+    fn receive_eagerly(&mut self) -> bool {
+        let Some(source) = self.eager.take() else { return false };
+        self.eager_run += 1;
+        self.eager_run <= EAGER_RUN_MAX && self.receive(source, Patience::None) == Received::Packet
     }
 
     fn has_only_control(&self) -> bool {

@@ -7,9 +7,7 @@ use std::rc::Rc;
 
 use cloison_ipc::Passed;
 use cloison_msg::control::{RequestId, ToBroker};
-use cloison_msg::{
-    CallFailure, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Time,
-};
+use cloison_msg::{CallFailure, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Time};
 use slab::Slab;
 
 use crate::buffers::{Buffers, Payload};
@@ -18,7 +16,7 @@ use crate::departed::Departed;
 use crate::error::Disconnect;
 use crate::lending::Lending;
 use crate::wire::{Posted, Wire};
-use crate::words::Question;
+use crate::words::{Question, Welcome};
 
 /// Everything that a worker holds. No method of it runs code of the worker's author.
 pub(crate) struct Session {
@@ -37,11 +35,14 @@ pub(crate) struct Session {
     pub(crate) frame: Option<Frame>,
     pub(crate) buffers: Buffers,
     pub(crate) disconnect: Option<Disconnect>,
-    /// Whether more is probably queued already, so that looking at once is better than polling first.
-    pub(crate) eager: bool,
+    /// The socket on which more is probably queued already, so that looking at once is better than polling first.
+    pub(crate) eager: Option<Destination>,
+    /// How often in a row that was done.
+    pub(crate) eager_run: u8,
+    /// The broker's first word.
+    pub(crate) welcome: Option<Welcome>,
     /// The descriptors of the packet that is being received.
     pub(crate) passed: Vec<Passed>,
-    origin: u32,
     chains: u32,
     /// What was sent over direct links.
     pub(crate) sent: Traffic,
@@ -111,9 +112,10 @@ impl Session {
             frame: None,
             buffers: Buffers::default(),
             disconnect: None,
-            eager: false,
+            eager: None,
+            eager_run: 0,
+            welcome: None,
             passed: Vec::new(),
-            origin: 0,
             chains: 0,
             sent: Traffic::default(),
             scratch: Message::new(),
@@ -121,15 +123,11 @@ impl Session {
         }
     }
 
-    /// The worker's number, as the broker gave it.
-    pub(crate) fn originate(&mut self, origin: u32) {
-        self.origin = origin;
-    }
-
     /// A chain that nobody else makes.
     pub(crate) fn mint_chain(&mut self) -> ChainId {
-        self.chains = self.chains.wrapping_add(1);
-        ChainId::new(self.origin, self.chains)
+        // No chain is 0, which stands for none.
+        self.chains = self.chains.wrapping_add(1).max(1);
+        ChainId::new(self.welcome.as_ref().map_or(0, |welcome| welcome.origin), self.chains)
     }
 
     /// Where calls made at this moment stand: below the request that is being served, or on their own.

@@ -12,6 +12,14 @@ use crate::receive::{Patience, Received};
 use crate::session::{End, Session};
 use crate::wire::Wire;
 
+/// The broker's first word.
+#[derive(Clone, Debug)]
+pub(crate) struct Welcome {
+    pub(crate) version: u16,
+    pub(crate) role: Name,
+    pub(crate) origin: u32,
+}
+
 /// Something that the broker was asked.
 pub(crate) struct Question {
     request: RequestId,
@@ -61,7 +69,10 @@ impl Session {
             return self.breach(Destination::BROKER, "a word that cannot be read");
         };
         match word {
-            ToWorker::Welcome { .. } => self.breach(Destination::BROKER, "a second welcome"),
+            ToWorker::Welcome { version, role, origin } => match self.welcome {
+                None => self.welcome = Some(Welcome { version, role, origin }),
+                Some(_) => self.breach(Destination::BROKER, "a second welcome"),
+            },
             ToWorker::Granted { link, peer, rights, peer_rights, route } => {
                 self.take_grant(link, peer, (rights, peer_rights), route, passed.next());
             }
