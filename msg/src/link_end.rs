@@ -236,7 +236,16 @@ impl<C> LinkEnd<C> {
 
     /// Notes that the application has taken a request or a returned buffer; gives the credit to send, when one is due.
     pub fn taken(&mut self, header: &Header) -> Option<Credit> {
-        self.taken.take(header.kind, header.payload)
+        let credit = self.taken.take(header.kind, header.payload)?;
+        // Totals of what `handle` admitted, so the account cannot be overdrawn here.
+        let _ = self.inbound.credit(credit);
+        Some(credit)
+    }
+
+    /// Takes back what was counted for a call, a oneway or a release that could not be sent after all.
+    pub fn unsend(&mut self, header: &Header) -> Option<Pending<C>> {
+        self.outbound.unsend(header.kind, header.payload);
+        self.calls.finish(header.call)
     }
 
     /// Takes out one call whose deadline has passed. Call until `None`.
@@ -275,7 +284,7 @@ impl<C> LinkEnd<C> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CALLS_IN_FLIGHT, RpcSet};
+    use crate::{CALLS_IN_FLIGHT, Message, RpcSet};
 
     const NONE: DescriptorClasses = DescriptorClasses::empty();
 
@@ -319,6 +328,33 @@ mod tests {
         let late = b.answer(&calls[0], true, Shape::default());
         assert_eq!(a.handle(&late, &[], NONE, Time(2)), Ok(Arrival::Late));
         assert!(a.call(RpcIndex(0), Shape::default(), frame(0), 'x').is_ok());
+    }
+
+    #[test]
+    fn what_is_taken_makes_room_at_both_ends() {
+        let (mut a, mut b) = pair(Route::Relayed, Rights::default());
+        let shape = Shape { payload: 60_000, descriptors: 0 };
+        for _ in 0..1000 {
+            let header = a.oneway(RpcIndex(0), shape, ChainId::default()).expect("the window was opened again");
+            assert_eq!(b.handle(&header, &[], NONE, Time(0)), Ok(Arrival::Request));
+            if let Some(credit) = b.taken(&header) {
+                let mut payload = Message::<()>::new();
+                payload.append(&credit).unwrap();
+                let header = b.credit(Shape { payload: payload.payload_len(), descriptors: 0 });
+                assert_eq!(a.handle(&header, payload.payload(), NONE, Time(0)), Ok(Arrival::Credit));
+            }
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_sent_costs_nothing() {
+        let (mut a, _) = pair(Route::Relayed, Rights::default());
+        for _ in 0..1000 {
+            let call = a.call(RpcIndex(0), Shape::default(), frame(0), 'x').unwrap();
+            assert_eq!(a.unsend(&call).map(|pending| pending.context), Some('x'));
+            let oneway = a.oneway(RpcIndex(0), Shape::default(), ChainId::default()).unwrap();
+            assert_eq!(a.unsend(&oneway), None);
+        }
     }
 
     #[test]

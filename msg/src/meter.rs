@@ -91,6 +91,15 @@ impl Meter {
         Ok(())
     }
 
+    /// Takes back what [`send`](Self::send) counted for a message that did not leave after all.
+    pub(crate) fn unsend(&mut self, kind: Kind, payload: u32) {
+        self.sent.messages -= 1;
+        self.sent.bytes -= u64::from(payload);
+        if kind == Kind::Call {
+            self.calls -= 1;
+        }
+    }
+
     /// The other side answered one of this direction's calls.
     ///
     /// # Errors
