@@ -1,5 +1,8 @@
 //! The trusted side: decides who may talk to whom, routes what they say, and supervises the workers.
 //!
+//! It is *not* about media, nor about what a worker may do to the system (that is `cloison-sandbox`), and it never decodes a
+//! payload that it only forwards.
+//!
 //! A host embeds one [`Broker`] (or several). The policy says who may reach whom; the [`Model`] whether their messages
 //! pass the broker or take a socket of their own. Worker code never learns which.
 //!

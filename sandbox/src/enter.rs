@@ -150,11 +150,9 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
     d.put_on(Layer::Capabilities, privileges::drop_capabilities);
     d.put_on(Layer::NoNewPrivileges, || rustix::thread::set_no_new_privs(true));
     d.put_on(Layer::ResourceLimits, || limits::apply(&setup.limits));
-    let alone = setup.tier == Tier::Full || matches!(setup.user, UserChange::Become(_));
-    d.put_on(Layer::ThreadLimit, || match alone {
-        true => limits::threads(&setup.limits).map_err(|error| error.to_string()),
-        false => Err("RLIMIT_NPROC counts all processes of this user".to_owned()),
-    });
+    if !setup.host_counts_threads {
+        d.put_on(Layer::ThreadLimit, || limits::threads(&setup.limits));
+    }
     d.put_on(Layer::WriteXorExecute, sys::refuse_exec_gain);
     privileges::stop_speculation(d);
     say(launch, &FromWorker::Look, None)?;
@@ -163,6 +161,10 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
     d.put_on(Layer::NotDumpable, privileges::hide);
     landlocked::restrict(d);
     let listener = filter(d, &setup.filters);
+    if setup.host_counts_threads {
+        let counted = listener.is_some();
+        d.put_on(Layer::ThreadLimit, || counted.then_some(()).ok_or("the host can not count them, nor can the kernel"));
+    }
     say(launch, &FromWorker::Ready(dressing.claims), listener)
 }
 

@@ -52,8 +52,8 @@ pub enum FilterError {
     Architecture(&'static str),
 }
 
-/// Compiles `rules` for the processor this runs on.
-pub(crate) fn compile(rules: &[Rule]) -> Result<Filters, FilterError> {
+/// Compiles `rules` for the processor this runs on. If `host_counts_threads`, each new one is asked of the host.
+pub(crate) fn compile(rules: &[Rule], host_counts_threads: bool) -> Result<Filters, FilterError> {
     let mut errnos = Vec::new();
     for rule in rules {
         match rule.effect {
@@ -65,7 +65,9 @@ pub(crate) fn compile(rules: &[Rule]) -> Result<Filters, FilterError> {
         .into_iter()
         .map(|errno| program(rules, Effect::Refuse(errno), errno_action(errno), SeccompAction::Allow))
         .collect::<Result<_, _>>()?;
-    let mut notify = program(rules, Effect::Allow, SeccompAction::Allow, TO_HOST)?;
+    let asked = |rule: &&Rule| !(host_counts_threads && rule.call == "clone");
+    let unasked: Vec<Rule> = rules.iter().filter(asked).cloned().collect();
+    let mut notify = program(&unasked, Effect::Allow, SeccompAction::Allow, TO_HOST)?;
     redirect_to_host(&mut notify);
     // The second program can only be installed if the first one lets `seccomp` through; together they kill on it.
     let why = "left to the deadly program";

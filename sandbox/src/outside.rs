@@ -85,6 +85,12 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
     Some(Usage { cpu: Duration::from_millis(ticks * 1000 / per_second), peak_memory: kilobytes << 10 })
 }
 
+/// How many threads a process has.
+pub(crate) fn threads(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
+}
+
 /// Notes what was seen; what could not be looked at is not noted, and stays a matter of the worker's word.
 fn note(seen: &mut Seen, layer: Layer, outcome: io::Result<Result<String, String>>) {
     if let Ok(outcome) = outcome {

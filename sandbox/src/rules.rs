@@ -55,7 +55,7 @@ const MAP_KINDS: u64 = (libc::MAP_SHARED
     | libc::MAP_POPULATE
     | libc::MAP_STACK) as u64;
 /// Exactly what `pthread_create` asks of `clone`.
-const THREAD: u64 = (libc::CLONE_VM
+pub(crate) const THREAD: u64 = (libc::CLONE_VM
     | libc::CLONE_FS
     | libc::CLONE_FILES
     | libc::CLONE_SIGHAND

@@ -20,6 +20,8 @@ pub(crate) struct Setup {
     pub limits: Limits,
     pub user: UserChange,
     pub filters: Filters,
+    /// The kernel could only count all threads of the user, so the host is asked for each one.
+    pub host_counts_threads: bool,
     pub simulated: Vec<(Layer, Simulated)>,
 }
 

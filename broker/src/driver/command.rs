@@ -1,6 +1,8 @@
 //! What the host and the supervisor ask of the driver.
 
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc};
@@ -77,19 +79,22 @@ pub(crate) enum Command {
 /// Hands commands to the driver, from any thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Commands {
-    queue: Arc<Mutex<Vec<Command>>>,
-    bell: Arc<std::os::fd::OwnedFd>,
+    /// `None` once the driver has ended.
+    queue: Arc<Mutex<Option<Vec<Command>>>>,
+    bell: Arc<OwnedFd>,
 }
 
 impl Commands {
-    pub(crate) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { queue: Arc::default(), bell: Arc::new(bell) })
+        Ok(Self { queue: Arc::new(Mutex::new(Some(Vec::new()))), bell: Arc::new(bell) })
     }
 
-    /// Queues a command; rings only when the queue was empty, since the driver takes all there is.
+    /// Queues a command; rings only when the queue was empty, since the driver takes all there is. Once the driver has
+    /// ended, the command is dropped, and with it whatever somebody waits for in it.
     pub(crate) fn give(&self, command: Command) {
-        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = self.queue();
+        let Some(queue) = &mut *queue else { return };
         queue.push(command);
         if queue.len() == 1 {
             // The counter can only overflow after 2⁶⁴ rings, and a full one rings all the same.
@@ -97,14 +102,25 @@ impl Commands {
         }
     }
 
-    /// Takes all there is. The previous list comes back empty, so that its memory serves again.
+    /// Takes all there is. The list that is given, an empty one, takes its place, so that its memory serves again.
     pub(super) fn take(&self, into: &mut Vec<Command>) {
         let mut rings = [0; 8];
         let _ = rustix::io::read(&self.bell, &mut rings);
-        std::mem::swap(into, &mut self.queue.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(queue) = &mut *self.queue() {
+            std::mem::swap(into, queue);
+        }
     }
 
-    pub(super) fn bell(&self) -> std::os::fd::BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&*self.bell)
+    /// The driver has ended.
+    pub(super) fn close(&self) {
+        drop(self.queue().take());
+    }
+
+    pub(super) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -245,6 +245,13 @@ impl Driver {
     }
 }
 
+/// Also when the thread panics: whoever waits for the driver hears that it is gone.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.commands.close();
+    }
+}
+
 /// The moment on `CLOCK_MONOTONIC`.
 fn now() -> Time {
     let now = clock_gettime(ClockId::Monotonic);

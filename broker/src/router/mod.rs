@@ -22,8 +22,8 @@ use cloison_msg::control::ToWorker;
 use cloison_msg::{Descriptor, Gone, Header, Key, Kind, Name, Table};
 
 use crate::policy::{HOST, Model, Policy};
-pub use link::LINKS_PER_WORKER;
 use link::Link;
+pub use link::{LINKS_PER_PAIR, LINKS_PER_WORKER};
 pub use opening::OPENS_WAITING;
 pub use output::{Body, Event, Forward, Output, PoolTicket, Violation};
 pub use pools::{POOL_BYTES_PER_WORKER, POOLS_PER_LINK};
