@@ -152,6 +152,8 @@ fn only_the_producers_map_writes_once_there_is_one() {
     let new = create_pool(SHAPE).unwrap();
     let duplicate = new.writable.try_clone().unwrap();
     let _producer = WritablePool::map(new.writable, 7, SHAPE).unwrap();
+    let seals = rustix::fs::fcntl_get_seals(&duplicate).unwrap();
+    assert!(seals.contains(SEALED | SealFlags::FUTURE_WRITE | SealFlags::SEAL), "{seals:?}");
     assert_eq!(rustix::io::pwrite(&duplicate, b"x", 0), Err(Errno::PERM));
     let hole = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
     assert_eq!(rustix::fs::fallocate(&duplicate, hole, 0, 4096), Err(Errno::PERM));

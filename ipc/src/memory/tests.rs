@@ -71,3 +71,26 @@ fn a_part_is_out_once() {
     let again = memory.take(0).expect("it came back");
     assert!(again.iter().all(|&byte| byte == 1));
 }
+
+#[test]
+fn a_copy_is_every_byte_wherever_it_starts_and_ends() {
+    let (fd, read_only) = memory();
+    let producer = WritableMemory::new(fd.as_fd(), LEN, LEN, 1).expect("a map");
+    let consumer = ReadableMemory::new(read_only.as_fd(), LEN).expect("a map");
+    let plain: Vec<u8> = (0..251).cycle().take(LEN).collect();
+    producer.take(0).expect("it is there").copy_from_slice(&plain);
+    for start in (0..20).chain(LEN - 20..=LEN) {
+        for len in (0..40).filter(|len| start + len <= LEN) {
+            let mut copy = vec![255; len];
+            consumer.copy(start, &mut copy);
+            assert_eq!(copy, plain[start..start + len], "{len} bytes from {start}");
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "past the end of the map")]
+fn a_copy_from_behind_the_end_panics() {
+    let (_writable, read_only) = memory();
+    ReadableMemory::new(read_only.as_fd(), LEN).expect("a map").copy(LEN - 1, &mut [0; 2]);
+}
