@@ -90,11 +90,11 @@ impl Handshake {
         let (FromWorker::Ready(claims), listener) = self.hear("the confinement")? else {
             return Err(LaunchError::Protocol { stage: "the confinement" });
         };
+        self.reap_stub()?;
         if confined {
-            outside::look_late(pid, &self.setup.user, &self.setup.limits, &mut seen);
+            outside::look_late(pid, &self.setup, &mut seen);
         }
         let report = judge(&self.setup, &claims, seen, lacking)?;
-        self.reap_stub()?;
         let watch = listener.map(|listener| self.watch(listener, pid)).transpose()?;
         say(&self.socket, &ToWorker::Go)?;
         let Some(worker) = self.worker.take() else { return Err(LaunchError::Protocol { stage: "the end" }) };

@@ -84,6 +84,7 @@ impl Launcher {
     /// No thread can be started, or `/proc` is not mounted.
     pub fn new() -> io::Result<Self> {
         let own = openat(CWD, "/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let own = spawner::out_of_the_way(own)?;
         let spawner = Arc::new(Spawner::new()?);
         let shared = Shared { spawner, own, filters: Mutex::default(), no_full: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
