@@ -11,7 +11,8 @@ use cloison_sandbox::{Child, Exit, Launch, Signal, Usage};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
 use super::death::{Death, SpawnError, WorkerEvent};
 use super::restart::Budget;
@@ -22,6 +23,9 @@ use crate::host::Item;
 
 /// How long a worker whose socket is at its end may take to exit.
 const HANG_UP_GRACE: Duration = Duration::from_millis(500);
+
+/// How long the last lines of a dead worker may take to arrive.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(100);
 
 /// How often the CPU time and memory of a worker are read, for whoever asks.
 const USAGE_EVERY: Duration = Duration::from_millis(200);
@@ -34,6 +38,7 @@ struct Running {
     pidfd: AsyncFd<OwnedFd>,
     port: Key,
     words: LastWords,
+    listening: Vec<JoinHandle<()>>,
 }
 
 /// How a worker's process came to its end.
@@ -67,8 +72,7 @@ pub(super) async fn tend(
     loop {
         let end = watch(&office, &spec, &mut running, &mut orders, &mut budget).await;
         let port = running.port;
-        let words = running.words.take();
-        drop(running);
+        let words = last_words(running).await;
         let death = match end {
             End::Stopped => {
                 office.commands.give(Command::Died { port, why: Gone::Closed });
@@ -141,9 +145,8 @@ async fn start(office: &Office, spec: &WorkerSpec) -> Result<Running, SpawnError
     let (ours, theirs) = ProcessIpc::pair().map_err(socket)?;
     let mut child = launch(office, spec, theirs.into()).await?;
     let words = LastWords::default();
-    for output in [child.take_stdout(), child.take_stderr()].into_iter().flatten() {
-        tokio::spawn(words.clone().listen(spec.role.clone(), output));
-    }
+    let outputs = [child.take_stdout(), child.take_stderr()].into_iter().flatten();
+    let listening = outputs.map(|output| tokio::spawn(words.clone().listen(spec.role.clone(), output))).collect();
     let pidfd = child.pidfd().try_clone_to_owned().map_err(socket)?;
     let pidfd = watch_pidfd(pidfd).map_err(socket)?;
     let port = seat(office, spec, ours).await?;
@@ -156,7 +159,7 @@ async fn start(office: &Office, spec: &WorkerSpec) -> Result<Running, SpawnError
     });
     tracing::info!(role = %spec.role, pid, "worker started");
     tell(office, WorkerEvent::Started { role: spec.role.clone(), pid });
-    Ok(Running { child, pidfd, port, words })
+    Ok(Running { child, pidfd, port, words, listening })
 }
 
 #[expect(
@@ -229,6 +232,19 @@ async fn hang_up(running: &Running) -> Option<Death> {
         _ = running.pidfd.readable() => None,
         () = sleep(HANG_UP_GRACE) => Some(Death::HungUp),
     }
+}
+
+/// What a dead worker printed last: its pipes end with it, so there is little to wait for.
+async fn last_words(running: Running) -> Vec<Text> {
+    let Running { words, listening, child, .. } = running;
+    drop(child);
+    let heard = async {
+        for output in listening {
+            let _ = output.await;
+        }
+    };
+    let _ = timeout(LAST_WORDS_WITHIN, heard).await;
+    words.take()
 }
 
 fn freeze(running: &Running) {
