@@ -12,6 +12,7 @@ mod profile;
 mod report;
 mod rules;
 mod spawner;
+mod stub;
 mod sys;
 mod user;
 mod verdict;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::child::wait_readable;
+use crate::stub::Stub;
 use crate::sys::{self, Answer, Notification};
 use crate::verdict::{self, Verdict};
 use crate::violation::{Violation, Violations};
@@ -52,8 +53,10 @@ pub(crate) struct Subject {
     pub pid: u32,
     /// The worker's number in its own process namespace.
     pub own_pid: u32,
-    /// Threads, where the watcher bounds them.
+    /// The most threads that the worker may have.
     pub threads: u32,
+    /// The stub, which may still be busy taking the old root away.
+    pub stub: Stub,
 }
 
 impl Watch {
@@ -91,6 +94,7 @@ struct Watcher {
 
 impl Watcher {
     fn run(mut self) {
+        self.subject.stub.settle(self.subject.pid);
         while let Ok(ready) = wait_readable(&[self.subject.listener.as_fd(), self.subject.pidfd.as_fd()], None) {
             if ready[1] {
                 return;
