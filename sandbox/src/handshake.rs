@@ -21,7 +21,7 @@ use crate::outside::{self, Seen};
 use crate::report::{FULL_NEEDS, Layer, Report, Standing, Tier};
 use crate::spawner::Spawner;
 use crate::stub::Stub;
-use crate::watch::{Subject, Watch};
+use crate::watch::{Prepared, Subject, Watch};
 use crate::wire::{self, Claim, FromWorker, PACKET_MAX, Setup, ToWorker, UserChange};
 
 /// How much of a failed child's standard error is kept, in bytes.
@@ -37,6 +37,7 @@ pub(crate) struct Handshake {
     stderr: OwnedFd,
     deadline: Instant,
     spawner: Arc<Spawner>,
+    watch: Prepared,
 }
 
 impl Handshake {
@@ -62,7 +63,8 @@ impl Handshake {
         let threads = kernel_counts.then_some(setup.limits.threads);
         let stub = Stub::open(pid, threads).map_err(failed)?;
         let spawner = Arc::clone(spawner);
-        Ok(Self { socket, stub, worker: None, setup, stdout, stderr, deadline, spawner })
+        let watch = Watch::prepare().map_err(LaunchError::Watch)?;
+        Ok(Self { socket, stub, worker: None, setup, stdout, stderr, deadline, spawner, watch })
     }
 
     /// Follows the worker until it is confined, checks its claims, and lets it go.
@@ -85,7 +87,7 @@ impl Handshake {
         let mut seen = Seen::new();
         let confined = self.setup.tier != Tier::Off;
         if confined {
-            outside::look_early(pid, self.setup.tier == Tier::Full, &mut seen);
+            outside::look(pid, &self.setup, &mut seen);
         }
         say(&self.socket, &ToWorker::Close)?;
         let (FromWorker::Ready(claims), listener) = self.hear("the confinement")? else {
@@ -98,7 +100,7 @@ impl Handshake {
         say(&self.socket, &ToWorker::Go)?;
         let Some(worker) = self.worker else { return Err(LaunchError::Protocol { stage: "the end" }) };
         let watch = match listener {
-            Some(listener) => Some(watch(&self.setup, listener, &worker, pid, self.stub)?),
+            Some(listener) => Some(watch(self.watch, &self.setup, listener, &worker, pid, self.stub)?),
             None => {
                 self.stub.settle(pid);
                 None
@@ -148,24 +150,31 @@ impl Handshake {
 
     /// Looks at the finished worker; waits for the stub if that has not taken the old root away yet.
     fn look_late(&self, pid: u32, seen: &mut Seen) -> Result<(), LaunchError> {
-        outside::look_late(pid, &self.setup, seen);
+        outside::look(pid, &self.setup, seen);
         if matches!(seen.get(&Layer::EmptyRoot), Some(Err(_))) {
             if !self.stub.ended_by(Some(self.deadline)).map_err(LaunchError::Channel)? {
                 return Err(LaunchError::TooLate { stage: "the end of the stub" });
             }
-            outside::look_late(pid, &self.setup, seen);
+            outside::look(pid, &self.setup, seen);
         }
         Ok(())
     }
 }
 
 /// Listens to the worker's forbidden calls from now on.
-fn watch(setup: &Setup, listener: OwnedFd, worker: &Process, pid: u32, stub: Stub) -> Result<Watch, LaunchError> {
+fn watch(
+    prepared: Prepared,
+    setup: &Setup,
+    listener: OwnedFd,
+    worker: &Process,
+    pid: u32,
+    stub: Stub,
+) -> Result<Watch, LaunchError> {
     let pidfd = worker.pidfd.try_clone().map_err(LaunchError::Descriptors)?;
     // In a process namespace of its own it is process 1.
     let own_pid = if setup.tier == Tier::Full { 1 } else { pid };
     let threads = setup.limits.threads;
-    Watch::start(Subject { listener, pidfd, pid, own_pid, threads, stub }).map_err(LaunchError::Watch)
+    prepared.start(Subject { listener, pidfd, pid, own_pid, threads, stub }).map_err(LaunchError::Watch)
 }
 
 /// Compares what the worker claims with what the host has seen.

@@ -5,7 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, pidfd_send_signal};
@@ -37,6 +37,20 @@ struct Heard {
     sentence: Option<Sentence>,
 }
 
+/// A thread that waits to be told to whom to listen.
+pub(crate) struct Prepared {
+    watch: Watch,
+    sender: mpsc::Sender<Subject>,
+}
+
+impl Prepared {
+    /// Listens to `subject` from now on.
+    pub fn start(self, subject: Subject) -> io::Result<Watch> {
+        self.sender.send(subject).map_err(|_| io::Error::other("the watching thread has ended"))?;
+        Ok(self.watch)
+    }
+}
+
 /// Why the host killed a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sentence {
@@ -60,13 +74,19 @@ pub(crate) struct Subject {
 }
 
 impl Watch {
-    /// Starts to listen.
-    pub fn start(subject: Subject) -> io::Result<Self> {
+    /// Starts the thread while there is nothing to listen to yet: the host waits for the worker anyway. It ends if it is
+    /// given nothing.
+    pub fn prepare() -> io::Result<Prepared> {
         let watch = Self { heard: Arc::default() };
         let watching = watch.clone();
-        let builder = std::thread::Builder::new().name("cloison-watch".to_owned()).stack_size(STACK);
-        builder.spawn(move || Watcher { subject, watch: watching, pace: Pace::new(), granted: None }.run())?;
-        Ok(watch)
+        let (sender, subjects) = mpsc::channel();
+        let run = move || {
+            if let Ok(subject) = subjects.recv() {
+                Watcher { subject, watch: watching, pace: Pace::new(), granted: None }.run();
+            }
+        };
+        std::thread::Builder::new().name("cloison-watch".to_owned()).stack_size(STACK).spawn(run)?;
+        Ok(Prepared { watch, sender })
     }
 
     /// Why the worker was killed, if the watcher did it.
