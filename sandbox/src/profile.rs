@@ -38,7 +38,15 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Profile {
     pub(crate) limits: Limits,
+    pub(crate) demands: Vec<(Layer, Demand)>,
     pub(crate) simulated: Vec<(Layer, Simulated)>,
+}
+
+/// How sure of a layer a host wants to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Demand {
+    InForce,
+    Verified,
 }
 
 /// A layer that a test makes to be missing, or to be claimed without being there.
@@ -59,7 +67,7 @@ impl Profile {
             threads: DECODER_THREADS,
             descriptors: DECODER_DESCRIPTORS,
         };
-        Self { limits, simulated: Vec::new() }
+        Self { limits, demands: Vec::new(), simulated: Vec::new() }
     }
 
     /// What the worker may use up.
@@ -88,6 +96,18 @@ impl Profile {
     /// The same profile with at most `count` open descriptors.
     pub fn descriptors(mut self, count: u32) -> Self {
         self.limits.descriptors = count;
+        self
+    }
+
+    /// The same profile, refused where `layer` is not in force. For layers that the tiers do not demand by themselves.
+    pub fn demand(mut self, layer: Layer) -> Self {
+        self.demands.push((layer, Demand::InForce));
+        self
+    }
+
+    /// The same profile, refused where the host can not see from outside that `layer` is in force.
+    pub fn demand_verified(mut self, layer: Layer) -> Self {
+        self.demands.push((layer, Demand::Verified));
         self
     }
 
