@@ -162,6 +162,10 @@ pub(crate) fn decoder() -> Vec<Rule> {
     ] {
         rules.push(allow("fcntl", &[Test::Is(1, bits(command))], why));
     }
+    for option in [libc::SO_DOMAIN, libc::SO_TYPE] {
+        let tests = [Test::Is(1, bits(libc::SOL_SOCKET)), Test::Is(2, bits(option))];
+        rules.push(allow("getsockopt", &tests, "checking a socket that arrived"));
+    }
     rules.extend([
         allow("prctl", &[Test::Is(0, bits(libc::PR_SET_NAME))], "naming a thread"),
         allow("prctl", &[Test::Is(0, PR_SET_VMA)], "allocator: naming a map"),
