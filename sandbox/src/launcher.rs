@@ -17,8 +17,8 @@ use crate::profile::{Profile, ProfileError};
 use crate::report::{FULL_NEEDS, Layer, Tier};
 use crate::spawner::{self, Spawner};
 use crate::user;
+use crate::wire;
 use crate::wire::UserChange;
-use crate::{rules, wire};
 
 /// Which program a child runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +160,7 @@ impl Launcher {
         if let Some(filters) = known.get(&key) {
             return Ok(Arc::clone(filters));
         }
-        let filters = Arc::new(filter::compile(&rules::decoder(), host_counts_threads)?);
+        let filters = Arc::new(filter::compile(&profile.rules(), host_counts_threads)?);
         known.insert(key, Arc::clone(&filters));
         Ok(filters)
     }
