@@ -162,6 +162,11 @@ fn descriptors_arrive_in_order_and_close_on_exec() {
         assert_eq!(inode(received.as_fd()), inode(*sent));
         assert!(fcntl_getfd(received).unwrap().contains(FdFlags::CLOEXEC));
     }
+
+    a.send(b"one, waited for", &[a.as_fd()]).unwrap();
+    descriptors.clear();
+    b.recv(&mut [0; 64], &mut descriptors).unwrap();
+    assert!(fcntl_getfd(&descriptors[0]).unwrap().contains(FdFlags::CLOEXEC));
 }
 
 #[test]

@@ -131,8 +131,8 @@ pub struct Header {
 /// Why bytes are no header. Whoever sent them is not our code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum HeaderError {
-    /// Fewer than [`HEADER_LEN`] bytes.
-    #[error("{0} bytes are no header, which has {HEADER_LEN}")]
+    /// Fewer bytes than a header has, or than it announces.
+    #[error("{0} bytes are less than a header, or than the message it announces")]
     Short(usize),
     /// A kind without a meaning.
     #[error("kind {0} has no meaning")]
@@ -195,6 +195,18 @@ impl Header {
             return Err(HeaderError::Reserved);
         }
         header.check()?;
+        Ok(header)
+    }
+
+    /// The header of the message that `bytes` begin with, all of which is there.
+    ///
+    /// # Errors
+    /// [`HeaderError`], also when the payload is cut short.
+    pub fn of_message(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let header = Self::decode(bytes)?;
+        if header.message_len() > bytes.len() {
+            return Err(HeaderError::Short(bytes.len()));
+        }
         Ok(header)
     }
 

@@ -47,7 +47,7 @@ pub use message::{
     AppendError, DESCRIPTORS_MAX, Descriptor, Message, Messages, PACKET_MAX, PAYLOAD_MAX, Reader, RecvError,
     decode_whole,
 };
-pub use meter::{CALLS_IN_FLIGHT, Credit, Meter, Overdraft, WINDOW_BYTES, WINDOW_MESSAGES};
+pub use meter::{CALLS_IN_FLIGHT, Credit, Meter, Overdraft, Taken, WINDOW_BYTES, WINDOW_MESSAGES};
 pub use name::{NAME_MAX, Name, NameError};
 pub use rights::{DescriptorClasses, Relayed, Rights, RightsFlags, RpcSet};
 pub use table::{Entry, Key, Table};

@@ -287,19 +287,9 @@ impl Iterator for Messages<'_> {
     fn next(&mut self) -> Option<Self::Item> {
         let rest = self.packet.get(self.at..).filter(|rest| !rest.is_empty())?;
         let start = self.at;
-        let header = match Header::decode(rest) {
-            Ok(header) if header.message_len() <= rest.len() => header,
-            Ok(_) => {
-                self.at = self.packet.len();
-                return Some(Err(HeaderError::Short(rest.len())));
-            }
-            Err(error) => {
-                self.at = self.packet.len();
-                return Some(Err(error));
-            }
-        };
-        self.at += header.message_len();
-        Some(Ok((start, header)))
+        let header = Header::of_message(rest);
+        self.at = header.map_or(self.packet.len(), |header| start + header.message_len());
+        Some(header.map(|header| (start, header)))
     }
 }
 

@@ -15,6 +15,8 @@ pub use rustix::process::Signal;
 use crate::report::Report;
 use crate::spawner::Spawner;
 use crate::sys;
+use crate::violation::Violations;
+use crate::watch::{Sentence, Watch};
 
 /// A confined process. Dropping it kills and reaps the process.
 #[derive(Debug)]
@@ -25,14 +27,22 @@ pub struct Child {
     stdout: Option<OwnedFd>,
     stderr: Option<OwnedFd>,
     ended: Option<Ended>,
+    watch: Option<Watch>,
     /// The child dies with the thread that spawned it, so that thread must live.
     _spawner: Arc<Spawner>,
 }
 
 impl Child {
-    pub(crate) fn new(process: Process, pid: u32, report: Report, output: [OwnedFd; 2], spawner: Arc<Spawner>) -> Self {
+    pub(crate) fn new(
+        process: Process,
+        pid: u32,
+        report: Report,
+        output: [OwnedFd; 2],
+        watch: Option<Watch>,
+        spawner: Arc<Spawner>,
+    ) -> Self {
         let [stdout, stderr] = output.map(Some);
-        Self { process, pid, report, stdout, stderr, ended: None, _spawner: spawner }
+        Self { process, pid, report, stdout, stderr, ended: None, watch, _spawner: spawner }
     }
 
     /// The process number as the host sees it; always above 1.
@@ -82,7 +92,8 @@ impl Child {
     /// What the kernel says about the wait, which no child causes.
     pub fn try_wait(&mut self) -> io::Result<Option<Ended>> {
         if self.ended.is_none() {
-            self.ended = self.process.try_reap()?;
+            let watch = self.watch.as_ref();
+            self.ended = self.process.try_reap()?.map(|ended| explain(ended, watch));
         }
         Ok(self.ended.clone())
     }
@@ -96,6 +107,12 @@ impl Child {
             return self.try_wait();
         }
         Ok(self.ended.clone())
+    }
+
+    /// The forbidden calls that the child has made so far. Empty too where the host can not listen, which
+    /// [`Layer::SeccompNotify`](crate::Layer::SeccompNotify) tells.
+    pub fn violations(&self) -> Violations {
+        self.watch.as_ref().map(Watch::violations).unwrap_or_default()
     }
 
     /// What the living child has used so far; `None` once it has ended.
@@ -205,16 +222,17 @@ pub enum Exit {
     /// A signal ended it.
     Signal {
         /// The signal's number. In [`Tier::Full`](crate::Tier::Full), where the child is process 1, `abort()` shows as
-        /// `SIGSEGV`.
+        /// `SIGSEGV` if the host can not listen to the child's system calls.
         signal: i32,
         /// Whether the kernel wrote a core file.
         core: bool,
     },
     /// It made a system call that no decoder makes, and was killed for it.
-    #[non_exhaustive]
     ForbiddenCall {
         /// The call's name.
         name: String,
+        /// Arguments, address and thread, for a log.
+        details: String,
     },
     /// It has ended, but something else in the host took its status: `SIGCHLD` is ignored, or somebody waits for any
     /// child.
@@ -235,10 +253,28 @@ impl fmt::Display for Exit {
                 }
                 if *core { f.write_str(" (core dumped)") } else { Ok(()) }
             }
-            Self::ForbiddenCall { name } => write!(f, "forbidden system call {name}"),
+            Self::ForbiddenCall { name, .. } => write!(f, "forbidden system call {name}"),
             Self::Lost => f.write_str("ended, but its status was taken by something else in the host"),
         }
     }
+}
+
+/// Says why the host killed the child, if it did. Only a kill is explained: a child may die of something else first.
+fn explain(mut ended: Ended, watch: Option<&Watch>) -> Ended {
+    ended.exit = match (ended.exit, watch.and_then(Watch::sentence)) {
+        (Exit::Signal { signal: libc::SIGKILL, .. }, Some(Sentence::Forbidden(violation))) => {
+            Exit::ForbiddenCall { name: violation.call.clone(), details: violation.to_string() }
+        }
+        (Exit::Signal { signal: libc::SIGKILL, .. }, Some(Sentence::Abort)) => {
+            Exit::Signal { signal: libc::SIGABRT, core: false }
+        }
+        // With a listener, only a call of another architecture is killed by the filter itself.
+        (Exit::Signal { signal: libc::SIGSYS, .. }, _) if watch.is_some() => {
+            Exit::ForbiddenCall { name: "of another architecture".to_owned(), details: String::new() }
+        }
+        (exit, _) => exit,
+    };
+    ended
 }
 
 impl From<sys::Waited> for Ended {
@@ -259,7 +295,8 @@ mod tests {
     fn exits_read_well() {
         let segv = Exit::Signal { signal: libc::SIGSEGV, core: false };
         assert_eq!(segv.to_string(), "killed by SIGSEGV");
-        assert_eq!(Exit::ForbiddenCall { name: "ptrace".into() }.to_string(), "forbidden system call ptrace");
+        let forbidden = Exit::ForbiddenCall { name: "ptrace".into(), details: String::new() };
+        assert_eq!(forbidden.to_string(), "forbidden system call ptrace");
         assert_eq!(Exit::Code(3).to_string(), "exit code 3");
     }
 }

@@ -46,29 +46,28 @@ pub fn enter() -> Result<OwnedFd, EnterError> {
     enter_after(|| ())
 }
 
-/// Like [`enter`], with something that runs before the doors close: loading libraries, counting processors.
+/// Like [`enter`], with something that runs first, while files can still be opened: loading libraries, counting
+/// processors.
 ///
-/// `warm_up` must leave no thread behind, since not every layer would cover it, and no descriptor open.
+/// `warm_up` runs in the process that the launcher started, as the host's own user; the worker gets a copy of its
+/// memory. It must leave no thread behind, since a copy would lack it, and no descriptor open.
 ///
 /// # Errors
 /// [`EnterError`]; the worker should exit, and the host has been told.
 pub fn enter_after(warm_up: impl FnOnce()) -> Result<OwnedFd, EnterError> {
     let (channel, launch) = sys::adopt().ok_or(EnterError::NotLaunched)?;
     sys::close_ungiven()?;
-    if threads()? != 1 {
-        return Err(EnterError::Threads);
-    }
     // The standard library has no type for SOCK_SEQPACKET; the calls are the same.
     let launch = UnixDatagram::from(launch);
     let setup: Setup = hear(&launch)?;
-    let mut dressing = Dressing::new(setup.simulated.clone());
-    let launch = become_worker(&setup, launch, &mut dressing)?;
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from)?;
-    name_process(&setup.role);
     warm_up();
     if threads()? != 1 {
         return Err(EnterError::Threads);
     }
+    let mut dressing = Dressing::new(setup.simulated.clone());
+    become_worker(&setup, &launch, &mut dressing)?;
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from)?;
+    name_process(&setup.role);
     if setup.tier == Tier::Off {
         say(&launch, &FromWorker::Look, None)?;
         expect(&launch, &ToWorker::Close)?;
@@ -107,33 +106,42 @@ pub enum EnterError {
 }
 
 /// Goes from the stub, which exits here, to the worker.
-fn become_worker(setup: &Setup, launch: UnixDatagram, dressing: &mut Dressing) -> Result<UnixDatagram, EnterError> {
+fn become_worker(setup: &Setup, launch: &UnixDatagram, dressing: &mut Dressing) -> Result<(), EnterError> {
     let mut namespaces = 0;
+    let mut swapped = false;
     if setup.tier != Tier::Off {
-        if setup.tier == Tier::NoUserNs {
-            privileges::lock_down(dressing);
-        }
-        match &setup.user {
-            UserChange::Keep => privileges::stay_dumpable()?,
-            UserChange::Become(number) => drop(dressing.put_on(Layer::User, || privileges::become_user(*number))),
-            UserChange::Impossible(why) => drop(dressing.put_on(Layer::User, || Err(why.clone()))),
-        }
-        if setup.tier == Tier::Full {
-            namespaces = namespaces::enter(dressing);
-        }
+        change_user(setup, dressing)?;
+    }
+    if setup.tier == Tier::Full {
+        namespaces = namespaces::enter(dressing);
+        swapped = dressing.put_on(Layer::EmptyRoot, root::swap);
     }
     match sys::clone_worker(namespaces) {
-        Ok(Cloned::Worker) => Ok(launch),
+        Ok(Cloned::Worker) => Ok(()),
         Ok(Cloned::Stub(pidfd)) => {
-            let told = say(&launch, &FromWorker::Handover, Some(pidfd));
-            sys::exit_now(i32::from(told.is_err()))
+            let told = say(launch, &FromWorker::Handover, Some(pidfd));
+            let detached = if swapped { root::detach_old() } else { Ok(()) };
+            sys::exit_now(i32::from(told.is_err() || detached.is_err()))
         }
         Err(error) => {
-            let claim = Claim::new(Layer::PidNamespace, Err(format!("clone: {error}")));
-            say(&launch, &FromWorker::Failed(claim), None)?;
-            Err(EnterError::Step { layer: Layer::PidNamespace, why: error.to_string() })
+            let why = format!("clone: {error}");
+            say(launch, &FromWorker::Failed(Claim::new(Layer::PidNamespace, Err(why.clone()))), None)?;
+            Err(EnterError::Step { layer: Layer::PidNamespace, why })
         }
     }
+}
+
+fn change_user(setup: &Setup, dressing: &mut Dressing) -> Result<(), EnterError> {
+    if setup.tier == Tier::NoUserNs {
+        // Later the right to do it is gone; with a user namespace it comes back.
+        privileges::lock_down(dressing);
+    }
+    match &setup.user {
+        UserChange::Keep => privileges::stay_dumpable()?,
+        UserChange::Become(number) => drop(dressing.put_on(Layer::User, || privileges::become_user(*number))),
+        UserChange::Impossible(why) => drop(dressing.put_on(Layer::User, || Err(why.clone()))),
+    }
+    Ok(())
 }
 
 /// Puts on everything that a single process can, in the order in which each step is still possible.
@@ -144,17 +152,14 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
     }
     d.put_on(Layer::Session, || setsid().map(drop));
     if setup.tier == Tier::Full {
-        d.put_on(Layer::EmptyRoot, root::empty);
         privileges::lock_down(d);
     }
     d.put_on(Layer::Capabilities, privileges::drop_capabilities);
     d.put_on(Layer::NoNewPrivileges, || rustix::thread::set_no_new_privs(true));
     d.put_on(Layer::ResourceLimits, || limits::apply(&setup.limits));
-    let alone = setup.tier == Tier::Full || matches!(setup.user, UserChange::Become(_));
-    d.put_on(Layer::ThreadLimit, || match alone {
-        true => limits::threads(&setup.limits).map_err(|error| error.to_string()),
-        false => Err("RLIMIT_NPROC counts all processes of this user".to_owned()),
-    });
+    if !setup.host_counts_threads {
+        d.put_on(Layer::ThreadLimit, || limits::threads(&setup.limits));
+    }
     d.put_on(Layer::WriteXorExecute, sys::refuse_exec_gain);
     privileges::stop_speculation(d);
     say(launch, &FromWorker::Look, None)?;
@@ -163,6 +168,10 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
     d.put_on(Layer::NotDumpable, privileges::hide);
     landlocked::restrict(d);
     let listener = filter(d, &setup.filters);
+    if setup.host_counts_threads {
+        let counted = listener.is_some();
+        d.put_on(Layer::ThreadLimit, || counted.then_some(()).ok_or("the host can not count them, nor can the kernel"));
+    }
     say(launch, &FromWorker::Ready(dressing.claims), listener)
 }
 
@@ -170,16 +179,11 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
 fn filter(dressing: &mut Dressing, filters: &Filters) -> Option<OwnedFd> {
     let mut listener = Err("no filter".to_owned());
     dressing.put_on(Layer::Seccomp, || {
-        for program in &filters.polite {
-            sys::install_filter(program, false)?;
-        }
         match sys::install_filter(&filters.notify, true) {
             Ok(fd) => listener = fd.ok_or_else(|| "the kernel gave no listener".to_owned()),
             Err(error) => {
                 listener = Err(format!("no second listener is possible here: {error}"));
-                for program in &filters.fallback {
-                    sys::install_filter(program, false)?;
-                }
+                sys::install_filter(&filters.fallback, false)?;
             }
         }
         Ok::<_, io::Error>(())

@@ -22,6 +22,7 @@ use crate::launcher::LaunchError;
 use crate::outside::{self, Seen};
 use crate::report::{FULL_NEEDS, Layer, Report, Standing, Tier};
 use crate::spawner::Spawner;
+use crate::watch::{Subject, Watch};
 use crate::wire::{self, Claim, FromWorker, PACKET_MAX, Setup, ToWorker, UserChange};
 
 /// How much of a failed child's standard error is kept, in bytes.
@@ -89,15 +90,25 @@ impl Handshake {
         let (FromWorker::Ready(claims), listener) = self.hear("the confinement")? else {
             return Err(LaunchError::Protocol { stage: "the confinement" });
         };
-        drop(listener);
+        self.reap_stub()?;
         if confined {
-            outside::look_late(pid, &self.setup.user, &self.setup.limits, &mut seen);
+            outside::look_late(pid, &self.setup, &mut seen);
         }
         let report = judge(&self.setup, &claims, seen, lacking)?;
-        self.reap_stub()?;
+        let watch = listener.map(|listener| self.watch(listener, pid)).transpose()?;
         say(&self.socket, &ToWorker::Go)?;
         let Some(worker) = self.worker.take() else { return Err(LaunchError::Protocol { stage: "the end" }) };
-        Ok(Child::new(worker, pid, report, [self.stdout, self.stderr], self.spawner))
+        Ok(Child::new(worker, pid, report, [self.stdout, self.stderr], watch, self.spawner))
+    }
+
+    /// Listens to the worker's forbidden calls from now on.
+    fn watch(&self, listener: OwnedFd, pid: u32) -> Result<Watch, LaunchError> {
+        let worker = self.worker.as_ref().ok_or(LaunchError::Protocol { stage: "the start" })?;
+        let pidfd = worker.pidfd.try_clone().map_err(LaunchError::Descriptors)?;
+        // In a process namespace of its own it is process 1.
+        let own_pid = if self.setup.tier == Tier::Full { 1 } else { pid };
+        let threads = self.setup.limits.threads;
+        Watch::start(Subject { listener, pidfd, pid, own_pid, threads }).map_err(LaunchError::Watch)
     }
 
     /// The next message, or what became of the child that should have sent it.

@@ -17,6 +17,7 @@ use crate::profile::{Profile, ProfileError};
 use crate::report::{Layer, Tier};
 use crate::spawner::{self, Spawner};
 use crate::user;
+use crate::wire::UserChange;
 use crate::{rules, wire};
 
 /// Which program a child runs.
@@ -71,7 +72,7 @@ struct Shared {
     spawner: Arc<Spawner>,
     /// This executable, so that it can be started again also after its file has been replaced.
     own: OwnedFd,
-    filters: Mutex<HashMap<Profile, Arc<Filters>>>,
+    filters: Mutex<HashMap<(Profile, bool), Arc<Filters>>>,
     /// Why this system allows no [`Tier::Full`], once that is known.
     no_full: Mutex<Option<Vec<(Layer, String)>>>,
 }
@@ -83,6 +84,7 @@ impl Launcher {
     /// No thread can be started, or `/proc` is not mounted.
     pub fn new() -> io::Result<Self> {
         let own = openat(CWD, "/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let own = spawner::out_of_the_way(own)?;
         let spawner = Arc::new(Spawner::new()?);
         let shared = Shared { spawner, own, filters: Mutex::default(), no_full: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
@@ -132,12 +134,15 @@ impl Launcher {
         deadline: Instant,
         lacking: &[(Layer, String)],
     ) -> Result<Child, LaunchError> {
+        let user = user::change();
+        let alone = tier == Tier::Full || matches!(user, UserChange::Become(_));
         let setup = wire::Setup {
             tier,
             role: launch.name.clone(),
             limits: launch.profile.limits,
-            user: user::change(),
-            filters: (*self.filters(&launch.profile)?).clone(),
+            user,
+            filters: (*self.filters(&launch.profile, !alone)?).clone(),
+            host_counts_threads: !alone,
             simulated: launch.profile.simulated.clone(),
         };
         let program = match &launch.program {
@@ -147,13 +152,14 @@ impl Launcher {
         Handshake::start(&self.shared.spawner, &program, setup, channel, deadline)?.finish(lacking)
     }
 
-    fn filters(&self, profile: &Profile) -> Result<Arc<Filters>, LaunchError> {
+    fn filters(&self, profile: &Profile, host_counts_threads: bool) -> Result<Arc<Filters>, LaunchError> {
+        let key = (profile.clone(), host_counts_threads);
         let mut known = self.shared.filters.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(filters) = known.get(profile) {
+        if let Some(filters) = known.get(&key) {
             return Ok(Arc::clone(filters));
         }
-        let filters = Arc::new(filter::compile(&rules::decoder())?);
-        known.insert(profile.clone(), Arc::clone(&filters));
+        let filters = Arc::new(filter::compile(&rules::decoder(), host_counts_threads)?);
+        known.insert(key, Arc::clone(&filters));
         Ok(filters)
     }
 
@@ -237,6 +243,9 @@ pub enum LaunchError {
         /// What was awaited.
         stage: &'static str,
     },
+    /// No thread could be started that listens to the child's forbidden calls.
+    #[error("listening to the child: {0}")]
+    Watch(#[source] io::Error),
     /// The launch channel failed.
     #[error("launch channel: {0}")]
     Channel(#[source] io::Error),

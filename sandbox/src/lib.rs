@@ -15,6 +15,8 @@ mod spawner;
 mod sys;
 mod user;
 mod verdict;
+mod violation;
+mod watch;
 mod wire;
 
 pub use child::{Child, Ended, Exit, Signal, Usage};
@@ -26,3 +28,4 @@ pub use profile::{
     ProfileError, Simulated,
 };
 pub use report::{Layer, Report, Standing, Tier};
+pub use violation::{VIOLATIONS_MAX, Violation, Violations};

@@ -11,8 +11,8 @@ use nix::unistd::SysconfVar;
 use crate::child::Usage;
 use crate::layers::limits;
 use crate::profile::Limits;
-use crate::report::Layer;
-use crate::wire::UserChange;
+use crate::report::{Layer, Tier};
+use crate::wire::{Setup, UserChange};
 
 /// What was seen of each layer: how it was seen to be in force, or what was seen instead.
 pub(crate) type Seen = BTreeMap<Layer, Result<String, String>>;
@@ -36,17 +36,19 @@ pub(crate) fn look_early(pid: u32, namespaces: bool, seen: &mut Seen) {
         for &(layer, name) in NAMESPACES {
             note(seen, layer, namespace(pid, name));
         }
-        note(seen, Layer::EmptyRoot, empty_root(pid));
     }
     note(seen, Layer::Environment, environment(pid));
     note(seen, Layer::Descriptors, descriptors(pid));
 }
 
-/// Looks at what only the finished worker shows.
-pub(crate) fn look_late(pid: u32, user: &UserChange, bounds: &Limits, seen: &mut Seen) {
+/// Looks at what only the finished worker shows, once the stub has ended too.
+pub(crate) fn look_late(pid: u32, setup: &Setup, seen: &mut Seen) {
+    if setup.tier == Tier::Full {
+        note(seen, Layer::EmptyRoot, empty_root(pid));
+    }
     note(seen, Layer::NotDumpable, hidden(pid));
     note(seen, Layer::Session, session(pid));
-    note(seen, Layer::ResourceLimits, resource_limits(pid, bounds));
+    note(seen, Layer::ResourceLimits, resource_limits(pid, &setup.limits));
     let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return };
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -67,7 +69,7 @@ pub(crate) fn look_late(pid: u32, user: &UserChange, bounds: &Limits, seen: &mut
     expect(Layer::Seccomp, "Seccomp", &|value| value == "2");
     expect(Layer::StoreBypass, "Speculation_Store_Bypass", &|value| value.contains("force mitigated"));
     expect(Layer::IndirectBranch, "SpeculationIndirectBranch", &|value| value.contains("force disabled"));
-    if let UserChange::Become(number) = user {
+    if let UserChange::Become(number) = &setup.user {
         let number = number.to_string();
         expect(Layer::User, "Uid", &|value| value.split_whitespace().all(|uid| uid == number));
     }
@@ -83,6 +85,12 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(Usage { cpu: Duration::from_millis(ticks * 1000 / per_second), peak_memory: kilobytes << 10 })
+}
+
+/// How many threads a process has.
+pub(crate) fn threads(pid: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
 }
 
 /// Notes what was seen; what could not be looked at is not noted, and stays a matter of the worker's word.

@@ -55,7 +55,7 @@ const MAP_KINDS: u64 = (libc::MAP_SHARED
     | libc::MAP_POPULATE
     | libc::MAP_STACK) as u64;
 /// Exactly what `pthread_create` asks of `clone`.
-const THREAD: u64 = (libc::CLONE_VM
+pub(crate) const THREAD: u64 = (libc::CLONE_VM
     | libc::CLONE_FS
     | libc::CLONE_FILES
     | libc::CLONE_SIGHAND
@@ -161,6 +161,10 @@ pub(crate) fn decoder() -> Vec<Rule> {
         (libc::F_DUPFD_CLOEXEC, "try_clone"),
     ] {
         rules.push(allow("fcntl", &[Test::Is(1, bits(command))], why));
+    }
+    for option in [libc::SO_DOMAIN, libc::SO_TYPE] {
+        let tests = [Test::Is(1, bits(libc::SOL_SOCKET)), Test::Is(2, bits(option))];
+        rules.push(allow("getsockopt", &tests, "checking a socket that arrived"));
     }
     rules.extend([
         allow("prctl", &[Test::Is(0, bits(libc::PR_SET_NAME))], "naming a thread"),

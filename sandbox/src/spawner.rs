@@ -71,7 +71,7 @@ fn spawn(order: &Order) -> io::Result<Pid> {
     let mut moved = Vec::new();
     for (target, descriptor) in order.descriptors.iter().enumerate() {
         let mut source = descriptor.as_raw_fd();
-        if usize::try_from(source).is_ok_and(|number| number < GIVEN) {
+        if source < GIVEN_END {
             let copy = fcntl_dupfd_cloexec(descriptor, GIVEN_END)?;
             source = copy.as_raw_fd();
             moved.push(copy);
@@ -90,6 +90,11 @@ fn spawn(order: &Order) -> io::Result<Pid> {
 
 /// The first number a moved descriptor may have.
 const GIVEN_END: i32 = 5;
+
+/// The same descriptor under a number that no child's descriptor takes.
+pub(crate) fn out_of_the_way(descriptor: OwnedFd) -> io::Result<OwnedFd> {
+    if descriptor.as_raw_fd() >= GIVEN_END { Ok(descriptor) } else { Ok(fcntl_dupfd_cloexec(descriptor, GIVEN_END)?) }
+}
 
 /// A path under which `executable` can be started, also when its file has been replaced.
 pub(crate) fn path_of(executable: BorrowedFd<'_>) -> std::path::PathBuf {

@@ -157,6 +157,51 @@ pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<Waited>> {
     }))
 }
 
+/// A call that waits for the host's answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Notification {
+    pub id: u64,
+    pub number: i32,
+    pub arguments: [u64; 6],
+    pub instruction: u64,
+    /// The calling thread, in this process's numbering.
+    pub thread: u32,
+}
+
+/// What the host answers to a [`Notification`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The call fails.
+    Fail(nix::errno::Errno),
+    /// The kernel carries the call out, with whatever its arguments are by now.
+    Continue,
+}
+
+/// Takes the next call from a seccomp listener. Blocks.
+pub(crate) fn receive_notification(listener: BorrowedFd<'_>) -> io::Result<Notification> {
+    // SAFETY: a plain C structure, which the kernel wants zeroed.
+    let mut taken: libc::seccomp_notif = unsafe { std::mem::zeroed() };
+    // SAFETY: the kernel fills the structure, whose size is part of the request.
+    let outcome = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_RECV, &raw mut taken) };
+    check(outcome.into())?;
+    let data = taken.data;
+    let (arguments, instruction) = (data.args, data.instruction_pointer);
+    Ok(Notification { id: taken.id, number: data.nr, arguments, instruction, thread: taken.pid })
+}
+
+/// Answers a call taken from a seccomp listener.
+pub(crate) fn answer_notification(listener: BorrowedFd<'_>, id: u64, answer: Answer) -> io::Result<()> {
+    const CONTINUE: u32 = 1;
+    let mut response = libc::seccomp_notif_resp { id, val: 0, error: 0, flags: 0 };
+    match answer {
+        Answer::Fail(errno) => response.error = -(errno as i32),
+        Answer::Continue => response.flags = CONTINUE,
+    }
+    // SAFETY: the kernel reads the structure, whose size is part of the request.
+    let outcome = unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_SEND, &raw mut response) };
+    check(outcome.into()).map(drop)
+}
+
 fn duration(time: libc::timeval) -> Duration {
     Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
 }

@@ -9,8 +9,8 @@ use crate::filter::Filters;
 use crate::profile::{Limits, Simulated};
 use crate::report::{Layer, Tier};
 
-/// Largest packet in either direction, in bytes: the filters of a profile take about 20 KB.
-pub(crate) const PACKET_MAX: usize = 128 << 10;
+/// Largest packet in either direction, in bytes: the filters of a profile take about 10 KB.
+pub(crate) const PACKET_MAX: usize = 32 << 10;
 
 /// Everything a worker needs to confine itself.
 #[derive(Debug, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ pub(crate) struct Setup {
     pub limits: Limits,
     pub user: UserChange,
     pub filters: Filters,
+    /// The kernel could only count all threads of the user, so the host is asked for each one.
+    pub host_counts_threads: bool,
     pub simulated: Vec<(Layer, Simulated)>,
 }
 

@@ -8,6 +8,9 @@ use super::{Output, Router};
 /// Most links that one worker has at a time. With two windows each, that bounds what can wait for it.
 pub const LINKS_PER_WORKER: usize = 64;
 
+/// Most links that one worker asks for to the same peer, so that no asker takes up all the links its peer may have.
+pub const LINKS_PER_PAIR: usize = 8;
+
 /// One of the two ends of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {

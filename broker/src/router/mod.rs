@@ -22,8 +22,8 @@ use cloison_msg::control::ToWorker;
 use cloison_msg::{Descriptor, Gone, Header, Key, Kind, Name, Table};
 
 use crate::policy::{HOST, Model, Policy};
-pub use link::LINKS_PER_WORKER;
 use link::Link;
+pub use link::{LINKS_PER_PAIR, LINKS_PER_WORKER};
 pub use opening::OPENS_WAITING;
 pub use output::{Body, Event, Forward, Output, PoolTicket, Violation};
 pub use pools::{POOL_BYTES_PER_WORKER, POOLS_PER_LINK};
@@ -121,6 +121,17 @@ impl<D: Descriptor> Router<D> {
     #[must_use]
     pub fn role_at(&self, port: Key) -> Option<&Name> {
         self.ports.get(port).map(Port::role)
+    }
+
+    /// Asks every worker that holds a direct link what it sent over those; how many that are.
+    pub fn count_direct(&mut self) -> usize {
+        let direct = self.links.iter().filter(|(_, link)| link.opened.route == cloison_msg::Route::Direct);
+        let holders: std::collections::BTreeSet<Key> =
+            direct.flat_map(|(_, link)| [link.asker.port, link.asked.port]).collect();
+        for &port in &holders {
+            self.say(port, ToWorker::Count, Vec::new());
+        }
+        holders.len()
     }
 
     /// Something at `port` broke the protocol: the worker's links end now, and it is to be killed.

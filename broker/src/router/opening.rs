@@ -3,7 +3,7 @@
 use cloison_msg::control::{RequestId, ToWorker};
 use cloison_msg::{Descriptor, Key, Name, Refusal, Route};
 
-use super::link::{Holder, LINKS_PER_WORKER, Link, Opened, Side};
+use super::link::{Holder, LINKS_PER_PAIR, LINKS_PER_WORKER, Link, Opened, Side};
 use super::port::End;
 use super::{Event, Output, Role, Router};
 use crate::policy::{Ask, Grant, Model};
@@ -92,6 +92,11 @@ impl<D: Descriptor> Router<D> {
                 let limit = format!("{} has {LINKS_PER_WORKER} links already", port.role());
                 return Err(Refusal::Limit(limit.into()));
             }
+        }
+        let between = self.ports.get(from).map(|port| port.links_to(to, &self.links)).unwrap_or_default();
+        if between >= LINKS_PER_PAIR && from != self.host {
+            let limit = format!("{LINKS_PER_PAIR} links lead to that peer already");
+            return Err(Refusal::Limit(limit.into()));
         }
         let route = self.route_for(from, to, &grant);
         let link = self.links.insert(Link::new(

@@ -11,6 +11,9 @@ mod map;
 mod readable;
 mod writable;
 
+#[cfg(test)]
+mod tests;
+
 pub use map::{MapError, SEALS_REQUIRED};
 pub use readable::ReadableMemory;
 pub use writable::{Part, WritableMemory};

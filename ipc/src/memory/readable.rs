@@ -18,6 +18,12 @@ impl ReadableMemory {
         Map::new(fd, len, Access::Read).map(Self)
     }
 
+    /// Where it starts: for those who try to make it writable.
+    #[cfg(test)]
+    pub fn start(&self) -> ptr::NonNull<u8> {
+        self.0.start()
+    }
+
     /// Copies from `offset` on until `destination` is full. What another process writes meanwhile may arrive in part.
     ///
     /// # Panics

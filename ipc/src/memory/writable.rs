@@ -6,7 +6,7 @@ use std::slice;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{SealFlags, fcntl_add_seals};
+use rustix::fs::{SealFlags, fcntl_add_seals, fcntl_get_seals};
 use rustix::io::Errno;
 
 use super::map::{Access, Map, MapError};
@@ -35,9 +35,9 @@ impl WritableMemory {
         assert!(part_len <= stride, "parts of {part_len} bytes overlap if they are {stride} apart");
         assert!(u32::from(count) <= u64::BITS, "one bit a part");
         let len = stride.checked_mul(usize::from(count)).expect("memory is no longer than a usize can say");
-        let map = Map::new(fd, len, Access::Write).map_err(already_mapped)?;
+        let map = Map::new(fd, len, Access::Write).map_err(|error| explain(error, fd))?;
         // Of two that mapped at the same time, the second to come here fails: the first has added F_SEAL_SEAL.
-        fcntl_add_seals(fd, SealFlags::FUTURE_WRITE | SealFlags::SEAL).map_err(|error| already_mapped(error.into()))?;
+        fcntl_add_seals(fd, SealFlags::FUTURE_WRITE | SealFlags::SEAL).map_err(|error| explain(error.into(), fd))?;
         Ok(Arc::new(Self { map, part_len, stride, count, out: AtomicU64::new(0) }))
     }
 
@@ -102,10 +102,13 @@ impl Drop for Part {
     }
 }
 
-/// EPERM is what the seals of an earlier writer look like.
-fn already_mapped(error: MapError) -> MapError {
+/// EPERM is what the seals of an earlier writer look like, but also a confined process that may not seal.
+fn explain(error: MapError, fd: BorrowedFd<'_>) -> MapError {
     match error {
-        MapError::System(io) if Errno::from_io_error(&io) == Some(Errno::PERM) => MapError::AlreadyMapped,
+        MapError::System(io) if Errno::from_io_error(&io) == Some(Errno::PERM) => match fcntl_get_seals(fd) {
+            Ok(seals) if seals.contains(SealFlags::SEAL) => MapError::AlreadyMapped,
+            _ => MapError::System(io),
+        },
         other => other,
     }
 }

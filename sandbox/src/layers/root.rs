@@ -9,14 +9,18 @@ const FOOTHOLD: &str = "/proc";
 /// No inode but the root directory's own, and nobody may even list that.
 const OPTIONS: &str = "size=4k,nr_inodes=1,mode=0";
 
-/// Replaces everything that is mounted by an empty, read-only tmpfs.
-pub(crate) fn empty() -> Result<(), Errno> {
+/// Puts an empty, read-only tmpfs in place of the root. The old root then lies on top of it until [`detach_old`].
+pub(crate) fn swap() -> Result<(), Errno> {
     let none: Option<&str> = None;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     let flags = MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("none"), FOOTHOLD, Some("tmpfs"), flags, Some(OPTIONS))?;
     chdir(FOOTHOLD)?;
-    pivot_root(".", ".")?;
-    umount2(".", MntFlags::MNT_DETACH)?;
-    chdir("/")
+    pivot_root(".", ".")
+}
+
+/// Takes everything that was mounted away from the namespace. The kernel may take a millisecond or two to be sure that
+/// nobody is on a path through it, so the stub does this while the worker goes on.
+pub(crate) fn detach_old() -> Result<(), Errno> {
+    umount2(".", MntFlags::MNT_DETACH)
 }

@@ -1,9 +1,12 @@
 //! Whole launches with real processes. The executable is its own worker, hence no test harness of the usual kind.
 
+#![expect(clippy::unwrap_used, reason = "clippy knows tests only by their attribute, which this harness has not")]
+
 use libtest_mimic::{Arguments, Trial};
 
 mod host;
 mod launching;
+mod violating;
 mod worker;
 
 fn main() -> std::process::ExitCode {
@@ -11,7 +14,7 @@ fn main() -> std::process::ExitCode {
         return worker::main(&role);
     }
     let arguments = Arguments::from_args();
-    let trials = launching::trials().into_iter().map(|(name, test)| {
+    let trials = [launching::trials(), violating::trials()].concat().into_iter().map(|(name, test)| {
         Trial::test(name, move || {
             test();
             Ok(())

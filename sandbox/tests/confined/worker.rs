@@ -30,6 +30,12 @@ pub fn main(role: &str) -> ExitCode {
         "spin" => loop {
             std::hint::black_box(role);
         },
+        "getppid" => getppid(channel),
+        "connect" => drop(std::net::TcpStream::connect("127.0.0.1:9")),
+        "other-thread" => {
+            let offender = std::thread::spawn(|| std::net::TcpStream::connect("127.0.0.1:9"));
+            let _ = offender.join();
+        }
         "exit-42" => return ExitCode::from(42),
         "write" => {
             println!("to standard output");
@@ -38,6 +44,14 @@ pub fn main(role: &str) -> ExitCode {
         other => panic!("no such role: {other}"),
     }
     ExitCode::SUCCESS
+}
+
+/// Makes a call that no rule names, again and again, and says how often it failed.
+fn getppid(mut channel: UnixStream) {
+    let failed = (0..300).filter(|_| std::os::unix::process::parent_id() == u32::MAX).count();
+    let failed = u32::try_from(failed).expect("at most 300");
+    channel.write_all(&failed.to_le_bytes()).expect("the host listens");
+    wait(channel);
 }
 
 /// Ends when the host closes the channel.
