@@ -203,6 +203,7 @@ pub(crate) fn decoder() -> Vec<Rule> {
         (libc::F_GETFD, "debug builds check a descriptor before they close it"),
         (libc::F_GETFL, "checking a descriptor that arrived"),
         (libc::F_GET_SEALS, "checking a buffer that arrived"),
+        (libc::F_ADD_SEALS, "sealing a pool against every writer but its producer"),
         (libc::F_DUPFD_CLOEXEC, "try_clone"),
     ] {
         rules.push(allow("fcntl", &[Test::Is(1, bits(command))], why));
