@@ -78,6 +78,9 @@ pub fn enter_after(warm_up: impl FnOnce()) -> Result<OwnedFd, EnterError> {
         confine(&setup, &launch, dressing)?;
     }
     expect(&launch, &ToWorker::Go)?;
+    if setup.throwaway {
+        sys::exit_now(0);
+    }
     Ok(channel)
 }
 
@@ -181,11 +184,16 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
 /// Installs the system-call filters, the last layer. Returns the listener for the host.
 fn filter(dressing: &mut Dressing, filters: &Filters) -> Option<OwnedFd> {
     let mut listener = Err("no filter".to_owned());
+    let unheard = dressing.simulation(Layer::SeccompNotify).is_some();
     dressing.put_on(Layer::Seccomp, || {
-        match sys::install_filter(&filters.notify, true) {
+        let installed = match unheard {
+            true => Err(io::Error::other("simulated")),
+            false => sys::install_filter(&filters.notify, true),
+        };
+        match installed {
             Ok(fd) => listener = fd.ok_or_else(|| "the kernel gave no listener".to_owned()),
             Err(error) => {
-                listener = Err(format!("no second listener is possible here: {error}"));
+                listener = Err(format!("no listener is possible here, there may be one already: {error}"));
                 sys::install_filter(&filters.fallback, false)?;
             }
         }
