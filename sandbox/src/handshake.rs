@@ -112,7 +112,7 @@ impl Handshake {
     /// The next message, or what became of the child that should have sent it.
     fn hear(&mut self, stage: &'static str) -> Result<(FromWorker, Option<OwnedFd>), LaunchError> {
         let ready = wait_readable(&[self.socket.as_fd()], Some(self.deadline)).map_err(LaunchError::Channel)?;
-        if !ready[0] {
+        if ready[0].is_empty() {
             return Err(LaunchError::TooLate { stage });
         }
         match receive(&self.socket) {
@@ -242,7 +242,7 @@ fn receive(socket: &OwnedFd) -> io::Result<Option<(FromWorker, Option<OwnedFd>)>
 /// What is waiting in a child's standard error, as one printable line.
 fn last_words(stderr: &OwnedFd) -> String {
     let mut bytes = [0; LAST_WORDS_MAX];
-    let waiting = wait_readable(&[stderr.as_fd()], Some(Instant::now())).is_ok_and(|ready| ready[0]);
+    let waiting = wait_readable(&[stderr.as_fd()], Some(Instant::now())).is_ok_and(|ready| !ready[0].is_empty());
     let length = if waiting { rustix::io::read(stderr, &mut bytes).unwrap_or(0) } else { 0 };
     String::from_utf8_lossy(&bytes[..length]).trim_end().escape_debug().to_string()
 }
