@@ -4,10 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "clippy knows tests only by their attribute, which this harness has not")]
 
 mod case;
+mod contract;
 mod host;
 mod predecessor;
 mod puppet;
 mod raw;
+mod scripts;
 mod watch;
 mod words;
 
@@ -29,7 +31,7 @@ fn main() -> ExitCode {
 }
 
 fn cases() -> Vec<Case> {
-    [predecessor::cases()].concat()
+    [predecessor::cases(), contract::cases()].concat()
 }
 
 /// What a worker of these tests does depends on its role alone.
