@@ -264,7 +264,7 @@ fn what_is_no_protocol_cuts_a_direct_link() {
         (b"nonsense", "8 bytes are no header, which has 48"),
         (&Header { kind: Kind::Control, ..Header::default() }.encode(), "a control word on a link"),
         (&answer.encode(), "an answer without a call"),
-        (&two.concat(), "48 bytes are no header, which has 48"),
+        (&two.concat(), "48 bytes of a message that announces 1048"),
     ];
     for (packet, what) in packets {
         let mut world = World::new(Route::Direct);
