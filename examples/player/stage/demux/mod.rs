@@ -36,6 +36,8 @@ struct Lane {
     counts_samples: bool,
     /// The tick at which playing starts, by the container's edit list; 0 unless it counts samples.
     start: u64,
+    /// The tick at which the track ends, by the container.
+    end: Option<u64>,
     selected: bool,
     /// Packets that end before this time are left out; nothing is lost by it, for it follows a seek.
     from: Nanos,
@@ -122,12 +124,13 @@ impl Lane {
 
     /// Leaves out what an encoder put before the first sample of its input, and after the last.
     fn trim_by_edits(&self, packet: &mut Packet) {
-        /// Every AAC packet decodes to so many samples a channel; a shorter duration means that the rest is padding.
+        /// Every AAC packet decodes to so many samples a channel; if the last one is shorter, the rest is padding.
         const AAC_FRAMES: u64 = 1024;
         if !self.counts_samples {
             return;
         }
-        if self.codec == "aac" && packet.duration < AAC_FRAMES {
+        let end = packet.pts.saturating_add_unsigned(packet.duration).unsigned_abs();
+        if self.codec == "aac" && packet.duration < AAC_FRAMES && self.end.is_some_and(|last| end >= last) {
             packet.trim_end = narrow(AAC_FRAMES - packet.duration);
         }
         if self.start > 0 {

@@ -116,6 +116,7 @@ fn track(found: &Found, extras: &[Extra]) -> (Track, (u32, Lane)) {
         time_base,
         counts_samples,
         start: extra.filter(|_| counts_samples).map_or(0, |extra| extra.start),
+        end: found.duration.map(|duration| duration.get()),
         selected: true,
         from: Nanos::MIN,
     };
