@@ -18,8 +18,10 @@ fn dependency_arrows_point_one_way() {
         let manifest = std::fs::read_to_string(&path).expect("every crate has a manifest");
         let dependencies = manifest.split("[dependencies]").nth(1).expect("every crate lists dependencies");
         let dependencies = dependencies.split("\n[").next().unwrap_or_default();
-        let found: BTreeSet<_> =
-            dependencies.lines().filter_map(|line| line.strip_prefix("cloison-")?.split(['.', ' ', '=']).next()).collect();
+        let found: BTreeSet<_> = dependencies
+            .lines()
+            .filter_map(|line| line.strip_prefix("cloison-")?.split(['.', ' ', '=']).next())
+            .collect();
         let allowed: BTreeSet<_> = allowed.iter().copied().collect();
         assert!(found.is_subset(&allowed), "{folder} depends on {found:?}; only {allowed:?} is allowed");
     }

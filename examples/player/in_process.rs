@@ -28,28 +28,32 @@ pub fn play(
     progress: &mut Progress,
     stop: &AtomicBool,
 ) -> Result<Played, PlayError> {
-    let demuxer = Demuxer::open(Arc::new(input.file), input.length).map_err(|error| PlayError::Media(error.to_string()))?;
+    let demuxer =
+        Demuxer::open(Arc::new(input.file), input.length).map_err(|error| PlayError::Media(error.to_string()))?;
     let mut playback = Playback::new(demuxer.media().clone(), wanted)?;
     let mut pipeline = Pipeline::new(demuxer, &mut playback);
     if let Some(seek) = seek {
         let landing = pipeline.seek(seek)?;
         playback.start_at(landing);
     }
-    for round in 1..=repeat {
-        if round > 1 {
-            pipeline.seek(0)?;
-            playback.again();
+    let mut left = repeat;
+    while left > 0 {
+        if stop.load(Ordering::Relaxed) {
+            playback.ended(Some("stopped"));
+            break;
         }
-        while !stop.load(Ordering::Relaxed) {
-            match pipeline.step(&mut playback)? {
-                Step::Packet(stepped) => playback.stepped(&stepped),
-                Step::End(complaint) => {
-                    playback.ended(complaint.as_deref());
-                    break;
+        match pipeline.step(&mut playback)? {
+            Step::Packet(stepped) => playback.stepped(&stepped),
+            Step::End(complaint) => {
+                playback.ended(complaint.as_deref());
+                left -= 1;
+                if left > 0 {
+                    pipeline.seek(0)?;
+                    playback.again();
                 }
             }
-            progress.show(&playback, || "in process".to_owned());
         }
+        progress.show(&playback, || "in process".to_owned());
     }
     let container = playback.container();
     Ok(Played { container, summary: playback.finish()?, workers: vec![this_process()] })

@@ -19,7 +19,10 @@ impl Progress {
 
     /// A bar on standard error; hidden if that is no terminal, or if `quiet`.
     pub fn new(quiet: bool) -> Self {
-        let bar = ProgressBar::with_draw_target(None, if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() });
+        let bar = ProgressBar::with_draw_target(
+            None,
+            if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() },
+        );
         let style = ProgressStyle::with_template("{bar:32} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("##-"));
         Self { bar, started: Instant::now(), shown: Instant::now() }

@@ -82,7 +82,8 @@ impl Report {
     /// The report for people, without what went wrong.
     pub fn table(&self) -> String {
         let header = ["worker", "pid", "confinement", "messages", "bytes", "restarts", "CPU s", "peak MiB"];
-        let rows: Vec<_> = std::iter::once(header.map(str::to_owned)).chain(self.workers.iter().map(Worker::cells)).collect();
+        let rows: Vec<_> =
+            std::iter::once(header.map(str::to_owned)).chain(self.workers.iter().map(Worker::cells)).collect();
         format!("{}\n\n{}", self.played(), align(&rows))
     }
 
@@ -122,7 +123,9 @@ fn align<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: [usize; N] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
     let is_number = |column: usize| {
-        rows.iter().skip(1).all(|row| row[column].chars().all(|character| character.is_ascii_digit() || character == '.'))
+        rows.iter()
+            .skip(1)
+            .all(|row| row[column].chars().all(|character| character.is_ascii_digit() || character == '.'))
     };
     let cell = |(column, cell): (usize, &String)| {
         let width = widths[column];

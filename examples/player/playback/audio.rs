@@ -51,11 +51,7 @@ impl AudioLane {
     }
 
     /// A piece arrives; what is new of it goes to `write`, with silence before it where something is missing.
-    pub fn take<E>(
-        &mut self,
-        mut samples: Samples,
-        mut write: impl FnMut(&Samples) -> Result<(), E>,
-    ) -> Result<(), E> {
+    pub fn take<E>(&mut self, mut samples: Samples, mut write: impl FnMut(&Samples) -> Result<(), E>) -> Result<(), E> {
         if !samples.is_playable() || samples.frames() == 0 {
             return Ok(());
         }

@@ -193,9 +193,8 @@ impl Playback {
 
     /// How long the file says it is.
     pub fn duration(&self) -> Option<Nanos> {
-        let longest = self.selected().filter_map(|track| {
-            Some(track.time_base.nanos(i64::try_from(track.duration?).ok()?))
-        });
+        let longest =
+            self.selected().filter_map(|track| Some(track.time_base.nanos(i64::try_from(track.duration?).ok()?)));
         longest.max().or(self.media.duration).filter(|duration| *duration > 0)
     }
 
@@ -281,10 +280,9 @@ fn is_decodable(track: &Track) -> bool {
 fn refusal(track: &Track) -> String {
     match track.kind {
         Kind::Video => format!("{}: there is no decoder for it; AV1 can be played", title(track)),
-        Kind::Audio => format!(
-            "{}: there is no decoder for it; PCM, FLAC, ALAC, AAC, MP3 and Vorbis can be played",
-            title(track)
-        ),
+        Kind::Audio => {
+            format!("{}: there is no decoder for it; PCM, FLAC, ALAC, AAC, MP3 and Vorbis can be played", title(track))
+        }
         Kind::Subtitle | Kind::Other => format!("{}: not played", title(track)),
     }
 }

@@ -198,7 +198,8 @@ mod tests {
 
     #[test]
     fn pictures_are_numbered_by_the_nearest() {
-        let milliseconds = TimeBase { numerator: NonZeroU32::MIN, denominator: NonZeroU32::new(1000).expect("not zero") };
+        let milliseconds =
+            TimeBase { numerator: NonZeroU32::MIN, denominator: NonZeroU32::new(1000).expect("not zero") };
         let rate = Rate { pictures: 24, seconds: 1 };
         assert_eq!([3, 45, 86, 128].map(|time| rate.number(time, milliseconds)), [0, 1, 2, 3]);
     }

@@ -45,6 +45,8 @@ pub struct Sinks {
     wav: Option<wav::Wav>,
     /// A piece of a picture on its way to all of them.
     chunk: Vec<u8>,
+    /// What is known already of files that will not be written.
+    notes: Vec<String>,
 }
 
 /// Something that takes pictures, piece by piece.
@@ -72,14 +74,21 @@ impl Sinks {
     /// If one cannot be written.
     pub fn open(wanted: &Wanted, time_base: Option<TimeBase>, has_sound: bool) -> Result<Self, OutputError> {
         let mut pictures: Vec<Box<dyn PictureSink>> = Vec::new();
-        if let (Some(path), Some(time_base)) = (&wanted.framemd5, time_base) {
-            pictures.push(Box::new(framemd5::FrameMd5::create(path, time_base)?));
-        }
-        if let (Some(path), Some(time_base)) = (&wanted.y4m, time_base) {
-            pictures.push(Box::new(y4m::Y4m::create(path, time_base)?));
+        let mut notes = Vec::new();
+        match time_base {
+            Some(time_base) => {
+                if let Some(path) = &wanted.framemd5 {
+                    pictures.push(Box::new(framemd5::FrameMd5::create(path, time_base)?));
+                }
+                if let Some(path) = &wanted.y4m {
+                    pictures.push(Box::new(y4m::Y4m::create(path, time_base)?));
+                }
+            }
+            None => notes.extend(wanted.framemd5.iter().chain(&wanted.y4m).map(|path| nothing_for(path, "picture"))),
         }
         let wav = wanted.wav.as_deref().filter(|_| has_sound).map(wav::Wav::create).transpose()?;
-        Ok(Self { pictures, wav, chunk: Vec::new() })
+        notes.extend(wanted.wav.iter().filter(|_| !has_sound).map(|path| nothing_for(path, "sound")));
+        Ok(Self { pictures, wav, chunk: Vec::new(), notes })
     }
 
     /// Takes one picture.
@@ -115,7 +124,7 @@ impl Sinks {
     /// # Errors
     /// If one cannot be completed; it is removed then.
     pub fn finish(self) -> Result<Vec<String>, OutputError> {
-        let mut notes = Vec::new();
+        let mut notes = self.notes;
         for sink in self.pictures {
             notes.extend(sink.finish()?);
         }

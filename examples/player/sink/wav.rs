@@ -88,3 +88,36 @@ fn header((rate, channels): (u32, u16), bytes: u32) -> Vec<u8> {
     header.extend(bytes.to_le_bytes());
     header
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_programs_read_what_is_written() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.wav");
+        let mut wav = Wav::create(&path).expect("creates");
+        let data: Vec<u8> = [1_i16, -2, 300, -400].iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let samples = Samples { pts: 0, offset: 0, rate: 44_100, channels: 2, data };
+        wav.samples(&samples).expect("writes");
+        wav.samples(&Samples { rate: 48_000, ..samples.clone() }).expect("leaves out");
+        let notes = wav.finish().expect("finishes");
+        assert!(
+            notes.len() == 1
+                && notes[0].ends_with("left out 2 samples of another rate, of other channels, or beyond 4 GiB")
+        );
+        let mut reader = hound::WavReader::open(&path).expect("opens");
+        assert_eq!((reader.spec().sample_rate, reader.spec().channels, reader.spec().bits_per_sample), (44_100, 2, 16));
+        let read: Vec<i16> = reader.samples().collect::<Result<_, _>>().expect("reads");
+        assert_eq!(read, [1, -2, 300, -400]);
+    }
+
+    #[test]
+    fn no_sound_makes_no_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.wav");
+        let notes = Wav::create(&path).expect("creates").finish().expect("finishes");
+        assert!(notes[0].ends_with("not written, for there was no sound") && !path.exists());
+    }
+}

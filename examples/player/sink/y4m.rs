@@ -86,3 +86,43 @@ fn colours(layout: &Layout) -> String {
     };
     if layout.bits > 8 { format!("{long}{}", layout.bits) } else { name.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU32;
+
+    fn written(layouts: &[Layout]) -> (Vec<u8>, Vec<String>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.y4m");
+        let time_base = TimeBase { numerator: NonZeroU32::MIN, denominator: NonZeroU32::new(50).expect("not zero") };
+        let mut y4m = Box::new(Y4m::create(&path, time_base).expect("creates"));
+        for (layout, number) in layouts.iter().zip(0_u8..) {
+            y4m.begin(&Picture { layout: *layout, pts: 2 * i64::from(number), duration: 2 }).expect("begins");
+            y4m.chunk(&vec![number; layout.bytes()]).expect("writes");
+            y4m.end().expect("ends");
+        }
+        let notes = y4m.finish().expect("finishes");
+        (std::fs::read(&path).expect("reads"), notes)
+    }
+
+    #[test]
+    fn the_header_tells_size_rate_and_form() {
+        let layout = Layout { width: 3, height: 1, bits: 10, chroma: Chroma::Half };
+        let (bytes, notes) = written(&[layout; 3]);
+        let header = String::from_utf8(bytes[..128].to_vec()).expect("text");
+        assert!(header.starts_with("YUV4MPEG2 W3 H1 F25:1 Ip A1:1 C420p10 XFILL=_"), "{header}");
+        assert!(header.ends_with("_\n"));
+        assert_eq!(&bytes[128..148], b"FRAME\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes.len(), 128 + 3 * (6 + layout.bytes()));
+        assert!(notes.is_empty());
+    }
+
+    #[test]
+    fn pictures_of_another_form_are_left_out_and_told() {
+        let layout = Layout { width: 4, height: 2, bits: 8, chroma: Chroma::Mono };
+        let (bytes, notes) = written(&[layout, Layout { width: 2, ..layout }, layout]);
+        assert_eq!(bytes.len(), 128 + 2 * (6 + 8));
+        assert!(notes[0].ends_with("left out 1 pictures of another size or form"), "{notes:?}");
+    }
+}

@@ -63,8 +63,7 @@ fn child_at(source: &Source, at: u64, end: u64) -> Option<Child> {
         size => (HEADER, size),
     };
     let payload = at.checked_add(header)?..at.checked_add(size)?;
-    (payload.start <= payload.end && payload.end <= end)
-        .then_some(Child { kind: bytes(source, at + 4)?, payload })
+    (payload.start <= payload.end && payload.end <= end).then_some(Child { kind: bytes(source, at + 4)?, payload })
 }
 
 /// The first box that `path` leads to from `range`.
@@ -129,9 +128,10 @@ mod tests {
     }
 
     fn file(edits: &[(u32, i32)]) -> Vec<u8> {
-        let edits: Vec<u8> = edits.iter().flat_map(|(duration, time)| {
-            [duration.to_be_bytes(), time.to_be_bytes(), [0, 1, 0, 0]].concat()
-        }).collect();
+        let edits: Vec<u8> = edits
+            .iter()
+            .flat_map(|(duration, time)| [duration.to_be_bytes(), time.to_be_bytes(), [0, 1, 0, 0]].concat())
+            .collect();
         let elst = boxed(b"elst", &[&[0; 7][..], &[u8::try_from(edits.len() / 12).expect("small")], &edits].concat());
         let tkhd = boxed(b"tkhd", &[&[0; 12][..], &7_u32.to_be_bytes(), &[0; 8]].concat());
         let hdlr = boxed(b"hdlr", &[&[0; 8][..], b"vide"].concat());

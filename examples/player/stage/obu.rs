@@ -9,7 +9,9 @@ pub fn is_key(unit: &[u8]) -> bool {
     while let Some((kind, payload, after)) = next(rest) {
         match (kind, still) {
             (SEQUENCE_HEADER, _) => still = payload.first().map(|byte| byte & REDUCED_STILL_PICTURE != 0),
-            (FRAME_HEADER | FRAME, Some(still)) => return still || payload.first().is_some_and(|byte| is_key_frame(*byte)),
+            (FRAME_HEADER | FRAME, Some(still)) => {
+                return still || payload.first().is_some_and(|byte| is_key_frame(*byte));
+            }
             (FRAME_HEADER | FRAME, None) => return false,
             _ => {}
         }

@@ -165,3 +165,6 @@ impl From<Error> for ReadError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

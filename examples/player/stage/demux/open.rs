@@ -57,7 +57,8 @@ impl Demuxer {
             return Err(OpenError::Tracks(count));
         }
         let (tracks, lanes) = reader.tracks().iter().map(|found| track(found, &extras)).unzip();
-        let media = Media { container: reader.format_info().long_name.to_owned(), duration: duration(&*reader), tracks };
+        let media =
+            Media { container: reader.format_info().long_name.to_owned(), duration: duration(&*reader), tracks };
         let lanes: Vec<(u32, Lane)> = lanes;
         Ok(Self { reader, source, extent, media, tracks: HashMap::from_iter(lanes) })
     }
@@ -137,7 +138,8 @@ fn name(found: &Found, extra: Option<&Extra>) -> Name {
     let by_parameters = found.codec_params.as_ref().map(codec::name).filter(|name| !name.short.is_empty());
     let unknown = || Name {
         short: "",
-        label: extra.map_or("unknown codec".to_owned(), |extra| format!("codec {:?}", extra.entry.escape_ascii().to_string())),
+        label: extra
+            .map_or("unknown codec".to_owned(), |extra| format!("codec {:?}", extra.entry.escape_ascii().to_string())),
     };
     by_entry.or(by_parameters).unwrap_or_else(unknown)
 }

@@ -7,7 +7,7 @@
 use symphonia::core::formats::{SeekMode, SeekTo};
 use symphonia::core::units::Time;
 
-use super::{Demuxer, SeekError};
+use super::{Demuxer, ReadError, SeekError};
 use crate::protocol::{Kind, Nanos};
 use crate::stage::source::Extent;
 
@@ -19,6 +19,16 @@ const LOOK_BACK: [Nanos; 4] = [0, 4 * SECOND, 16 * SECOND, 64 * SECOND];
 const PREROLL: Nanos = SECOND / 4;
 
 const SECOND: Nanos = 1_000_000_000;
+
+/// What was met on the way to a time.
+enum Reached {
+    /// This key picture was the last.
+    Key(Nanos),
+    /// No key picture.
+    NoKey,
+    /// The end of the track.
+    End,
+}
 
 impl Demuxer {
     /// Goes to the key picture at or before `to`, or to the packet that is played at `to` if no video track is
@@ -50,34 +60,37 @@ impl Demuxer {
                 break;
             }
             self.go_near(near)?;
-            if let Ok(Some(key)) = self.last_key(video, to) {
+            if let Ok(Reached::Key(key)) = self.last_key(video, to) {
                 return Ok(key);
             }
         }
         self.reopen()?;
         self.set_from(Nanos::MIN);
-        self.last_key(video, to)?.ok_or(SeekError::PastEnd(to as f64 / SECOND as f64))
+        match self.last_key(video, to)? {
+            Reached::Key(key) => Ok(key),
+            Reached::NoKey => Ok(0),
+            Reached::End => Err(SeekError::PastEnd(to as f64 / SECOND as f64)),
+        }
     }
 
-    /// Reads on until a picture after `to`; the time of the last key picture on the way, if any. `None` if the track ends
-    /// before `to`.
-    fn last_key(&mut self, video: u32, to: Nanos) -> Result<Option<Nanos>, super::ReadError> {
+    /// Reads on until a picture is shown after `to`.
+    fn last_key(&mut self, video: u32, to: Nanos) -> Result<Reached, ReadError> {
         let time_base = self.tracks[&video].time_base;
-        let mut key = None;
+        let mut reached = Reached::NoKey;
         while let Some(packet) = self.next_packet()? {
             if packet.track != video {
                 continue;
             }
             let starts = time_base.nanos(packet.pts);
             if starts <= to && packet.key {
-                key = Some(starts);
+                reached = Reached::Key(starts);
             }
             let ends = time_base.nanos(packet.pts.saturating_add_unsigned(packet.duration.max(1)));
             if ends > to {
-                return Ok(key);
+                return Ok(reached);
             }
         }
-        Ok(None)
+        Ok(Reached::End)
     }
 
     /// Opens the file again at a position from which every packet at or after `time` will be read: by the container's index
