@@ -1,1 +1,49 @@
-//! broker
+//! The trusted side: decides who may talk to whom, routes what they say, and supervises the workers.
+//!
+//! It is *not* about media, nor about what a worker may do to the system (that is `cloison-sandbox`), and it never decodes a
+//! payload that it only forwards.
+//!
+//! A host embeds one [`Broker`] (or several). The policy says who may reach whom; the [`Model`] whether their messages
+//! pass the broker or take a socket of their own. Worker code never learns which.
+//!
+//! ```no_run
+//! use cloison_broker::msg::{Interface, Message, RpcIndex};
+//! use cloison_broker::{Broker, HOST, Model, Rules, WorkerSpec};
+//!
+//! const ECHO: Interface = Interface::new("echo", &["say"]);
+//! const SAY: RpcIndex = ECHO.method("say");
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let policy = Rules::new().allow(HOST, "echo", &ECHO);
+//!     let (broker, _inbox) = Broker::start(policy, Model::Broker)?;
+//!     broker.spawn(WorkerSpec::program("echo", "/usr/libexec/my-player/echo")?)?;
+//!     let echo = broker.open("echo", &ECHO)?;
+//!     let mut message = Message::new();
+//!     message.append("hello")?;
+//!     let mut reply = echo.call(SAY, message)?;
+//!     println!("{}", reply.reader().recv::<&str>()?);
+//!     Ok(())
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod broker;
+mod driver;
+mod host;
+mod policy;
+pub mod router;
+mod supervisor;
+mod wait;
+
+pub use cloison_ipc as ipc;
+pub use cloison_msg as msg;
+pub use cloison_sandbox as sandbox;
+
+pub use broker::{Broker, Suspension};
+pub use driver::{BACKLOG_MAX, HostMessage};
+pub use host::{BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Ticket};
+pub use policy::{Ask, Grant, HOST, Model, Policy, Rules};
+pub use supervisor::{
+    Death, QUARANTINE_AFTER, Quarantined, RESTART_PAUSE, RESTART_PAUSE_MAX, RESTARTS, SpawnError, WorkerEvent,
+    WorkerSpec, WorkerState, WorkerStatus,
+};

@@ -1,1 +1,55 @@
-//! msg
+//! What is said: the header and payload of a message, the rights that allow it, and the state both ends of a link keep.
+//!
+//! This crate is *not* about how a message travels: it performs no I/O, reads no clock, draws no random number and holds
+//! no descriptor of its own (descriptors are a type parameter). Everything here can be driven from a unit test.
+//!
+//! # Words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | link | a two-way connection between two workers, or between a worker and the host |
+//! | [`Destination`] | the name by which one holder knows a link; meaningless in any other process |
+//! | interface | a numbered set of methods; a method's number is its [`RpcIndex`] |
+//! | [`Message`] | what a sender builds: values appended in order, descriptors attached |
+//! | [`Reader`] | what a receiver reads: the same values in the same order, then [`Reader::finish`] |
+//! | [`Rights`] | what the holder of a link's end may do with it |
+//! | [`decide`] | the one function that says whether a message is allowed |
+//! | [`Meter`] | how much one direction of a link has in flight, and how much more it may send |
+//! | [`LinkEnd`] | everything one holder keeps about its end of one link |
+//! | [`Ends`] | all the link ends of one holder, by destination |
+//! | [`control`] | the words a worker and its broker exchange on destination 0 |
+#![forbid(unsafe_code)]
+
+mod calls;
+pub mod control;
+mod decide;
+mod ends;
+mod failure;
+mod header;
+mod interface;
+mod link_end;
+mod message;
+mod meter;
+mod name;
+mod rights;
+mod table;
+mod text;
+mod time;
+
+pub use calls::{CallId, ChainId, Pending};
+pub use decide::{Denial, Use, Verdict, decide};
+pub use ends::Ends;
+pub use failure::{CallError, CallFailure, Failure, Gone, Refusal};
+pub use header::{DEADLINE_MAX, Destination, HEADER_LEN, Header, HeaderError, Kind, RpcIndex};
+pub use interface::{Interface, METHODS_MAX};
+pub use link_end::{Arrival, Breach, CALL_DEPTH_MAX, CallFrame, LinkEnd, Route, Shape};
+pub use message::{
+    AppendError, DESCRIPTORS_MAX, Descriptor, Message, Messages, PACKET_MAX, PAYLOAD_MAX, Reader, RecvError,
+    decode_whole,
+};
+pub use meter::{CALLS_IN_FLIGHT, Credit, Meter, Overdraft, Taken, WINDOW_BYTES, WINDOW_MESSAGES};
+pub use name::{NAME_MAX, Name, NameError};
+pub use rights::{DescriptorClasses, Relayed, Rights, RightsFlags, RpcSet};
+pub use table::{Entry, Key, Table};
+pub use text::{TEXT_MAX, Text};
+pub use time::Time;

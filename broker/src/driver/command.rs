@@ -1,0 +1,126 @@
+//! What the host and the supervisor ask of the driver.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use cloison_ipc::{Passed, ProcessIpc};
+use cloison_msg::{CallError, Credit, Destination, Failure, Gone, Header, Key, Message, Name, Refusal, RpcIndex};
+use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::oneshot;
+
+use crate::host::{HostLink, Incoming, Ticket};
+
+/// A message as the host builds it.
+pub type HostMessage = Message<Passed>;
+
+/// What becomes of something the host sends.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// A call, and where its outcome goes.
+    Call(Done),
+    /// A message that nobody answers, and who is told that it was sent.
+    Oneway(oneshot::Sender<Result<(), CallError>>),
+    /// A buffer that goes back. Nobody waits.
+    Release,
+}
+
+/// Where the outcome of a host's call goes.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// To whoever holds the call.
+    Caller(oneshot::Sender<Result<Incoming, CallError>>),
+    /// To the inbox, under a mark of the host's.
+    Inbox(Ticket),
+}
+
+/// Something the host sends over one of its links.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) link: Destination,
+    pub(crate) peer: Name,
+    pub(crate) rpc: RpcIndex,
+    pub(crate) message: HostMessage,
+    pub(crate) within: Duration,
+    pub(crate) purpose: Purpose,
+}
+
+/// What the driver is asked to do.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// A worker was started; its socket.
+    Seat { role: Name, ipc: ProcessIpc, port: oneshot::Sender<Key> },
+    /// A worker is dead.
+    Died { port: Key, why: Gone },
+    /// A role is known from now on, and may be played again if it had ended.
+    Declare { role: Name },
+    /// Nobody will play the role again.
+    Retire { role: Name, why: Gone },
+    /// The host asks for a link.
+    Open { role: Name, interface: Name, within: Duration, done: oneshot::Sender<Result<HostLink, Refusal>> },
+    /// The host sends something.
+    Send(Outgoing),
+    /// The host answers a call.
+    Answer { link: Destination, call: Header, result: Result<HostMessage, Failure> },
+    /// The host has taken messages.
+    Credit { link: Destination, credit: Credit },
+    /// The host closes a link.
+    Close { link: Destination },
+    /// Notes what each worker sent through the broker, and asks what it sent directly; `done` is dropped when all have
+    /// answered.
+    Count { done: oneshot::Sender<()> },
+    /// Say so, then stand still until the other end of `until` is dropped.
+    Suspend { done: oneshot::Sender<()>, until: mpsc::Receiver<()> },
+    /// Ends the driver.
+    Stop,
+}
+
+/// Hands commands to the driver, from any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Commands {
+    /// `None` once the driver has ended.
+    queue: Arc<Mutex<Option<Vec<Command>>>>,
+    bell: Arc<OwnedFd>,
+}
+
+impl Commands {
+    pub(crate) fn new() -> io::Result<Self> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { queue: Arc::new(Mutex::new(Some(Vec::new()))), bell: Arc::new(bell) })
+    }
+
+    /// Queues a command; rings only when the queue was empty, since the driver takes all there is. Once the driver has
+    /// ended, the command is dropped, and with it whatever somebody waits for in it.
+    pub(crate) fn give(&self, command: Command) {
+        let mut queue = self.queue();
+        let Some(queue) = &mut *queue else { return };
+        queue.push(command);
+        if queue.len() == 1 {
+            // The counter can only overflow after 2⁶⁴ rings, and a full one rings all the same.
+            let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// Takes all there is. The list that is given, an empty one, takes its place, so that its memory serves again.
+    pub(super) fn take(&self, into: &mut Vec<Command>) {
+        let mut rings = [0; 8];
+        let _ = rustix::io::read(&self.bell, &mut rings);
+        if let Some(queue) = &mut *self.queue() {
+            std::mem::swap(into, queue);
+        }
+    }
+
+    /// The driver has ended.
+    pub(super) fn close(&self) {
+        drop(self.queue().take());
+    }
+
+    pub(super) fn bell(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,218 @@
+//! The host's own ends of links. A host is a port of the router like any worker, but its messages need no socket.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloison_msg::control::RequestId;
+use cloison_msg::{
+    CallError, CallFailure, CallFrame, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name, Pending, Refusal,
+    Shape, Time,
+};
+use tokio::sync::oneshot;
+
+use super::obey::too_late;
+use super::{Commands, Done, HostMessage, Outgoing, Purpose, now};
+use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox};
+
+/// The host's number in the ids of chains: its port is the router's first.
+const HOST_ORIGIN: u32 = 0;
+
+/// Everything the driver keeps for the host.
+pub(super) struct Desk {
+    pub(super) ends: Ends<HostEnd>,
+    asked: Vec<Asked>,
+    requests: RequestId,
+    chains: u32,
+    pub(super) mailbox: Mailbox,
+    commands: Commands,
+}
+
+pub(super) struct HostEnd {
+    pub(super) end: LinkEnd<Done>,
+    pub(super) core: Arc<LinkCore>,
+    /// What waits for credit, in order.
+    pub(super) waiting: VecDeque<Waiting>,
+}
+
+pub(super) struct Waiting {
+    outgoing: Outgoing,
+    since: Time,
+    until: Time,
+}
+
+/// A link the host asked for.
+struct Asked {
+    request: RequestId,
+    until: Time,
+    done: oneshot::Sender<Result<HostLink, Refusal>>,
+}
+
+impl Desk {
+    pub(super) const fn new(mailbox: Mailbox, commands: Commands) -> Self {
+        Self { ends: Ends::new(), asked: Vec::new(), requests: 0, chains: 0, mailbox, commands }
+    }
+
+    /// A new chain of calls, which the host begins.
+    pub(super) const fn chain(&mut self) -> ChainId {
+        self.chains = self.chains.wrapping_add(1);
+        ChainId::new(HOST_ORIGIN, self.chains)
+    }
+
+    /// Notes that the host waits for a link.
+    pub(super) fn ask(&mut self, within: Duration, done: oneshot::Sender<Result<HostLink, Refusal>>) -> RequestId {
+        self.requests = self.requests.wrapping_add(1);
+        self.asked.push(Asked { request: self.requests, until: now().after(within), done });
+        self.requests
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        let calls = self.ends.iter().filter_map(|(_, end)| end.end.next_deadline());
+        let waiting = self.ends.iter().flat_map(|(_, end)| end.waiting.iter().map(|waiting| waiting.until));
+        calls.chain(waiting).chain(self.asked.iter().map(|asked| asked.until)).min()
+    }
+
+    pub(super) fn granted(&mut self, link: Destination, end: LinkEnd<Done>) {
+        let core = LinkCore::new(link, end.peer().clone(), self.commands.clone());
+        self.ends.insert(link, HostEnd { end, core, waiting: VecDeque::new() });
+    }
+
+    pub(super) fn opened(&mut self, request: RequestId, link: Result<Destination, Refusal>) {
+        let Some(at) = self.asked.iter().position(|asked| asked.request == request) else { return };
+        let asked = self.asked.swap_remove(at);
+        let link = link.and_then(|name| self.ends.get(name).map(|end| end.link()).ok_or(Refusal::NotFound));
+        // A host that no longer waits finds the link closed with its worker.
+        let _ = asked.done.send(link);
+    }
+
+    pub(super) fn gone(&mut self, link: Destination, why: &Gone, tell: bool) {
+        let Some(mut ended) = self.ends.remove(link) else { return };
+        let peer = ended.end.peer().clone();
+        let waiting: Vec<_> = ended.waiting.drain(..).collect();
+        let calls: Vec<_> = ended.end.close().collect();
+        for pending in calls {
+            self.fail_call(&peer, pending, CallFailure::Gone(why.clone()));
+        }
+        for waiting in waiting {
+            self.fail_waiting(&peer, waiting, CallFailure::Gone(why.clone()));
+        }
+        if tell {
+            self.mailbox.put(Item::LinkGone { link, peer, why: why.clone() });
+        }
+    }
+
+    pub(super) fn finish(&self, done: Done, outcome: Result<Incoming, CallError>) {
+        match done {
+            // Whoever dropped the call does not want to know.
+            Done::Caller(caller) => drop(caller.send(outcome)),
+            Done::Inbox(ticket) => self.mailbox.put(Item::Outcome(ticket, outcome)),
+        }
+    }
+
+    /// A call of the host's has its outcome: a reply, or the peer's own error.
+    pub(super) fn outcome(&self, pending: Pending<Done>, mut answer: Incoming) {
+        let failure = match answer.failure() {
+            None => return self.finish(pending.context, Ok(answer)),
+            Some(failure) => failure,
+        };
+        let after = now().since(pending.since);
+        let why = CallFailure::Failed(failure);
+        let error = CallError { peer: answer.peer().clone(), rpc: pending.rpc, after, why };
+        self.finish(pending.context, Err(error));
+    }
+
+    /// A message of the host's for a link that is gone.
+    pub(super) fn fail_unknown(&self, waiting: Waiting) {
+        let peer = waiting.outgoing.peer.clone();
+        self.fail_waiting(&peer, waiting, CallFailure::Gone(Gone::Closed));
+    }
+
+    fn fail_call(&self, peer: &Name, pending: Pending<Done>, why: CallFailure) {
+        let after = now().since(pending.since);
+        self.finish(pending.context, Err(CallError { peer: peer.clone(), rpc: pending.rpc, after, why }));
+    }
+
+    pub(super) fn fail_waiting(&self, peer: &Name, waiting: Waiting, why: CallFailure) {
+        let Outgoing { rpc, purpose, .. } = waiting.outgoing;
+        let error = CallError { peer: peer.clone(), rpc, after: now().since(waiting.since), why };
+        match purpose {
+            Purpose::Call(done) => self.finish(done, Err(error)),
+            Purpose::Oneway(sent) => drop(sent.send(Err(error))),
+            Purpose::Release => {}
+        }
+    }
+
+    /// Ends whatever has waited long enough.
+    pub(super) fn expire(&mut self, now: Time) -> Vec<RequestId> {
+        let mut ended = Vec::new();
+        for (_, end) in self.ends.iter_mut() {
+            while let Some(pending) = end.end.expire(now) {
+                ended.push((end.core.clone(), Ok(pending)));
+            }
+            while let Some(at) = end.waiting.iter().position(|waiting| waiting.until <= now) {
+                ended.extend(end.waiting.remove(at).map(|waiting| (end.core.clone(), Err(waiting))));
+            }
+        }
+        for (core, ended) in ended {
+            match ended {
+                Ok(pending) => self.fail_call(&core.peer, pending, CallFailure::Deadline),
+                Err(waiting) => self.fail_waiting(&core.peer, waiting, CallFailure::Overloaded),
+            }
+        }
+        let late = self.asked.extract_if(.., |asked| asked.until <= now).map(|asked| {
+            let _ = asked.done.send(Err(too_late()));
+            asked.request
+        });
+        late.collect()
+    }
+}
+
+impl Waiting {
+    pub(super) fn new(outgoing: Outgoing, now: Time) -> Self {
+        let until = now.after(outgoing.within);
+        Self { outgoing, since: now, until }
+    }
+}
+
+impl HostEnd {
+    pub(super) fn link(&self) -> HostLink {
+        HostLink::new(self.core.clone())
+    }
+
+    /// The header under which `outgoing` may go now; it comes back if there is no room yet.
+    #[expect(clippy::result_large_err, reason = "what has no room yet goes back to where it was moved from")]
+    pub(super) fn admit(
+        &mut self,
+        waiting: Waiting,
+        chain: ChainId,
+        now: Time,
+    ) -> Result<(Header, HostMessage), Waiting> {
+        let Waiting { outgoing: Outgoing { link, peer, rpc, message, within, purpose }, since, until } = waiting;
+        let shape = Shape { payload: message.payload_len(), descriptors: message.descriptor_count() };
+        let again = |message, purpose| Waiting {
+            outgoing: Outgoing { link, peer, rpc, message, within, purpose },
+            since,
+            until,
+        };
+        match purpose {
+            Purpose::Call(done) => {
+                let frame = CallFrame { now, deadline: until, chain, depth: 0 };
+                match self.end.call(rpc, shape, frame, done) {
+                    Ok(header) => Ok((header, message)),
+                    Err((_, done)) => Err(again(message, Purpose::Call(done))),
+                }
+            }
+            Purpose::Oneway(sent) => match self.end.oneway(rpc, shape, chain) {
+                Ok(header) => {
+                    let _ = sent.send(Ok(()));
+                    Ok((header, message))
+                }
+                Err(_) => Err(again(message, Purpose::Oneway(sent))),
+            },
+            Purpose::Release => match self.end.release(shape) {
+                Ok(header) => Ok((header, message)),
+                Err(_) => Err(again(message, Purpose::Release)),
+            },
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The host's port: what the router says to the host, and what the host sends into the router.
+
+use cloison_ipc::Passed;
+use cloison_msg::control::{ToBroker, ToWorker};
+use cloison_msg::{Arrival, Credit, Descriptor, DescriptorClasses, Destination, Failure, Gone, Header, LinkEnd, Shape};
+
+use super::desk::Waiting;
+use super::obey::encode;
+use super::{Driver, HostMessage, Outgoing, now};
+use crate::host::{Incoming, Item};
+use crate::router::Body;
+
+impl Driver {
+    /// The broker itself says something to the host.
+    pub(super) fn host_hears(&mut self, header: &Header, body: Body, descriptors: Vec<Passed>) {
+        if let Body::Word(word) = body {
+            return self.host_word(word, descriptors);
+        }
+        let message = encode(&body);
+        let header = Header { payload: message.payload_len(), ..*header };
+        self.host_receives(&header, message.payload(), Vec::new());
+    }
+
+    fn host_word(&mut self, word: ToWorker, mut descriptors: Vec<Passed>) {
+        match word {
+            ToWorker::Granted { link, peer, route, peer_rights, .. } => {
+                self.desk.granted(link, LinkEnd::new(link, peer, route, peer_rights));
+            }
+            ToWorker::Opened { request, link } => self.desk.opened(request, link),
+            ToWorker::Closed { link, why } => self.desk.gone(link, &why, true),
+            ToWorker::PeerPool { link, pool, shape } => {
+                let mapped = self
+                    .desk
+                    .ends
+                    .get(link)
+                    .zip(descriptors.pop())
+                    .map(|(end, memory)| end.core.pools.add(pool, memory.into_fd(), shape));
+                if let Some(Err(error)) = mapped {
+                    tracing::warn!(%error, "a pool could not be mapped; its pictures will be refused");
+                }
+            }
+            ToWorker::PoolDropped { link, pool } => {
+                if let Some(end) = self.desk.ends.get(link) {
+                    end.core.pools.remove(pool);
+                }
+            }
+            // The host makes no pools and is asked nothing.
+            ToWorker::Welcome { .. } | ToWorker::Pool { .. } | ToWorker::Count => {}
+        }
+    }
+
+    /// A message for the host, which the router has let pass.
+    pub(super) fn host_receives(&mut self, header: &Header, payload: &[u8], descriptors: Vec<Passed>) {
+        let link = header.destination;
+        let Some(end) = self.desk.ends.get_mut(link) else { return };
+        let classes = descriptors.iter().map(Descriptor::class).fold(DescriptorClasses::empty(), |a, b| a | b);
+        let arrival = end.end.handle(header, payload, classes, now());
+        let core = end.core.clone();
+        let incoming = || Incoming::new(core, *header, payload.to_vec(), descriptors);
+        match arrival {
+            Ok(Arrival::Request) => self.desk.mailbox.put(Item::Message(incoming())),
+            Ok(Arrival::Outcome(pending)) => self.desk.outcome(pending, incoming()),
+            Ok(Arrival::Credit) => self.host_resumes(link),
+            // An answer that nobody waits for, or a buffer the host never lent.
+            Ok(Arrival::Late | Arrival::Release | Arrival::Denied(_)) => {}
+            Err(breach) => tracing::error!(%breach, "the router let a breach pass"),
+        }
+    }
+
+    /// The host sends something, as soon as there is room for it.
+    pub(super) fn host_sends(&mut self, outgoing: Outgoing) {
+        let link = outgoing.link;
+        let waiting = Waiting::new(outgoing, now());
+        match self.desk.ends.get_mut(link) {
+            None => self.desk.fail_unknown(waiting),
+            Some(end) => {
+                end.waiting.push_back(waiting);
+                self.host_resumes(link);
+            }
+        }
+    }
+
+    /// Sends what waits for room, in order.
+    fn host_resumes(&mut self, link: Destination) {
+        loop {
+            let chain = self.desk.chain();
+            let Some(end) = self.desk.ends.get_mut(link) else { return };
+            let Some(waiting) = end.waiting.pop_front() else { return };
+            match end.admit(waiting, chain, now()) {
+                Ok((header, message)) => self.host_message(&header, message),
+                Err(waiting) => return end.waiting.push_front(waiting),
+            }
+        }
+    }
+
+    /// Hands a message of the host's to the router, as if it had come by a socket.
+    fn host_message(&mut self, header: &Header, mut message: HostMessage) {
+        let host = self.router.host();
+        let mut descriptors = message.take_descriptors();
+        let forward = self.router.handle_message(host, header, message.payload(), &mut descriptors, now());
+        if let Some(forward) = forward {
+            self.send(forward.to, message.packet(&forward.header), &mut descriptors);
+        }
+    }
+
+    pub(super) fn host_answers(&mut self, link: Destination, call: &Header, result: Result<HostMessage, Failure>) {
+        let failed = result.is_err();
+        let message = result.unwrap_or_else(|failure| encode(&Body::Failure(failure)));
+        let Some(end) = self.desk.ends.get_mut(link) else { return };
+        let shape = Shape { payload: message.payload_len(), descriptors: message.descriptor_count() };
+        let header = end.end.answer(call, failed, shape);
+        self.host_message(&header, message);
+    }
+
+    pub(super) fn host_credits(&mut self, link: Destination, credit: Credit) {
+        let message = encode(&Body::Credit(credit));
+        let Some(end) = self.desk.ends.get(link) else { return };
+        let header = end.end.credit(Shape { payload: message.payload_len(), descriptors: 0 });
+        self.host_message(&header, message);
+    }
+
+    pub(super) fn host_closes(&mut self, link: Destination) {
+        self.desk.gone(link, &Gone::Closed, false);
+        self.router.handle_word(self.router.host(), ToBroker::Close { link });
+    }
+
+    /// Ends what has waited long enough.
+    pub(super) fn tick(&mut self) {
+        for request in self.desk.expire(now()) {
+            self.router.handle_open_cancelled(self.router.host(), request);
+        }
+    }
+}

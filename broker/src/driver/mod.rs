@@ -1,0 +1,274 @@
+//! The router's hands: a lean readiness loop on a thread of its own, with the sockets, the clock and the descriptors.
+
+mod audit;
+mod command;
+mod desk;
+mod host_port;
+mod obey;
+mod seat;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::AsFd;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use cloison_ipc::{Passed, ProcessIpc, RecvError};
+use cloison_msg::{DESCRIPTORS_MAX, Gone, HEADER_LEN, Header, Key, Name, PACKET_MAX, Time};
+use rustix::event::epoll;
+use rustix::time::{ClockId, Timespec, clock_gettime};
+use tokio::sync::oneshot;
+
+pub use command::HostMessage;
+pub(crate) use command::{Command, Commands, Done, Outgoing, Purpose};
+pub use seat::BACKLOG_MAX;
+
+use crate::host::Mailbox;
+use crate::policy::{Model, Policy};
+use crate::router::{Forward, Router, Violation};
+use crate::supervisor::Notices;
+use audit::Audit;
+use desk::Desk;
+use seat::Seat;
+
+/// Most packets that are taken from one worker before the next one has its turn.
+const PACKETS_PER_TURN: usize = 32;
+
+/// The epoll mark of the commands' bell; every other mark is a port's.
+const BELL: u64 = u64::MAX;
+
+/// The thread that drives the router.
+#[derive(Debug)]
+pub(crate) struct DriverThread {
+    commands: Commands,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl DriverThread {
+    /// Starts the thread.
+    pub(crate) fn start(
+        policy: std::sync::Arc<dyn Policy>,
+        model: Model,
+        mailbox: Mailbox,
+        notices: Notices,
+        commands: Commands,
+    ) -> io::Result<Self> {
+        let mut driver = Driver::new(Router::new(policy, model), mailbox, notices, commands.clone())?;
+        let thread = thread::Builder::new().name("cloison-router".into()).spawn(move || driver.run())?;
+        Ok(Self { commands, thread: Some(thread) })
+    }
+}
+
+impl Drop for DriverThread {
+    fn drop(&mut self) {
+        self.commands.give(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            // A panic of that thread has been printed; whoever drops the broker can do nothing more about it.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Driver {
+    router: Router<Passed>,
+    seats: HashMap<Key, Seat>,
+    /// Both ends of every direct link, kept to be shut down.
+    pairs: HashMap<Key, [ProcessIpc; 2]>,
+    desk: Desk,
+    notices: Notices,
+    audit: Audit,
+    /// How many workers have yet to say what they sent directly, and who waits for that.
+    counting: Option<(usize, oneshot::Sender<()>)>,
+    epoll: std::os::fd::OwnedFd,
+    commands: Commands,
+    packet: Vec<u8>,
+    descriptors: Vec<Passed>,
+    stopped: bool,
+}
+
+impl Driver {
+    fn new(router: Router<Passed>, mailbox: Mailbox, notices: Notices, commands: Commands) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&epoll, commands.bell(), epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
+        Ok(Self {
+            desk: Desk::new(mailbox, commands.clone()),
+            router,
+            seats: HashMap::new(),
+            pairs: HashMap::new(),
+            notices,
+            audit: Audit::default(),
+            counting: None,
+            epoll,
+            commands,
+            packet: vec![0; PACKET_MAX],
+            descriptors: Vec::with_capacity(DESCRIPTORS_MAX),
+            stopped: false,
+        })
+    }
+
+    fn run(&mut self) {
+        let mut events = Vec::with_capacity(64);
+        let mut commands = Vec::new();
+        while !self.stopped {
+            let timeout = self.desk.next_deadline().map(|deadline| timespec(deadline.since(now())));
+            events.clear();
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => panic!("epoll_wait on the router's own descriptor: {error}"),
+            }
+            for event in &events {
+                self.handle_event(event, &mut commands);
+            }
+            self.tick();
+        }
+    }
+
+    fn handle_event(&mut self, event: &epoll::Event, commands: &mut Vec<Command>) {
+        let (mark, flags) = (event.data.u64(), event.flags);
+        if mark == BELL {
+            self.commands.take(commands);
+            for command in commands.drain(..) {
+                self.handle_command(command);
+            }
+            return;
+        }
+        let port = key_of(mark);
+        if flags.contains(epoll::EventFlags::OUT)
+            && let Some(seat) = self.seats.get_mut(&port)
+        {
+            seat.flush();
+            self.watch(port);
+        }
+        if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
+            self.hear(port, PACKETS_PER_TURN);
+        }
+    }
+
+    /// Handles what one worker sent, `most` packets of it.
+    fn hear(&mut self, port: Key, most: usize) {
+        for _ in 0..most {
+            let Some(seat) = self.seats.get(&port) else { return };
+            match seat.receive(&mut self.packet, &mut self.descriptors) {
+                Ok(len) => self.handle_packet(port, len),
+                Err(RecvError::WouldBlock) => return,
+                Err(RecvError::Closed) => return self.unseat(port),
+                Err(_) => self.evict(port, Violation::Truncated),
+            }
+        }
+    }
+
+    fn handle_packet(&mut self, port: Key, len: usize) {
+        let mut packet = std::mem::take(&mut self.packet);
+        let mut descriptors = std::mem::take(&mut self.descriptors);
+        let mut rest = &mut packet[..len];
+        while !rest.is_empty() {
+            let header = match Header::of_message(rest) {
+                Ok(header) => header,
+                Err(error) => {
+                    self.evict(port, error.into());
+                    break;
+                }
+            };
+            let (message, next) = rest.split_at_mut(header.message_len());
+            rest = next;
+            let forward = self.router.handle_message(port, &header, &message[HEADER_LEN..], &mut descriptors, now());
+            if let Some(forward) = forward {
+                self.forward(&forward, message, &mut descriptors);
+            }
+            self.obey();
+        }
+        descriptors.clear();
+        (self.packet, self.descriptors) = (packet, descriptors);
+    }
+
+    /// Sends the message on from the memory it arrived in, behind the header that the receiver is to see.
+    fn forward(&mut self, forward: &Forward, message: &mut [u8], descriptors: &mut Vec<Passed>) {
+        if forward.to == self.router.host() {
+            self.host_receives(&forward.header, &message[HEADER_LEN..], std::mem::take(descriptors));
+        } else {
+            message[..HEADER_LEN].copy_from_slice(&forward.header.encode());
+            self.send(forward.to, message, descriptors);
+        }
+    }
+
+    fn evict(&mut self, port: Key, violation: Violation) {
+        self.router.evict(port, violation);
+        self.obey();
+    }
+
+    /// Its socket is at its end. What that means, the supervisor finds out.
+    fn unseat(&mut self, port: Key) {
+        if let Some(seat) = self.seats.remove(&port) {
+            let _ = epoll::delete(&self.epoll, seat.as_fd());
+            self.notices.hung_up(port);
+        }
+    }
+
+    fn seat(&mut self, role: Name, ipc: ProcessIpc) -> Option<Key> {
+        let port = self.router.handle_start(role);
+        let added = epoll::add(&self.epoll, &ipc, epoll::EventData::new_u64(mark_of(port)), epoll::EventFlags::IN);
+        if added.is_err() {
+            self.router.handle_death(port, &Gone::BrokerEnded);
+            return None;
+        }
+        self.seats.insert(port, Seat::new(ipc));
+        Some(port)
+    }
+
+    /// Waits for room in a worker's socket exactly as long as something waits for that room.
+    fn watch(&mut self, port: Key) {
+        let Some(seat) = self.seats.get_mut(&port) else { return };
+        if seat.wants_room == seat.has_backlog() {
+            return;
+        }
+        seat.wants_room = seat.has_backlog();
+        let mut flags = epoll::EventFlags::IN;
+        flags.set(epoll::EventFlags::OUT, seat.wants_room);
+        let _ = epoll::modify(&self.epoll, seat.as_fd(), epoll::EventData::new_u64(mark_of(port)), flags);
+    }
+
+    /// Last words of a dead worker come before the news of its death.
+    fn bury(&mut self, port: Key, why: &Gone) {
+        self.hear(port, usize::MAX);
+        if let Some(seat) = self.seats.remove(&port) {
+            let _ = epoll::delete(&self.epoll, seat.as_fd());
+        }
+        if let Some(traffic) = self.router.traffic(port) {
+            self.notices.relayed(port, traffic);
+        }
+        self.router.handle_death(port, why);
+        self.obey();
+    }
+
+    const fn stop(&mut self) {
+        self.stopped = true;
+    }
+}
+
+/// Also when the thread panics: whoever waits for the driver hears that it is gone.
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.commands.close();
+    }
+}
+
+/// The moment on `CLOCK_MONOTONIC`.
+fn now() -> Time {
+    let now = clock_gettime(ClockId::Monotonic);
+    Time(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
+}
+
+fn timespec(left: Duration) -> Timespec {
+    // A wait of nothing but the sub-microsecond rest would spin.
+    let left = left + Duration::from_micros(1);
+    Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(left.subsec_nanos()) }
+}
+
+fn mark_of(port: Key) -> u64 {
+    u64::from(port.generation) << 32 | u64::from(port.index)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the two halves of the mark")]
+fn key_of(mark: u64) -> Key {
+    Key { index: mark as u32, generation: (mark >> 32) as u32 }
+}

@@ -1,0 +1,152 @@
+//! Doing what the router says, and what the host asks.
+
+use std::os::fd::OwnedFd;
+
+use cloison_ipc::{Passed, ProcessIpc, create_pool};
+use cloison_msg::control::PoolShape;
+use cloison_msg::{Header, Key, Refusal};
+
+use super::seat::Sent;
+use super::{BACKLOG_MAX, Command, Driver, HostMessage};
+use crate::router::{Body, Event, Output, Traffic, Violation};
+
+impl Driver {
+    /// Does what the router says, until it says nothing more.
+    pub(super) fn obey(&mut self) {
+        while let Some(output) = self.router.poll() {
+            match output {
+                Output::Send { to, header, body, descriptors } if to == self.router.host() => {
+                    self.host_hears(&header, body, descriptors);
+                }
+                Output::Send { to, header, body, descriptors } => self.speak(to, header, &body, descriptors),
+                Output::Evict { port, violation } => self.notices.evict(port, violation),
+                Output::MakePair { link } => {
+                    let pair = self.make_pair(link);
+                    self.router.handle_pair(link, pair);
+                }
+                Output::Cut { link } => self.cut(link),
+                Output::MakePool(ticket) => self.router.handle_pool(ticket, make_pool(ticket.shape)),
+                Output::Tell(event) => self.tell(&event),
+            }
+        }
+    }
+
+    /// Sends a message of the broker's own.
+    fn speak(&mut self, to: Key, header: Header, body: &Body, mut descriptors: Vec<Passed>) {
+        let mut message = encode(body);
+        let header = Header { payload: message.payload_len(), ..header };
+        self.send(to, message.packet(&header), &mut descriptors);
+    }
+
+    /// Sends a message to a worker, or keeps it until there is room.
+    pub(super) fn send(&mut self, to: Key, message: &[u8], descriptors: &mut Vec<Passed>) {
+        let Some(seat) = self.seats.get_mut(&to) else { return };
+        match seat.send(message, descriptors) {
+            Sent::Accepted => self.watch(to),
+            Sent::Overflow => self.router.evict(to, Violation::Backlog(BACKLOG_MAX)),
+        }
+    }
+
+    /// The socket of a direct link, of which the broker keeps a duplicate of both ends: a shutdown reaches both workers
+    /// wherever the descriptors have gone meanwhile.
+    fn make_pair(&mut self, link: Key) -> Option<[Passed; 2]> {
+        let made = ProcessIpc::pair().and_then(|(a, b)| {
+            // No descriptor ever passes on a direct link: rights that allow one keep a link relayed.
+            for end in [&a, &b] {
+                end.refuse_descriptors()?;
+            }
+            Ok(([a.try_clone()?, b.try_clone()?], [a, b].map(|end| Passed::new(OwnedFd::from(end)))))
+        });
+        let (kept, given) =
+            made.inspect_err(|error| tracing::warn!(%error, "no socket pair; the link is relayed")).ok()?;
+        self.pairs.insert(link, kept);
+        Some(given)
+    }
+
+    /// Notes what every worker has sent so far, and asks those with direct links what the broker cannot see.
+    fn count(&mut self, done: tokio::sync::oneshot::Sender<()>) {
+        for &port in self.seats.keys() {
+            self.notices.relayed(port, self.router.traffic(port).unwrap_or_default());
+        }
+        let asked = self.router.count_direct();
+        self.counting = (asked > 0).then_some((asked, done));
+    }
+
+    fn tell(&mut self, event: &Event) {
+        self.audit.note(event);
+        if let Event::Counted { role, messages, bytes } = event {
+            self.notices.counted(role, Traffic { messages: *messages, bytes: *bytes });
+            if let Some((left, _)) = &mut self.counting {
+                *left -= 1;
+                if *left == 0 {
+                    self.counting = None;
+                }
+            }
+        }
+    }
+
+    fn cut(&mut self, link: Key) {
+        if let Some([end, _]) = self.pairs.remove(&link)
+            && let Err(error) = end.shutdown()
+        {
+            tracing::warn!(%error, "shutdown of a direct link");
+        }
+    }
+
+    pub(super) fn handle_command(&mut self, command: Command) {
+        let host = self.router.host();
+        match command {
+            Command::Seat { role, ipc, port } => {
+                if let Some(seated) = self.seat(role, ipc) {
+                    let _ = port.send(seated);
+                }
+            }
+            Command::Died { port, why } => self.bury(port, &why),
+            Command::Declare { role } => {
+                self.router.declare(role.clone());
+                self.router.handle_return(&role);
+            }
+            Command::Retire { role, why } => self.router.handle_retirement(&role, why),
+            Command::Open { role, interface, within, done } => {
+                let request = self.desk.ask(within, done);
+                self.router.handle_open(host, request, role, interface);
+            }
+            Command::Send(outgoing) => self.host_sends(outgoing),
+            Command::Answer { link, call, result } => self.host_answers(link, &call, result),
+            Command::Credit { link, credit } => self.host_credits(link, credit),
+            Command::Close { link } => self.host_closes(link),
+            Command::Count { done } => self.count(done),
+            Command::Suspend { done, until } => {
+                let _ = done.send(());
+                // An error is what is waited for: the other end was dropped.
+                let _ = until.recv();
+            }
+            Command::Stop => self.stop(),
+        }
+        self.obey();
+    }
+}
+
+/// The payload of a message of the broker's own. Each is bounded (names, capped texts, numbers), so each fits.
+pub(super) fn encode(body: &Body) -> HostMessage {
+    let mut message = HostMessage::new();
+    let appended = match body {
+        Body::Word(word) => message.append(word),
+        Body::Failure(failure) => message.append(failure),
+        Body::Credit(credit) => message.append(credit),
+    };
+    debug_assert!(appended.is_ok(), "a word of the broker's own fits");
+    message
+}
+
+fn make_pool(shape: PoolShape) -> Result<[Passed; 2], String> {
+    match create_pool(shape) {
+        Ok(pool) => Ok([pool.writable, pool.read_only].map(Passed::new)),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// A link that nobody waits for any more was not refused by anybody: the time was up.
+pub(super) fn too_late() -> Refusal {
+    Refusal::Limit("nobody played the role in time".into())
+}

@@ -1,0 +1,86 @@
+//! One worker's socket, and what waits to go through it.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use cloison_ipc::{Passed, ProcessIpc, RecvError, SendError};
+
+/// Most bytes that wait for one worker outside its socket. What its links' windows and its own open calls can fill
+/// stays below; whoever exceeds it asks for answers that it does not read.
+pub const BACKLOG_MAX: usize = 32 * 1024 * 1024;
+
+/// A worker's socket.
+pub(super) struct Seat {
+    ipc: ProcessIpc,
+    backlog: VecDeque<Parcel>,
+    backlog_bytes: usize,
+    /// Whether the loop is told when the socket has room again.
+    pub(super) wants_room: bool,
+}
+
+/// A message that did not fit into the socket yet.
+struct Parcel {
+    bytes: Vec<u8>,
+    descriptors: Vec<Passed>,
+}
+
+/// What became of a message.
+pub(super) enum Sent {
+    /// It is in the socket, or waits its turn.
+    Accepted,
+    /// [`BACKLOG_MAX`] is exceeded.
+    Overflow,
+}
+
+impl Seat {
+    pub(super) const fn new(ipc: ProcessIpc) -> Self {
+        Self { ipc, backlog: VecDeque::new(), backlog_bytes: 0, wants_room: false }
+    }
+
+    /// Sends a message, or keeps it until the socket has room. Never waits. A worker that is gone takes nothing: its
+    /// death is reported elsewhere.
+    pub(super) fn send(&mut self, bytes: &[u8], descriptors: &mut Vec<Passed>) -> Sent {
+        if self.backlog.is_empty() && self.pass(bytes, descriptors) {
+            descriptors.clear();
+            return Sent::Accepted;
+        }
+        self.backlog_bytes += bytes.len();
+        self.backlog.push_back(Parcel { bytes: bytes.to_vec(), descriptors: std::mem::take(descriptors) });
+        if self.backlog_bytes > BACKLOG_MAX { Sent::Overflow } else { Sent::Accepted }
+    }
+
+    /// The socket has room again.
+    pub(super) fn flush(&mut self) {
+        while let Some(parcel) = self.backlog.pop_front() {
+            if !self.pass(&parcel.bytes, &parcel.descriptors) {
+                self.backlog.push_front(parcel);
+                return;
+            }
+            self.backlog_bytes -= parcel.bytes.len();
+        }
+    }
+
+    pub(super) fn has_backlog(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    /// Whether the message needs no further attention.
+    fn pass(&self, bytes: &[u8], descriptors: &[Passed]) -> bool {
+        let sent = match descriptors {
+            [] => self.ipc.try_send(bytes, &[]),
+            some => self.ipc.try_send(bytes, &some.iter().map(AsFd::as_fd).collect::<Vec<_>>()),
+        };
+        !matches!(sent, Err(SendError::WouldBlock))
+    }
+
+    /// One packet, if there is one.
+    pub(super) fn receive(&self, buffer: &mut [u8], descriptors: &mut Vec<Passed>) -> Result<usize, RecvError> {
+        self.ipc.try_recv(buffer, descriptors)
+    }
+}
+
+impl AsFd for Seat {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ipc.as_fd()
+    }
+}

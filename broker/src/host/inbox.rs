@@ -1,0 +1,74 @@
+//! Where everything that concerns the host comes in, in order.
+
+use std::time::Duration;
+
+use cloison_msg::{CallError, Destination, Gone, Name};
+use tokio::sync::mpsc;
+
+use super::Incoming;
+use crate::supervisor::WorkerEvent;
+use crate::wait::wait_for;
+
+/// A mark of the host's for a call whose outcome comes to the inbox.
+pub type Ticket = u64;
+
+/// Something that concerns the host. Drive a loop with it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Item {
+    /// A call or oneway came.
+    Message(Incoming),
+    /// A call that was [`post`](super::HostLink::post)ed has its outcome.
+    Outcome(Ticket, Result<Incoming, CallError>),
+    /// A link of the host's has ended; nothing more comes over it.
+    LinkGone {
+        /// The host's name for it.
+        link: Destination,
+        /// The role that was at the other end.
+        peer: Name,
+        /// Why.
+        why: Gone,
+    },
+    /// A worker started, ended, starts again, or is given up.
+    Worker(WorkerEvent),
+}
+
+/// Where everything that concerns the host comes in, in order. What workers can put here is bounded by their links'
+/// windows, and gives its place back when the item is dropped.
+#[derive(Debug)]
+pub struct Inbox {
+    items: mpsc::UnboundedReceiver<Item>,
+}
+
+/// Puts items into an inbox.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailbox {
+    items: mpsc::UnboundedSender<Item>,
+}
+
+impl Inbox {
+    pub(crate) fn new() -> (Mailbox, Self) {
+        let (give, take) = mpsc::unbounded_channel();
+        (Mailbox { items: give }, Self { items: take })
+    }
+
+    /// The next item; `None` once the broker has ended.
+    pub async fn next(&mut self) -> Option<Item> {
+        self.items.recv().await
+    }
+
+    /// The next item, waiting no longer than `within`; `None` if there was none.
+    pub fn next_within(&mut self, within: Duration) -> Option<Item> {
+        if let Ok(item) = self.items.try_recv() {
+            return Some(item);
+        }
+        wait_for(self.items.recv(), Some(within)).flatten()
+    }
+}
+
+impl Mailbox {
+    /// A host that dropped its inbox wants to hear nothing.
+    pub(crate) fn put(&self, item: Item) {
+        let _ = self.items.send(item);
+    }
+}

@@ -1,0 +1,99 @@
+//! Messages that came to the host.
+
+use std::sync::Arc;
+
+use cloison_ipc::{BufferRef, Passed};
+use cloison_msg::{Failure, Header, Kind, Name, Reader, RpcIndex, Text};
+
+use super::pools::{BorrowError, Borrowed};
+use super::{HostLink, LinkCore};
+use crate::driver::{Command, HostMessage};
+
+/// A message that came to the host: a call, a oneway, or the reply to a call of its own.
+///
+/// It holds its place in the link's window until it is dropped. A call that is dropped without an answer is answered
+/// with an error, so that its caller hears something.
+#[derive(Debug)]
+pub struct Incoming {
+    core: Arc<LinkCore>,
+    header: Header,
+    payload: Vec<u8>,
+    descriptors: Vec<Passed>,
+    answered: bool,
+}
+
+impl Incoming {
+    pub(crate) const fn new(core: Arc<LinkCore>, header: Header, payload: Vec<u8>, descriptors: Vec<Passed>) -> Self {
+        Self { core, header, payload, descriptors, answered: false }
+    }
+
+    /// Which method; of a reply, the one that was called.
+    #[must_use]
+    pub const fn rpc(&self) -> RpcIndex {
+        self.header.rpc
+    }
+
+    /// Who sent it.
+    #[must_use]
+    pub fn peer(&self) -> &Name {
+        &self.core.peer
+    }
+
+    /// The link it came by, over which its sender can be called, if the policy granted that.
+    #[must_use]
+    pub fn link(&self) -> HostLink {
+        HostLink::new(self.core.clone())
+    }
+
+    /// Whether somebody waits for an answer.
+    #[must_use]
+    pub fn is_call(&self) -> bool {
+        self.header.kind == Kind::Call
+    }
+
+    /// Reads what it carries: values in order, then descriptors, then [`Reader::finish`]. The descriptors go to the
+    /// first reader.
+    pub fn reader(&mut self) -> Reader<'_, Passed> {
+        Reader::new(&self.payload, std::mem::take(&mut self.descriptors))
+    }
+
+    /// The buffer that the message lends.
+    ///
+    /// # Errors
+    /// [`BorrowError`] if the peer made the reference up.
+    pub fn borrow(&self, buffer: BufferRef) -> Result<Borrowed, BorrowError> {
+        Borrowed::new(&self.core, buffer)
+    }
+
+    /// Answers a call. Does nothing for anything else.
+    pub fn reply(mut self, message: HostMessage) {
+        self.answer(Ok(message));
+    }
+
+    /// Answers a call with an error. Does nothing for anything else.
+    pub fn fail(mut self, failure: Failure) {
+        self.answer(Err(failure));
+    }
+
+    /// The peer's own error, if that is what this answer is.
+    pub(crate) fn failure(&mut self) -> Option<Failure> {
+        if self.header.kind != Kind::Error {
+            return None;
+        }
+        let unreadable = || Failure::Unanswerable(Text::new("its error could not be read"));
+        Some(cloison_msg::decode_whole(&self.payload).unwrap_or_else(|_| unreadable()))
+    }
+
+    fn answer(&mut self, result: Result<HostMessage, Failure>) {
+        if self.is_call() && !std::mem::replace(&mut self.answered, true) {
+            self.core.commands.give(Command::Answer { link: self.core.name, call: self.header, result });
+        }
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        self.answer(Err(Failure::Unanswerable(Text::new("the host did not answer"))));
+        self.core.take(&self.header);
+    }
+}

@@ -1,0 +1,166 @@
+//! The host's end of a link.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use cloison_msg::control::PoolId;
+use cloison_msg::{CallError, CallFailure, Destination, Gone, Header, Name, Refusal, RpcIndex, Taken};
+use tokio::sync::oneshot;
+
+use super::pools::LinkPools;
+use super::{Incoming, Ticket};
+use crate::driver::{Command, Commands, Done, HostMessage, Outgoing, Purpose};
+use crate::wait::wait;
+
+/// The deadline of a call that names none.
+pub const CALL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// The host's end of a link to a worker. Clones are the same end. It stays until it is [closed](Self::close), or the
+/// worker is gone.
+#[derive(Clone, Debug)]
+pub struct HostLink {
+    core: Arc<LinkCore>,
+}
+
+/// Why the host got no link.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no link to {role}: {why}")]
+pub struct OpenError {
+    /// The role that was asked for.
+    pub role: String,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// What all holders of one end of the host's share.
+#[derive(Debug)]
+pub(crate) struct LinkCore {
+    pub(crate) name: Destination,
+    pub(crate) peer: Name,
+    pub(crate) commands: Commands,
+    pub(crate) pools: LinkPools,
+    taken: Mutex<Taken>,
+}
+
+impl LinkCore {
+    pub(crate) fn new(name: Destination, peer: Name, commands: Commands) -> Arc<Self> {
+        Arc::new(Self { name, peer, commands, pools: LinkPools::default(), taken: Mutex::default() })
+    }
+
+    /// The application is done with a message that came over the link.
+    pub(super) fn take(&self, header: &Header) {
+        let credit = self.taken.lock().unwrap_or_else(PoisonError::into_inner).take(header.kind, header.payload);
+        if let Some(credit) = credit {
+            self.commands.give(Command::Credit { link: self.name, credit });
+        }
+    }
+
+    pub(super) fn give_back(&self, pool: PoolId, index: u16) {
+        let mut message = HostMessage::new();
+        if message.append(&(pool, index)).is_ok() {
+            self.send(RpcIndex::default(), message, CALL_DEADLINE, Purpose::Release);
+        }
+    }
+
+    fn send(&self, rpc: RpcIndex, message: HostMessage, within: Duration, purpose: Purpose) {
+        self.commands.give(Command::Send(Outgoing {
+            link: self.name,
+            peer: self.peer.clone(),
+            rpc,
+            message,
+            within,
+            purpose,
+        }));
+    }
+}
+
+impl HostLink {
+    pub(crate) const fn new(core: Arc<LinkCore>) -> Self {
+        Self { core }
+    }
+
+    /// The role at the other end.
+    #[must_use]
+    pub fn peer(&self) -> &Name {
+        &self.core.peer
+    }
+
+    /// The host's name for the link, which the [`Inbox`](super::Inbox) uses too.
+    #[must_use]
+    pub fn name(&self) -> Destination {
+        self.core.name
+    }
+
+    /// Closes the link at both ends.
+    pub fn close(self) {
+        self.core.commands.give(Command::Close { link: self.core.name });
+    }
+
+    /// Calls and waits for the outcome, [`CALL_DEADLINE`] at most. For hosts that are synchronous; see
+    /// [`start`](Self::start) for a call that can be awaited.
+    ///
+    /// # Errors
+    /// [`CallError`]: exactly one outcome for every call, with who, which method, after how long, and why.
+    pub fn call(&self, rpc: RpcIndex, message: HostMessage) -> Result<Incoming, CallError> {
+        self.start(rpc, message, CALL_DEADLINE).wait()
+    }
+
+    /// Begins a call that ends within `within`. Several can be on their way.
+    #[must_use = "dropping it drops the outcome"]
+    pub fn start(&self, rpc: RpcIndex, message: HostMessage, within: Duration) -> PendingCall {
+        let (done, outcome) = oneshot::channel();
+        self.core.send(rpc, message, within, Purpose::Call(Done::Caller(done)));
+        PendingCall { peer: self.core.peer.clone(), rpc, since: Instant::now(), outcome }
+    }
+
+    /// Begins a call whose outcome comes to the [`Inbox`](super::Inbox), under `ticket`.
+    pub fn post(&self, rpc: RpcIndex, message: HostMessage, within: Duration, ticket: Ticket) {
+        self.core.send(rpc, message, within, Purpose::Call(Done::Inbox(ticket)));
+    }
+
+    /// Sends a message that nobody answers, and waits until it is on its way, [`CALL_DEADLINE`] at most.
+    ///
+    /// # Errors
+    /// [`CallError`] if it was not sent.
+    pub fn oneway(&self, rpc: RpcIndex, message: HostMessage) -> Result<(), CallError> {
+        let (done, sent) = oneshot::channel();
+        let since = Instant::now();
+        self.core.send(rpc, message, CALL_DEADLINE, Purpose::Oneway(done));
+        wait(sent).unwrap_or_else(|_| Err(broker_ended(&self.core.peer, rpc, since)))
+    }
+}
+
+/// A call that waits for its outcome: [`wait`](Self::wait) for it, or `.await` it on any executor.
+#[derive(Debug)]
+pub struct PendingCall {
+    peer: Name,
+    rpc: RpcIndex,
+    since: Instant,
+    outcome: oneshot::Receiver<Result<Incoming, CallError>>,
+}
+
+impl PendingCall {
+    /// Blocks until the outcome is there; no longer than the call's deadline.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub fn wait(self) -> Result<Incoming, CallError> {
+        wait(self)
+    }
+}
+
+impl Future for PendingCall {
+    type Output = Result<Incoming, CallError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let outcome = Pin::new(&mut self.outcome).poll(context);
+        outcome.map(|outcome| outcome.unwrap_or_else(|_| Err(broker_ended(&self.peer, self.rpc, self.since))))
+    }
+}
+
+fn broker_ended(peer: &Name, rpc: RpcIndex, since: Instant) -> CallError {
+    CallError { peer: peer.clone(), rpc, after: since.elapsed(), why: CallFailure::Gone(Gone::BrokerEnded) }
+}

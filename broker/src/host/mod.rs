@@ -1,0 +1,13 @@
+//! What a host holds: links, calls that wait, messages that came, pictures it was lent.
+
+mod inbox;
+mod incoming;
+mod link;
+mod pools;
+
+pub(crate) use inbox::Mailbox;
+pub use inbox::{Inbox, Item, Ticket};
+pub use incoming::Incoming;
+pub(crate) use link::LinkCore;
+pub use link::{CALL_DEADLINE, HostLink, OpenError, PendingCall};
+pub use pools::{BorrowError, Borrowed};

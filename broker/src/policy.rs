@@ -1,0 +1,141 @@
+//! Who may talk to whom.
+
+use cloison_msg::{Interface, Name, Rights};
+
+/// The role under which a policy knows the host.
+pub const HOST: &str = "host";
+
+/// What a policy is asked: may one role use an interface of another?
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// The role that asks.
+    pub from: &'a Name,
+    /// The role that it means to call.
+    pub to: &'a Name,
+    /// The interface that it means to use.
+    pub interface: &'a Name,
+}
+
+/// What a policy gives: the rights of the two ends of a link. The default gives nothing to either.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// What the asker may do.
+    pub rights: Rights,
+    /// What the other side may do, besides answering.
+    pub back: Rights,
+}
+
+/// Decides who is given which link. What it does not grant does not exist for the asker.
+///
+/// A closure is a policy, and so is [`Rules`]:
+///
+/// ```
+/// # use cloison_broker::{Ask, Grant, Policy};
+/// # use cloison_broker::msg::{Rights, RpcSet};
+/// let anyone_may_log = |ask: &Ask<'_>| {
+///     (ask.to.as_str() == "log").then(|| Grant { rights: Rights::methods(RpcSet::first(1)), ..Grant::default() })
+/// };
+/// fn takes(_: impl Policy) {}
+/// takes(anyone_may_log);
+/// ```
+pub trait Policy: Send + Sync {
+    /// The grant, or `None`. Called on the broker's own thread: it must not block.
+    fn grant(&self, ask: &Ask<'_>) -> Option<Grant>;
+}
+
+impl<F: Fn(&Ask<'_>) -> Option<Grant> + Send + Sync> Policy for F {
+    fn grant(&self, ask: &Ask<'_>) -> Option<Grant> {
+        self(ask)
+    }
+}
+
+/// A policy that is a table. What no rule allows is not there.
+///
+/// ```
+/// # use cloison_broker::{HOST, Rules};
+/// # use cloison_broker::msg::{Interface, Rights};
+/// const VIDEO: Interface = Interface::new("video", &["open", "packet", "flush"]);
+/// const SCREEN: Interface = Interface::new("screen", &["picture"]);
+///
+/// let policy = Rules::new()
+///     .allow("demux", "video", &VIDEO)
+///     .allow_with("video", HOST, &SCREEN, Rights::methods(SCREEN.all()).lending());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    from: Name,
+    to: Name,
+    interface: Name,
+    grant: Grant,
+}
+
+impl Rules {
+    /// A table that allows nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// `from` may use every method of `interface` of `to`, without descriptors and without buffers.
+    ///
+    /// # Panics
+    /// If a role is no [`Name`]: rules are written by the host's author, and seen to work.
+    #[must_use]
+    pub fn allow(self, from: &str, to: &str, interface: &Interface) -> Self {
+        self.allow_with(from, to, interface, Rights::methods(interface.all()))
+    }
+
+    /// `from` may use `interface` of `to` with exactly these rights.
+    ///
+    /// # Panics
+    /// If a role is no [`Name`].
+    #[must_use]
+    pub fn allow_with(mut self, from: &str, to: &str, interface: &Interface, rights: Rights) -> Self {
+        let role = |role: &str| Name::new(role).unwrap_or_else(|error| panic!("the role {role:?}: {error}"));
+        let grant = Grant { rights, back: Rights::default() };
+        self.rules.push(Rule { from: role(from), to: role(to), interface: interface.name(), grant });
+        self
+    }
+}
+
+impl Policy for Rules {
+    fn grant(&self, ask: &Ask<'_>) -> Option<Grant> {
+        let fits = |rule: &&Rule| rule.from == *ask.from && rule.to == *ask.to && rule.interface == *ask.interface;
+        self.rules.iter().find(fits).map(|rule| rule.grant.clone())
+    }
+}
+
+/// How links are built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Model {
+    /// Every message passes the broker and is checked there.
+    #[default]
+    Broker,
+    /// Workers talk directly, over sockets the broker handed out; the receiving runtime checks.
+    Orchestrator,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_rule_allows_is_not_there() {
+        const VIDEO: Interface = Interface::new("video", &["open"]);
+        let policy = Rules::new().allow("demux", "video", &VIDEO);
+        let name = |name: &str| Name::new(name).unwrap();
+        let ask = |from: &str, to: &str, interface: &str| {
+            let (from, to, interface) = (name(from), name(to), name(interface));
+            policy.grant(&Ask { from: &from, to: &to, interface: &interface }).is_some()
+        };
+        assert!(ask("demux", "video", "video"));
+        assert!(!ask("video", "demux", "video"));
+        assert!(!ask("demux", "video", "audio"));
+        assert!(!ask("demux", "host", "video"));
+    }
+}

@@ -1,0 +1,164 @@
+//! The router: a state machine with no sockets, no clock, no processes and no randomness in it.
+//!
+//! `handle_*` in, [`Router::poll`] out; time is an argument, descriptors are a type parameter. It cannot fail: whatever
+//! a worker sends, the worst that follows is the eviction of *that worker*, which comes out as [`Output::Evict`].
+//!
+//! One message takes one path through it: [`Router::handle_message`] looks up the sender's name for the link, counts,
+//! asks [`decide`](cloison_msg::decide), and gives the header as the receiver is to see it. Whoever drives the router
+//! sends the same payload on behind that header; the router never copies one.
+
+mod link;
+mod opening;
+mod output;
+mod pools;
+mod port;
+mod relay;
+mod words;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use cloison_msg::control::ToWorker;
+use cloison_msg::{Descriptor, Gone, Header, Key, Kind, Name, Table};
+
+use crate::policy::{HOST, Model, Policy};
+use link::Link;
+pub use link::{LINKS_PER_PAIR, LINKS_PER_WORKER};
+pub use opening::OPENS_WAITING;
+pub use output::{Body, Event, Forward, Output, PoolTicket, Violation};
+pub use pools::{POOL_BYTES_PER_WORKER, POOLS_PER_LINK};
+use port::Port;
+pub use port::Traffic;
+
+/// The router of one broker. `D` is a descriptor: owned in production, a plain mark in tests.
+pub struct Router<D> {
+    policy: Arc<dyn Policy>,
+    model: Model,
+    ports: Table<Port>,
+    links: Table<Link>,
+    /// Every role that was ever declared, and who plays it.
+    roles: BTreeMap<Name, Role>,
+    host: Key,
+    outputs: VecDeque<Output<D>>,
+}
+
+/// Who plays a role.
+#[derive(Clone, Debug)]
+enum Role {
+    /// Nobody yet, or nobody at the moment.
+    Awaited,
+    /// The worker at this port.
+    Played(Key),
+    /// Nobody, and nobody will.
+    Ended(Gone),
+}
+
+impl<D: Descriptor> Router<D> {
+    /// A router that knows only the host.
+    #[must_use]
+    pub fn new(policy: Arc<dyn Policy>, model: Model) -> Self {
+        let mut ports = Table::new();
+        let host_role = Name::new(HOST).expect("a constant that is a name");
+        let host = ports.insert(Port::host(host_role.clone()));
+        let roles = BTreeMap::from([(host_role, Role::Played(host))]);
+        Self { policy, model, ports, links: Table::new(), roles, host, outputs: VecDeque::new() }
+    }
+
+    /// The host's own port.
+    #[must_use]
+    pub const fn host(&self) -> Key {
+        self.host
+    }
+
+    /// Makes a role known: from now on a link to it can be asked for, and is waited for until a worker plays it.
+    pub fn declare(&mut self, role: Name) {
+        self.roles.entry(role).or_insert(Role::Awaited);
+    }
+
+    /// A worker was started and is about to say hello: gives it a port.
+    pub fn handle_start(&mut self, role: Name) -> Key {
+        let port = self.ports.insert(Port::worker(role.clone()));
+        self.roles.insert(role, Role::Played(port));
+        port
+    }
+
+    /// A worker is dead, and all that it had sent was handled. Its links end; its role is awaited again.
+    pub fn handle_death(&mut self, port: Key, why: &Gone) {
+        self.close_links_of(port, why);
+        let Some(dead) = self.ports.remove(port) else { return };
+        if let Some(role) = self.roles.get_mut(dead.role())
+            && matches!(role, Role::Played(player) if *player == port)
+        {
+            *role = Role::Awaited;
+        }
+    }
+
+    /// Nobody will play this role again: whoever waits for it is told.
+    pub fn handle_retirement(&mut self, role: &Name, why: Gone) {
+        self.roles.insert(role.clone(), Role::Ended(why));
+        self.settle_opens(role);
+    }
+
+    /// A role that had ended may be played again.
+    pub fn handle_return(&mut self, role: &Name) {
+        if let Some(role @ Role::Ended(_)) = self.roles.get_mut(role) {
+            *role = Role::Awaited;
+        }
+    }
+
+    /// What is to be done next. Call until `None` after every `handle_*`.
+    pub fn poll(&mut self) -> Option<Output<D>> {
+        self.outputs.pop_front()
+    }
+
+    /// What the worker at `port` has sent through the broker.
+    #[must_use]
+    pub fn traffic(&self, port: Key) -> Option<Traffic> {
+        self.ports.get(port).map(Port::traffic)
+    }
+
+    /// The role played at `port`.
+    #[must_use]
+    pub fn role_at(&self, port: Key) -> Option<&Name> {
+        self.ports.get(port).map(Port::role)
+    }
+
+    /// Asks every worker that holds a direct link what it sent over those; how many that are.
+    pub fn count_direct(&mut self) -> usize {
+        let direct = self.links.iter().filter(|(_, link)| link.opened.route == cloison_msg::Route::Direct);
+        let holders: std::collections::BTreeSet<Key> =
+            direct.flat_map(|(_, link)| [link.asker.port, link.asked.port]).collect();
+        for &port in &holders {
+            self.say(port, ToWorker::Count, Vec::new());
+        }
+        holders.len()
+    }
+
+    /// Something at `port` broke the protocol: the worker's links end now, and it is to be killed.
+    pub fn evict(&mut self, port: Key, violation: Violation) {
+        let Some(culprit) = self.ports.get_mut(port) else { return };
+        if !culprit.condemn() {
+            return;
+        }
+        let role = culprit.role().clone();
+        self.close_links_of(port, &Gone::Evicted(violation.to_string().into()));
+        self.outputs.push_back(Output::Evict { port, violation: violation.clone() });
+        self.tell(Event::Evicted { role, violation });
+    }
+
+    fn say(&mut self, to: Key, word: ToWorker, descriptors: Vec<D>) {
+        let header = Header {
+            kind: Kind::Control,
+            descriptors: u8::try_from(descriptors.len()).unwrap_or(u8::MAX),
+            ..Header::default()
+        };
+        self.outputs.push_back(Output::Send { to, header, body: Body::Word(word), descriptors });
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(Output::Tell(event));
+    }
+}
+
+#[cfg(test)]
+mod tests;

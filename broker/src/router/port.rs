@@ -1,0 +1,158 @@
+//! One port: a worker's connection, or the host's.
+
+use cloison_msg::control::RequestId;
+use cloison_msg::{Destination, Entry, Key, Name, Table};
+
+use super::link::{Link, Side};
+use super::opening::Opening;
+
+/// What a worker has sent through the broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages.
+    pub messages: u64,
+    /// Bytes, headers included.
+    pub bytes: u64,
+}
+
+impl Traffic {
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, more: Self) -> Self {
+        Self { messages: self.messages + more.messages, bytes: self.bytes + more.bytes }
+    }
+}
+
+/// A worker's connection, or the host's.
+#[derive(Debug)]
+pub(super) struct Port {
+    role: Name,
+    stage: Stage,
+    is_host: bool,
+    /// The holder's link table: what its destinations mean.
+    names: Table<End>,
+    /// Links it asked for that wait for their other end.
+    pub(super) waiting: Vec<Opening>,
+    /// Bytes of all pools it asked for.
+    pub(super) pool_bytes: u64,
+    pub(super) traffic: Traffic,
+}
+
+/// What one name in a holder's table means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub(super) link: Key,
+    pub(super) side: Side,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// It has not said hello.
+    Silent,
+    /// It may send.
+    Open,
+    /// It broke the protocol and is about to be killed.
+    Condemned,
+}
+
+impl Port {
+    pub(super) fn worker(role: Name) -> Self {
+        Self {
+            role,
+            stage: Stage::Silent,
+            is_host: false,
+            names: Table::new(),
+            waiting: Vec::new(),
+            pool_bytes: 0,
+            traffic: Traffic::default(),
+        }
+    }
+
+    pub(super) fn host(role: Name) -> Self {
+        Self { stage: Stage::Open, is_host: true, ..Self::worker(role) }
+    }
+
+    pub(super) const fn role(&self) -> &Name {
+        &self.role
+    }
+
+    pub(super) const fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    pub(super) const fn is_host(&self) -> bool {
+        self.is_host
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
+    pub(super) fn is_condemned(&self) -> bool {
+        self.stage == Stage::Condemned
+    }
+
+    /// It said hello; whether that was its first word.
+    pub(super) fn greet(&mut self) -> bool {
+        let first = self.stage == Stage::Silent;
+        if first {
+            self.stage = Stage::Open;
+        }
+        first
+    }
+
+    /// From now on it is not listened to; whether that is news.
+    pub(super) fn condemn(&mut self) -> bool {
+        let news = !self.is_condemned() && !self.is_host;
+        if news {
+            self.stage = Stage::Condemned;
+        }
+        news
+    }
+
+    /// Gives the holder a name for its end of a link.
+    pub(super) fn name(&mut self, end: End) -> Destination {
+        self.names.insert(end).into()
+    }
+
+    pub(super) fn forget(&mut self, name: Destination) {
+        if let Some(key) = name.key() {
+            self.names.remove(key);
+        }
+    }
+
+    /// What the holder means by `name`.
+    pub(super) fn meaning(&self, name: Destination) -> Entry<End> {
+        match name.key().map(|key| self.names.entry(key)) {
+            Some(Entry::Open(&end)) => Entry::Open(end),
+            Some(Entry::Closed) => Entry::Closed,
+            Some(Entry::Never) | None => Entry::Never,
+        }
+    }
+
+    pub(super) fn link_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// How many links this port has asked for to the port `to`.
+    pub(super) fn links_to(&self, to: Key, links: &Table<Link>) -> usize {
+        let leads_there =
+            |end: &End| end.side == Side::Asker && links.get(end.link).is_some_and(|link| link.asked.port == to);
+        self.names.iter().filter(|(_, end)| leads_there(end)).count()
+    }
+
+    pub(super) fn ends(&self) -> Vec<End> {
+        self.names.iter().map(|(_, &end)| end).collect()
+    }
+
+    /// Takes out the openings that wait for `role`.
+    pub(super) fn openings_for(&mut self, role: &Name) -> Vec<Opening> {
+        let (now, still) = self.waiting.drain(..).partition(|opening| opening.role == *role);
+        self.waiting = still;
+        now
+    }
+
+    pub(super) fn cancel_opening(&mut self, request: RequestId) {
+        self.waiting.retain(|opening| opening.request != request);
+    }
+}

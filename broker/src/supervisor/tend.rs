@@ -1,0 +1,282 @@
+//! The life of one worker: started, watched, ended, started again.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloison_ipc::ProcessIpc;
+use cloison_msg::{Gone, Key, Text};
+use cloison_sandbox::{Child, Exit, Launch, Signal, Usage};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+
+use super::death::{Death, SpawnError, WorkerEvent};
+use super::restart::Budget;
+use super::words::LastWords;
+use super::{Office, Order, WorkerSpec, WorkerState};
+use crate::driver::Command;
+use crate::host::Item;
+
+/// How long a worker whose socket is at its end may take to exit.
+const HANG_UP_GRACE: Duration = Duration::from_millis(500);
+
+/// How long the last lines of a dead worker may take to arrive.
+const LAST_WORDS_WITHIN: Duration = Duration::from_millis(100);
+
+/// How often the CPU time and memory of a worker are read, for whoever asks.
+const USAGE_EVERY: Duration = Duration::from_millis(200);
+
+type Orders = mpsc::UnboundedReceiver<Order>;
+
+/// A worker that runs.
+struct Running {
+    child: Child,
+    pidfd: AsyncFd<OwnedFd>,
+    port: Key,
+    words: LastWords,
+    listening: Vec<JoinHandle<()>>,
+}
+
+/// How a worker's process came to its end.
+enum End {
+    /// It is to be stopped, and not to be started again.
+    Stopped,
+    Died(Death),
+}
+
+/// Keeps the worker of one role alive until it is stopped or its budget is spent.
+pub(super) async fn tend(
+    office: Office,
+    spec: WorkerSpec,
+    mut orders: Orders,
+    started: oneshot::Sender<Result<(), SpawnError>>,
+) {
+    office.commands.give(Command::Declare { role: spec.role.clone() });
+    let first = start(&office, &spec).await;
+    let mut running = match first {
+        Ok(running) => {
+            let _ = started.send(Ok(()));
+            running
+        }
+        Err(error) => {
+            retire(&office, &spec, Gone::Crashed(Text::new(&error.to_string())));
+            let _ = started.send(Err(error));
+            return;
+        }
+    };
+    let mut budget = Budget::new(spec.restarts);
+    loop {
+        let end = watch(&office, &spec, &mut running, &mut orders, &mut budget).await;
+        let port = running.port;
+        let words = last_words(running).await;
+        let death = match end {
+            End::Stopped => {
+                office.commands.give(Command::Died { port, why: Gone::Closed });
+                return retire(&office, &spec, Gone::Closed);
+            }
+            End::Died(death) => death,
+        };
+        office.commands.give(Command::Died { port, why: death.as_gone() });
+        match revive(&office, &spec, &mut orders, &mut budget, death, words).await {
+            Some(again) => running = again,
+            None => return,
+        }
+    }
+}
+
+/// After a death: reports it, waits, and starts the worker again, as often as the budget allows.
+async fn revive(
+    office: &Office,
+    spec: &WorkerSpec,
+    orders: &mut Orders,
+    budget: &mut Budget,
+    mut death: Death,
+    mut last_words: Vec<Text>,
+) -> Option<Running> {
+    loop {
+        let role = spec.role.clone();
+        tracing::warn!(%role, %death, "worker died");
+        tell(office, WorkerEvent::Died { role: role.clone(), death: death.clone(), last_words });
+        if let Some(input) = office.roster.blame(&role) {
+            tell(office, WorkerEvent::Quarantined { role: role.clone(), input });
+        }
+        let Some(pause) = budget.spend() else {
+            retire(office, spec, death.as_gone());
+            tell(office, WorkerEvent::GivenUp { role, deaths: budget.deaths(), death });
+            return None;
+        };
+        let (attempt, most) = (budget.deaths(), budget.most());
+        tell(office, WorkerEvent::Restarting { role: role.clone(), attempt, most, pause });
+        if stopped_within(orders, pause).await {
+            retire(office, spec, Gone::Closed);
+            return None;
+        }
+        office.roster.update(&role, |record| record.status.restarts += 1);
+        match start(office, spec).await {
+            Ok(running) => return Some(running),
+            Err(error) => death = Death::NotStarted(Text::new(&error.to_string())),
+        }
+        last_words = Vec::new();
+    }
+}
+
+/// Waits for a pause to pass; whether the worker is not wanted any more. Orders about the dead process are stale.
+async fn stopped_within(orders: &mut Orders, pause: Duration) -> bool {
+    let stopped = async {
+        while let Some(order) = orders.recv().await {
+            if matches!(order, Order::Stop) {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = stopped => true,
+        () = sleep(pause) => false,
+    }
+}
+
+async fn start(office: &Office, spec: &WorkerSpec) -> Result<Running, SpawnError> {
+    office.roster.update(&spec.role, |record| record.status.state = WorkerState::Starting);
+    let socket = |why: io::Error| SpawnError::Socket { role: spec.role.clone(), why };
+    let (ours, theirs) = ProcessIpc::pair().map_err(socket)?;
+    let mut child = launch(office, spec, theirs.into()).await?;
+    let words = LastWords::default();
+    let outputs = [child.take_stdout(), child.take_stderr()].into_iter().flatten();
+    let listening = outputs.map(|output| tokio::spawn(words.clone().listen(spec.role.clone(), output))).collect();
+    let pidfd = child.pidfd().try_clone_to_owned().map_err(socket)?;
+    let pidfd = watch_pidfd(pidfd).map_err(socket)?;
+    let port = seat(office, spec, ours).await?;
+    let (pid, report) = (child.pid(), Arc::new(child.report().clone()));
+    office.roster.update(&spec.role, |record| {
+        record.port = Some(port);
+        record.status.state = WorkerState::Running;
+        record.status.pid = Some(pid);
+        record.status.report = Some(report);
+    });
+    tracing::info!(role = %spec.role, pid, "worker started");
+    tell(office, WorkerEvent::Started { role: spec.role.clone(), pid });
+    Ok(Running { child, pidfd, port, words, listening })
+}
+
+#[expect(
+    deprecated,
+    reason = "deprecated for types that may change their descriptor; an OwnedFd never does, and the \
+                                successor is unsafe, which has no place here"
+)]
+fn watch_pidfd(pidfd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::with_interest(pidfd, Interest::READABLE)
+}
+
+/// Launching waits for the worker's confinement, so it has a thread to wait on.
+async fn launch(office: &Office, spec: &WorkerSpec, channel: OwnedFd) -> Result<Child, SpawnError> {
+    let launch = Launch {
+        program: spec.program.clone(),
+        name: spec.role.to_string(),
+        profile: spec.profile.clone(),
+        least: spec.least,
+        ready_within: spec.ready_within,
+        most: spec.most,
+    };
+    let launcher = office.launcher.clone();
+    let launched = tokio::task::spawn_blocking(move || launcher.launch(launch, channel)).await;
+    let launched = launched.map_err(|_| SpawnError::BrokerEnded)?;
+    launched.map_err(|why| SpawnError::Launch { role: spec.role.clone(), why })
+}
+
+async fn seat(office: &Office, spec: &WorkerSpec, ipc: ProcessIpc) -> Result<Key, SpawnError> {
+    let (port, seated) = oneshot::channel();
+    office.commands.give(Command::Seat { role: spec.role.clone(), ipc, port });
+    seated.await.map_err(|_| SpawnError::BrokerEnded)
+}
+
+/// Until the process is dead and reaped.
+async fn watch(
+    office: &Office,
+    spec: &WorkerSpec,
+    running: &mut Running,
+    orders: &mut Orders,
+    budget: &mut Budget,
+) -> End {
+    let mut because = None;
+    let mut usage = interval(USAGE_EVERY);
+    usage.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = running.pidfd.readable() => break,
+            _ = usage.tick() => note_usage(office, spec, running),
+            order = orders.recv() => match order {
+                Some(Order::Progress) => budget.reset(),
+                Some(Order::Freeze) => freeze(running),
+                Some(Order::HungUp) => because = because.or(hang_up(running).await.map(End::Died)),
+                Some(Order::Evict(violation)) => because = because.or(Some(End::Died(Death::Evicted(violation)))),
+                Some(Order::Kill(why)) => because = because.or(Some(End::Died(Death::ByHost(why)))),
+                Some(Order::Stop) | None => because = Some(End::Stopped),
+            },
+        }
+        if because.is_some() {
+            note_usage(office, spec, running);
+            running.child.kill();
+        }
+    }
+    let exit = reap(office, spec, running);
+    because.unwrap_or(End::Died(Death::Itself(exit)))
+}
+
+/// Its socket is at its end: usually it is about to exit. If it does not, that is what it dies of.
+async fn hang_up(running: &Running) -> Option<Death> {
+    tokio::select! {
+        _ = running.pidfd.readable() => None,
+        () = sleep(HANG_UP_GRACE) => Some(Death::HungUp),
+    }
+}
+
+/// What a dead worker printed last: its pipes end with it, so there is little to wait for.
+async fn last_words(running: Running) -> Vec<Text> {
+    let Running { words, listening, child, .. } = running;
+    drop(child);
+    let heard = async {
+        for output in listening {
+            let _ = output.await;
+        }
+    };
+    let _ = timeout(LAST_WORDS_WITHIN, heard).await;
+    words.take()
+}
+
+fn freeze(running: &Running) {
+    if let Err(error) = running.child.signal(Signal::STOP) {
+        tracing::warn!(%error, "SIGSTOP");
+    }
+}
+
+fn note_usage(office: &Office, spec: &WorkerSpec, running: &Running) {
+    if let Some(usage) = running.child.usage_now() {
+        office.roster.update(&spec.role, |record| record.note_usage(usage));
+    }
+}
+
+fn reap(office: &Office, spec: &WorkerSpec, running: &mut Running) -> Exit {
+    // The pidfd has said that it is dead, so there is nothing to wait for.
+    let (exit, usage) = match running.child.try_wait() {
+        Ok(Some(ended)) => (ended.exit, ended.usage),
+        Ok(None) | Err(_) => (Exit::Lost, Usage::default()),
+    };
+    office.roster.update(&spec.role, |record| {
+        record.bury(usage);
+        record.status.state = WorkerState::Restarting;
+    });
+    exit
+}
+
+fn retire(office: &Office, spec: &WorkerSpec, why: Gone) {
+    office.roster.update(&spec.role, |record| record.status.state = WorkerState::Ended);
+    office.commands.give(Command::Retire { role: spec.role.clone(), why });
+}
+
+fn tell(office: &Office, event: WorkerEvent) {
+    office.mailbox.put(Item::Worker(event));
+}

@@ -1,0 +1,89 @@
+//! Calls that wait for their outcome.
+
+use std::fmt;
+
+use crate::{RpcIndex, Time};
+
+/// Which call a message is or answers. Minted by the caller; unique among the calls of one end of one link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+impl CallId {
+    /// What stands in a message that is no call and answers none.
+    pub const NONE: Self = Self(0);
+}
+
+/// The chain of nested calls a message belongs to. Minted by whoever makes the first call of the chain.
+///
+/// A worker that lies about it changes the order in which a peer serves *its* calls, and nothing else.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ChainId(pub u64);
+
+impl ChainId {
+    /// The `count`th chain of the process that the broker knows by number `origin`.
+    #[must_use]
+    pub const fn new(origin: u32, count: u32) -> Self {
+        Self((origin as u64) << 32 | count as u64)
+    }
+}
+
+impl fmt::Debug for ChainId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0 >> 32, self.0 & 0xffff_ffff)
+    }
+}
+
+/// A call that waits for its outcome. `C` is whatever the caller wants back with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Pending<C> {
+    /// Its id.
+    pub call: CallId,
+    /// The method.
+    pub rpc: RpcIndex,
+    /// When it was made.
+    pub since: Time,
+    /// When it ends in any case.
+    pub deadline: Time,
+    /// The caller's own.
+    pub context: C,
+}
+
+/// The calls of one end that wait. At most [`CALLS_IN_FLIGHT`](crate::CALLS_IN_FLIGHT), so a search is a short walk.
+#[derive(Clone, Debug, Hash)]
+pub(crate) struct Calls<C> {
+    waiting: Vec<Pending<C>>,
+    minted: u64,
+}
+
+impl<C> Calls<C> {
+    pub(crate) const fn new() -> Self {
+        Self { waiting: Vec::new(), minted: 0 }
+    }
+
+    pub(crate) fn start(&mut self, rpc: RpcIndex, since: Time, deadline: Time, context: C) -> CallId {
+        self.minted += 1;
+        let call = CallId(self.minted);
+        self.waiting.push(Pending { call, rpc, since, deadline, context });
+        call
+    }
+
+    /// Takes out the call, if it still waits.
+    pub(crate) fn finish(&mut self, call: CallId) -> Option<Pending<C>> {
+        let at = self.waiting.iter().position(|pending| pending.call == call)?;
+        Some(self.waiting.swap_remove(at))
+    }
+
+    /// Takes out one call whose deadline has passed.
+    pub(crate) fn expire(&mut self, now: Time) -> Option<Pending<C>> {
+        let at = self.waiting.iter().position(|pending| pending.deadline <= now)?;
+        Some(self.waiting.swap_remove(at))
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.waiting.iter().map(|pending| pending.deadline).min()
+    }
+
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Pending<C>> {
+        self.waiting.drain(..)
+    }
+}

@@ -1,0 +1,154 @@
+//! The words that a worker and its broker exchange on destination 0.
+//!
+//! Each is the postcard-encoded payload of one message of kind [`Control`](crate::Kind::Control), and nothing but it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::link_end::Route;
+use crate::{Destination, Gone, Name, Refusal, Rights, Text};
+
+/// Version of the protocol: the header's layout and the meaning of these words. Both sides must speak the same.
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// Which of a worker's requests is answered. Minted by the worker, meaningful to it alone.
+pub type RequestId = u32;
+
+/// Which pool of a link. Minted by the broker; unique among the pools of one link.
+pub type PoolId = u32;
+
+/// The shape of a pool: how many buffers of which size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PoolShape {
+    /// Bytes in each buffer.
+    pub buffer_size: u32,
+    /// How many buffers.
+    pub count: u16,
+}
+
+impl PoolShape {
+    /// Bytes in all buffers together.
+    #[must_use]
+    pub const fn bytes(self) -> u64 {
+        self.buffer_size as u64 * self.count as u64
+    }
+}
+
+/// What a worker says to its broker. Hostile until proven otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToBroker {
+    /// The first word.
+    Hello {
+        /// The worker's [`PROTOCOL_VERSION`].
+        version: u16,
+    },
+    /// Asks for a link to a role.
+    Open {
+        /// To be named in the answer.
+        request: RequestId,
+        /// The role.
+        role: Name,
+        /// The interface that the worker means to call.
+        interface: Name,
+    },
+    /// Asks for a pool whose buffers are lent over a link.
+    MakePool {
+        /// To be named in the answer.
+        request: RequestId,
+        /// The link.
+        link: Destination,
+        /// What is wanted.
+        shape: PoolShape,
+    },
+    /// Gives a pool up. All its buffers have come back.
+    DropPool {
+        /// The link it belongs to.
+        link: Destination,
+        /// The pool.
+        pool: PoolId,
+    },
+    /// Closes the worker's end of a link.
+    Close {
+        /// The link.
+        link: Destination,
+    },
+    /// The peer on a direct link broke the protocol. One worker's word against another's: the link is cut, nobody evicted.
+    Accuse {
+        /// The link.
+        link: Destination,
+        /// What happened, for people.
+        what: Text,
+    },
+    /// Answers [`ToWorker::Count`]: what the worker sent over direct links so far.
+    Counted {
+        /// Messages.
+        messages: u64,
+        /// Bytes, headers included.
+        bytes: u64,
+    },
+}
+
+/// What a broker says to its worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// Answers `Hello`.
+    Welcome {
+        /// The broker's [`PROTOCOL_VERSION`].
+        version: u16,
+        /// The worker's own role.
+        role: Name,
+        /// The worker's number, for its [`ChainId`](crate::ChainId)s.
+        origin: u32,
+    },
+    /// A new link. On a direct route its socket is attached.
+    Granted {
+        /// The worker's name for it.
+        link: Destination,
+        /// The role at the other end.
+        peer: Name,
+        /// What the worker may do.
+        rights: Rights,
+        /// What the peer may do.
+        peer_rights: Rights,
+        /// How the link runs.
+        route: Route,
+    },
+    /// Answers `Open`: the link was granted just before, or was refused.
+    Opened {
+        /// Which request.
+        request: RequestId,
+        /// The link's name, or why there is none.
+        link: Result<Destination, Refusal>,
+    },
+    /// The other end of a link is gone; nothing more comes from it.
+    Closed {
+        /// The link.
+        link: Destination,
+        /// Why.
+        why: Gone,
+    },
+    /// Answers `MakePool`: the memory is attached, writable.
+    Pool {
+        /// Which request.
+        request: RequestId,
+        /// The pool, or why there is none.
+        pool: Result<PoolId, Refusal>,
+    },
+    /// The peer will lend buffers of a pool: the memory is attached, read-only.
+    PeerPool {
+        /// The link.
+        link: Destination,
+        /// The pool.
+        pool: PoolId,
+        /// Its shape.
+        shape: PoolShape,
+    },
+    /// The peer has given a pool up.
+    PoolDropped {
+        /// The link.
+        link: Destination,
+        /// The pool.
+        pool: PoolId,
+    },
+    /// Asks what was sent over direct links so far.
+    Count,
+}

@@ -1,0 +1,128 @@
+//! The one decision.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DescriptorClasses, Header, Kind, Rights, RightsFlags, RpcSet, Time};
+
+/// What has been used of a right so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Use {
+    /// How many messages were allowed.
+    pub messages: u32,
+    /// Which once-only methods were.
+    pub spent: RpcSet,
+}
+
+impl Use {
+    /// Notes that a message with this header was allowed.
+    pub fn note(&mut self, rights: &Rights, header: &Header) {
+        if matches!(header.kind, Kind::Call | Kind::Oneway) {
+            self.messages = self.messages.saturating_add(1);
+            if rights.once.contains(header.rpc) {
+                self.spent = self.spent.with(header.rpc);
+            }
+        }
+    }
+}
+
+/// What [`decide`] says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Deliver it.
+    Allow,
+    /// Do not, and say why.
+    Deny(Denial),
+}
+
+/// Why a message was not allowed. The same in both models.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum Denial {
+    /// The rights leave this method out.
+    #[error("the method is not among those granted")]
+    Method,
+    /// The rights allow no calls, or no oneways.
+    #[error("this kind of message is not granted")]
+    Kind,
+    /// A descriptor is of a class that the rights do not name.
+    #[error("a descriptor is of a class that is not granted")]
+    Descriptor,
+    /// A once-only method was used before.
+    #[error("the method was granted once, and has been used")]
+    Spent,
+    /// The use count is exhausted.
+    #[error("the granted number of uses is exhausted")]
+    Exhausted,
+    /// The right has ended.
+    #[error("the grant has expired")]
+    Expired,
+}
+
+/// Says whether the holder of `rights`, who has made `used` of them, may send a message with this header and
+/// descriptors of these classes at this moment.
+///
+/// Pure. In the broker model the broker asks it about every message; on a direct link the receiver's runtime asks it,
+/// with the same rights. Answers and credits are not questions of right: the call that is answered was.
+#[must_use]
+pub fn decide(rights: &Rights, used: &Use, header: &Header, classes: DescriptorClasses, now: Time) -> Verdict {
+    match denial(rights, used, header, classes, now) {
+        Some(denial) => Verdict::Deny(denial),
+        None => Verdict::Allow,
+    }
+}
+
+fn denial(rights: &Rights, used: &Use, header: &Header, classes: DescriptorClasses, now: Time) -> Option<Denial> {
+    if !(rights.classes - DescriptorClasses::OTHER).contains(classes) {
+        return Some(Denial::Descriptor);
+    }
+    let needed = match header.kind {
+        Kind::Call => RightsFlags::CALL,
+        Kind::Oneway => RightsFlags::ONEWAY,
+        Kind::Reply | Kind::Error | Kind::Credit | Kind::Release | Kind::Control => return None,
+    };
+    if rights.expires.is_some_and(|end| now >= end) {
+        Some(Denial::Expired)
+    } else if !rights.flags.contains(needed) {
+        Some(Denial::Kind)
+    } else if !rights.methods.contains(header.rpc) {
+        Some(Denial::Method)
+    } else if used.spent.contains(header.rpc) {
+        Some(Denial::Spent)
+    } else if rights.uses.is_some_and(|most| used.messages >= most) {
+        Some(Denial::Exhausted)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RpcIndex;
+
+    fn ask(rights: &Rights, used: &Use, kind: Kind, rpc: u16, classes: DescriptorClasses) -> Verdict {
+        decide(rights, used, &Header { kind, rpc: RpcIndex(rpc), ..Header::default() }, classes, Time(100))
+    }
+
+    #[test]
+    fn each_denial_has_its_reason() {
+        let none = DescriptorClasses::empty();
+        let file = DescriptorClasses::READ_ONLY_FILE;
+        let rights = Rights::methods(RpcSet::first(2)).passing(file | DescriptorClasses::OTHER);
+        let mut used = Use::default();
+        assert_eq!(ask(&rights, &used, Kind::Call, 1, file), Verdict::Allow);
+        assert_eq!(ask(&rights, &used, Kind::Call, 2, none), Verdict::Deny(Denial::Method));
+        assert_eq!(ask(&rights, &used, Kind::Call, 1, DescriptorClasses::PIPE), Verdict::Deny(Denial::Descriptor));
+        assert_eq!(ask(&rights, &used, Kind::Call, 1, DescriptorClasses::OTHER), Verdict::Deny(Denial::Descriptor));
+        assert_eq!(ask(&rights, &used, Kind::Reply, 9, DescriptorClasses::PIPE), Verdict::Deny(Denial::Descriptor));
+        let silent = Rights { flags: RightsFlags::ONEWAY, ..rights.clone() };
+        assert_eq!(ask(&silent, &used, Kind::Call, 1, none), Verdict::Deny(Denial::Kind));
+        let ended = Rights { expires: Some(Time(100)), ..rights.clone() };
+        assert_eq!(ask(&ended, &used, Kind::Call, 1, none), Verdict::Deny(Denial::Expired));
+        let twice = Rights { uses: Some(2), once: RpcSet::NONE.with(RpcIndex(1)), ..rights };
+        used.note(&twice, &Header { kind: Kind::Call, rpc: RpcIndex(1), ..Header::default() });
+        assert_eq!(ask(&twice, &used, Kind::Call, 1, none), Verdict::Deny(Denial::Spent));
+        assert_eq!(ask(&twice, &used, Kind::Oneway, 0, none), Verdict::Allow);
+        used.note(&twice, &Header { kind: Kind::Oneway, ..Header::default() });
+        assert_eq!(ask(&twice, &used, Kind::Oneway, 0, none), Verdict::Deny(Denial::Exhausted));
+    }
+}

@@ -1,0 +1,132 @@
+//! How a call can fail, and what a link's end can hear about the other.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AppendError, Denial, Name, RecvError, RpcIndex, Text};
+
+/// How the other side answers a call that it could not, or would not, serve. Travels in an error message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Failure {
+    /// The method's own error.
+    #[error("{text} (code {code})")]
+    Remote {
+        /// A number that the interface gives a meaning.
+        code: u32,
+        /// For people.
+        text: Text,
+    },
+    /// The peer serves no such method.
+    #[error("no such method")]
+    NoSuchMethod,
+    /// The peer could not read the arguments.
+    #[error("the arguments could not be read: {0}")]
+    Undecodable(Text),
+    /// The caller has no right to it.
+    #[error("denied: {0}")]
+    Denied(Denial),
+    /// Serving it would take more nested calls than a chain may have, or wait for itself.
+    #[error("it would wait for itself: {0}")]
+    WouldDeadlock(Text),
+    /// The answer would not fit into a message.
+    #[error("the answer could not be sent: {0}")]
+    Unanswerable(Text),
+}
+
+impl Failure {
+    /// A method's own error.
+    #[must_use]
+    pub fn remote(code: u32, text: impl AsRef<str>) -> Self {
+        Self::Remote { code, text: Text::new(text.as_ref()) }
+    }
+}
+
+impl From<RecvError> for Failure {
+    fn from(error: RecvError) -> Self {
+        Self::Undecodable(Text::new(&error.to_string()))
+    }
+}
+
+impl From<AppendError> for Failure {
+    fn from(error: AppendError) -> Self {
+        Self::Unanswerable(Text::new(&error.to_string()))
+    }
+}
+
+/// Why the other end of a link is no longer there. Said by the broker, which knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum Gone {
+    /// The peer died: of which signal, forbidden system call or exit code.
+    #[error("peer crashed: {0}")]
+    Crashed(Text),
+    /// The broker removed the peer for breaking the protocol.
+    #[error("peer evicted: {0}")]
+    Evicted(Text),
+    /// The right to use the link was taken back.
+    #[error("link revoked")]
+    Revoked,
+    /// The other end was closed by its holder, or the peer ended in good order.
+    #[error("peer closed the link")]
+    Closed,
+    /// The other side says that something on the direct link broke the protocol.
+    #[error("link cut off: {0}")]
+    CutOff(Text),
+    /// The whole broker ended.
+    #[error("the broker has ended")]
+    BrokerEnded,
+}
+
+/// Why a link or a pool was not given.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// There is no such peer, or it is not for the asker to see. The two are not told apart.
+    #[error("no such peer")]
+    NotFound,
+    /// The peer exists but does not run, and will not be started again.
+    #[error("the peer has ended for good: {0}")]
+    PeerGone(Gone),
+    /// A named limit is reached.
+    #[error("limit reached: {0}")]
+    Limit(Text),
+    /// The link's rights do not cover it.
+    #[error("not among the rights granted")]
+    Denied,
+    /// The system would not.
+    #[error("the system refused: {0}")]
+    System(Text),
+}
+
+/// The one outcome of a call that brought no reply: which peer and method, after how long, and why.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("call of {peer}, method {}, failed after {after:.1?}: {why}", rpc.0)]
+pub struct CallError {
+    /// The role of the peer that was called.
+    pub peer: Name,
+    /// The method.
+    pub rpc: RpcIndex,
+    /// How long after the call began.
+    pub after: Duration,
+    /// What happened.
+    pub why: CallFailure,
+}
+
+/// What happened to a call that brought no reply.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallFailure {
+    /// The peer answered with an error.
+    #[error(transparent)]
+    Failed(#[from] Failure),
+    /// No answer in time.
+    #[error("deadline passed without an answer")]
+    Deadline,
+    /// The peer is gone, or the link is.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// There was no room for the call before its deadline: the peer does not take what it was sent before.
+    #[error("overloaded: the peer is not taking its messages")]
+    Overloaded,
+    /// There are more descriptors in the call than may be sent, or it is otherwise not sendable as it stands.
+    #[error("not sendable: {0}")]
+    Unsendable(Text),
+}

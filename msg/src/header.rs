@@ -1,0 +1,312 @@
+//! The fixed header of a message.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::calls::{CallId, ChainId};
+use crate::message::{DESCRIPTORS_MAX, PAYLOAD_MAX};
+use crate::table::Key;
+
+/// Length of an encoded header, in bytes.
+pub const HEADER_LEN: usize = 48;
+
+/// The longest deadline that a call can carry: what 32 bits of microseconds hold, rounded down to an hour.
+pub const DEADLINE_MAX: Duration = Duration::from_secs(3600);
+
+/// The name by which one holder knows one of its links.
+///
+/// Minted by the broker and meaningful only in the table of the holder it was granted to; there is nothing to guess,
+/// since writing another number reaches another of one's *own* links, or none.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Destination {
+    /// The place in the holder's table; 0 is the broker itself.
+    pub index: u32,
+    /// Which tenant of that place.
+    pub generation: u32,
+}
+
+impl Destination {
+    /// The broker itself, in everybody's table.
+    pub const BROKER: Self = Self { index: 0, generation: 0 };
+
+    /// The key in the holder's table, unless this is the broker.
+    #[must_use]
+    pub const fn key(self) -> Option<Key> {
+        match self.index.checked_sub(1) {
+            Some(index) => Some(Key { index, generation: self.generation }),
+            None => None,
+        }
+    }
+}
+
+impl Default for Destination {
+    fn default() -> Self {
+        Self::BROKER
+    }
+}
+
+impl From<Key> for Destination {
+    fn from(key: Key) -> Self {
+        Self { index: key.index + 1, generation: key.generation }
+    }
+}
+
+impl fmt::Debug for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::BROKER { f.write_str("broker") } else { write!(f, "link {}.{}", self.index, self.generation) }
+    }
+}
+
+/// The number of a method within its interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RpcIndex(pub u16);
+
+/// What a message is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// A call; exactly one reply or error follows.
+    Call = 1,
+    /// The answer to a call.
+    Reply = 2,
+    /// The answer to a call that failed; the payload is a [`Failure`](crate::Failure).
+    Error = 3,
+    /// A message that nobody answers.
+    #[default]
+    Oneway = 4,
+    /// More may be sent; the payload is a [`Credit`](crate::Credit).
+    Credit = 5,
+    /// A lent buffer goes back to its owner.
+    Release = 6,
+    /// A word of [`control`](crate::control), on destination 0 only.
+    Control = 7,
+}
+
+impl Kind {
+    const fn from_byte(byte: u8) -> Option<Self> {
+        Some(match byte {
+            1 => Self::Call,
+            2 => Self::Reply,
+            3 => Self::Error,
+            4 => Self::Oneway,
+            5 => Self::Credit,
+            6 => Self::Release,
+            7 => Self::Control,
+            _ => return None,
+        })
+    }
+}
+
+/// What precedes every payload. No field says who sent it: that is known from the socket it came by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Header {
+    /// Which of the sender's links; the broker rewrites it into the receiver's own name for that link.
+    pub destination: Destination,
+    /// Which method.
+    pub rpc: RpcIndex,
+    /// What it is.
+    pub kind: Kind,
+    /// How many descriptors travel with it, at most [`DESCRIPTORS_MAX`].
+    pub descriptors: u8,
+    /// How many nested calls led to this one.
+    pub depth: u8,
+    /// Length of the payload in bytes, at most [`PAYLOAD_MAX`].
+    pub payload: u32,
+    /// Which call this is or answers; [`CallId::NONE`] for everything else.
+    pub call: CallId,
+    /// The chain of nested calls it belongs to.
+    pub chain: ChainId,
+    /// How much time is left to answer a call, in microseconds; 0 for everything but a call.
+    pub remaining: u32,
+}
+
+/// Why bytes are no header. Whoever sent them is not our code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum HeaderError {
+    /// Fewer bytes than a header has, or than it announces.
+    #[error("{0} bytes are less than a header, or than the message it announces")]
+    Short(usize),
+    /// A kind without a meaning.
+    #[error("kind {0} has no meaning")]
+    Kind(u8),
+    /// A reserved byte that is not zero.
+    #[error("reserved bytes are not zero")]
+    Reserved,
+    /// A payload longer than [`PAYLOAD_MAX`].
+    #[error("a payload of {0} bytes is longer than {PAYLOAD_MAX}")]
+    Payload(u32),
+    /// More descriptors than [`DESCRIPTORS_MAX`].
+    #[error("{0} descriptors are more than {DESCRIPTORS_MAX}")]
+    Descriptors(u8),
+    /// A call without a call id or a deadline, or something else with one.
+    #[error("call id or deadline do not fit a {0:?}")]
+    Call(Kind),
+    /// A control word that is not for the broker, or something for the broker that is none.
+    #[error("control words, and only they, belong to destination 0")]
+    Control,
+}
+
+const RESERVED: std::ops::Range<usize> = 38..HEADER_LEN;
+
+impl Header {
+    /// Writes the header in front of its payload.
+    #[must_use]
+    pub fn encode(&self) -> [u8; HEADER_LEN] {
+        let mut bytes = [0; HEADER_LEN];
+        bytes[0..4].copy_from_slice(&self.destination.index.to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.destination.generation.to_le_bytes());
+        bytes[8..10].copy_from_slice(&self.rpc.0.to_le_bytes());
+        bytes[10] = self.kind as u8;
+        bytes[11] = self.descriptors;
+        bytes[12..16].copy_from_slice(&self.payload.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.call.0.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.chain.0.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.remaining.to_le_bytes());
+        bytes[36] = self.depth;
+        bytes
+    }
+
+    /// Reads a header and checks all of it.
+    ///
+    /// # Errors
+    /// [`HeaderError`]; no byte of a wrong header is believed.
+    pub fn decode(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let Some(bytes) = bytes.first_chunk::<HEADER_LEN>() else { return Err(HeaderError::Short(bytes.len())) };
+        let header = Self {
+            destination: Destination { index: u32_at(bytes, 0), generation: u32_at(bytes, 4) },
+            rpc: RpcIndex(u16::from_le_bytes([bytes[8], bytes[9]])),
+            kind: Kind::from_byte(bytes[10]).ok_or(HeaderError::Kind(bytes[10]))?,
+            descriptors: bytes[11],
+            payload: u32_at(bytes, 12),
+            call: CallId(u64_at(bytes, 16)),
+            chain: ChainId(u64_at(bytes, 24)),
+            remaining: u32_at(bytes, 32),
+            depth: bytes[36],
+        };
+        if bytes[37] != 0 || bytes[RESERVED].iter().any(|&byte| byte != 0) {
+            return Err(HeaderError::Reserved);
+        }
+        header.check()?;
+        Ok(header)
+    }
+
+    /// The header of the message that `bytes` begin with, all of which is there.
+    ///
+    /// # Errors
+    /// [`HeaderError`], also when the payload is cut short.
+    pub fn of_message(bytes: &[u8]) -> Result<Self, HeaderError> {
+        let header = Self::decode(bytes)?;
+        if header.message_len() > bytes.len() {
+            return Err(HeaderError::Short(bytes.len()));
+        }
+        Ok(header)
+    }
+
+    fn check(&self) -> Result<(), HeaderError> {
+        if self.payload as usize > PAYLOAD_MAX {
+            return Err(HeaderError::Payload(self.payload));
+        }
+        if usize::from(self.descriptors) > DESCRIPTORS_MAX {
+            return Err(HeaderError::Descriptors(self.descriptors));
+        }
+        let has_call = self.call != CallId::NONE;
+        let fits = match self.kind {
+            Kind::Call => has_call && self.remaining > 0,
+            Kind::Reply | Kind::Error => has_call && self.remaining == 0,
+            _ => !has_call && self.remaining == 0,
+        };
+        if !fits {
+            return Err(HeaderError::Call(self.kind));
+        }
+        let for_broker = self.destination.index == 0;
+        if for_broker != (self.kind == Kind::Control) || (for_broker && self.destination != Destination::BROKER) {
+            return Err(HeaderError::Control);
+        }
+        Ok(())
+    }
+
+    /// Length of the whole message, header and payload, in bytes.
+    #[must_use]
+    pub const fn message_len(&self) -> usize {
+        HEADER_LEN + self.payload as usize
+    }
+
+    /// How much time a call leaves for its answer.
+    #[must_use]
+    pub const fn time_left(&self) -> Duration {
+        Duration::from_micros(self.remaining as u64)
+    }
+}
+
+fn u32_at(bytes: &[u8; HEADER_LEN], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn u64_at(bytes: &[u8; HEADER_LEN], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn call() -> Header {
+        Header {
+            destination: Destination { index: 3, generation: 2 },
+            rpc: RpcIndex(7),
+            kind: Kind::Call,
+            descriptors: 1,
+            depth: 2,
+            payload: 64,
+            call: CallId(11),
+            chain: ChainId(12),
+            remaining: 5_000_000,
+        }
+    }
+
+    #[test]
+    fn round_trip() {
+        assert_eq!(Header::decode(&call().encode()), Ok(call()));
+        assert_eq!(call().message_len(), 112);
+    }
+
+    #[test]
+    fn each_lie_is_named() {
+        let decode = |header: Header| Header::decode(&header.encode());
+        assert_eq!(Header::decode(&[0; 47]), Err(HeaderError::Short(47)));
+        assert_eq!(decode(Header { payload: u32::MAX, ..call() }), Err(HeaderError::Payload(u32::MAX)));
+        assert_eq!(decode(Header { descriptors: 17, ..call() }), Err(HeaderError::Descriptors(17)));
+        assert_eq!(decode(Header { call: CallId::NONE, ..call() }), Err(HeaderError::Call(Kind::Call)));
+        assert_eq!(decode(Header { remaining: 0, ..call() }), Err(HeaderError::Call(Kind::Call)));
+        assert_eq!(decode(Header { destination: Destination::BROKER, ..call() }), Err(HeaderError::Control));
+        for (at, error) in [(10, HeaderError::Kind(0xff)), (37, HeaderError::Reserved), (47, HeaderError::Reserved)] {
+            let mut bytes = call().encode();
+            bytes[at] = 0xff;
+            assert_eq!(Header::decode(&bytes), Err(error));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_decodes_encodes_to_the_same_bytes(bytes in prop::array::uniform32(any::<u8>())) {
+            let mut whole = [0; HEADER_LEN];
+            whole[..32].copy_from_slice(&bytes);
+            whole[10] = bytes[10] % 9;
+            whole[11] = bytes[11] % 20;
+            whole[14..16].fill(0);
+            if let Ok(header) = Header::decode(&whole) {
+                prop_assert_eq!(header.encode(), whole);
+            }
+        }
+    }
+}

@@ -1,0 +1,340 @@
+//! Values appended by a sender, received in the same order.
+
+use postcard::ser_flavors::Flavor;
+use serde::{Deserialize, Serialize, Serializer};
+
+use crate::{DescriptorClasses, HEADER_LEN, Header, HeaderError};
+
+/// Largest packet, in bytes: one or more whole messages. Far below what any system's default socket buffer takes;
+/// whatever is larger travels in a buffer of a pool.
+pub const PACKET_MAX: usize = 64 * 1024;
+
+/// Largest payload of one message, in bytes.
+pub const PAYLOAD_MAX: usize = PACKET_MAX - HEADER_LEN;
+
+/// Most descriptors that one message carries. The kernel would take 253; nobody needs more than a few.
+pub const DESCRIPTORS_MAX: usize = 16;
+
+/// A descriptor, as far as this crate is concerned: something of a known class.
+pub trait Descriptor {
+    /// The one class it is of.
+    fn class(&self) -> DescriptorClasses;
+}
+
+/// A message under construction, and the memory it is built in: [`clear`](Message::clear) it and build the next one.
+///
+/// ```
+/// # use cloison_msg::{Message, Reader};
+/// let mut message = Message::<()>::new();
+/// message.append(&7u32)?.append("picture")?;
+///
+/// let mut reader = Reader::<()>::new(message.payload(), Vec::new());
+/// assert_eq!(reader.recv::<u32>()?, 7);
+/// assert_eq!(reader.recv::<&str>()?, "picture");
+/// reader.finish()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Message<D> {
+    /// Room for the header, then the payload.
+    bytes: Vec<u8>,
+    descriptors: Vec<D>,
+}
+
+/// Why a value or descriptor could not be appended. What stood in the message before still does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The payload would grow past [`PAYLOAD_MAX`].
+    #[error("the payload would be longer than {PAYLOAD_MAX} bytes; move what is large by a buffer of a pool")]
+    TooLong,
+    /// The message carries [`DESCRIPTORS_MAX`] already.
+    #[error("a message carries at most {DESCRIPTORS_MAX} descriptors")]
+    TooManyDescriptors,
+    /// The value cannot be serialized (a sequence of unknown length, say).
+    #[error("the value has no fixed form on the wire")]
+    Unserializable,
+}
+
+impl<D> Message<D> {
+    /// An empty message.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { bytes: vec![0; HEADER_LEN], descriptors: Vec::new() }
+    }
+
+    /// Empties the message and keeps its memory.
+    pub fn clear(&mut self) -> &mut Self {
+        self.bytes.truncate(HEADER_LEN);
+        self.descriptors.clear();
+        self
+    }
+
+    /// Appends one value, postcard-encoded.
+    ///
+    /// # Errors
+    /// [`AppendError::TooLong`] or [`AppendError::Unserializable`].
+    pub fn append<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<&mut Self, AppendError> {
+        let mark = self.bytes.len();
+        match postcard::serialize_with_flavor(value, Tail(&mut self.bytes)) {
+            Ok(()) => Ok(self),
+            Err(error) => {
+                self.bytes.truncate(mark);
+                Err(match error {
+                    postcard::Error::SerializeBufferFull => AppendError::TooLong,
+                    _ => AppendError::Unserializable,
+                })
+            }
+        }
+    }
+
+    /// Appends a run of bytes, to be received as `&[u8]`. Much faster than a sequence of single bytes.
+    ///
+    /// # Errors
+    /// [`AppendError::TooLong`].
+    pub fn append_bytes(&mut self, run: &[u8]) -> Result<&mut Self, AppendError> {
+        self.append(&Run(run))
+    }
+
+    /// Attaches a descriptor. Nothing happens to it until the message is sent.
+    ///
+    /// # Errors
+    /// [`AppendError::TooManyDescriptors`]; the descriptor is dropped then.
+    pub fn attach(&mut self, descriptor: D) -> Result<&mut Self, AppendError> {
+        if self.descriptors.len() >= DESCRIPTORS_MAX {
+            return Err(AppendError::TooManyDescriptors);
+        }
+        self.descriptors.push(descriptor);
+        Ok(self)
+    }
+
+    /// The payload so far.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[HEADER_LEN..]
+    }
+
+    /// Length of the payload so far, in bytes.
+    #[must_use]
+    pub fn payload_len(&self) -> u32 {
+        u32::try_from(self.bytes.len() - HEADER_LEN).expect("PAYLOAD_MAX fits")
+    }
+
+    /// The descriptors attached so far.
+    #[must_use]
+    pub fn descriptors(&self) -> &[D] {
+        &self.descriptors
+    }
+
+    /// How many descriptors are attached.
+    #[must_use]
+    pub fn descriptor_count(&self) -> u8 {
+        u8::try_from(self.descriptors.len()).expect("DESCRIPTORS_MAX fits")
+    }
+
+    /// The whole message as it travels, with `header` in front.
+    pub fn packet(&mut self, header: &Header) -> &[u8] {
+        self.bytes[..HEADER_LEN].copy_from_slice(&header.encode());
+        &self.bytes
+    }
+
+    /// Takes the descriptors out.
+    pub fn take_descriptors(&mut self) -> Vec<D> {
+        std::mem::take(&mut self.descriptors)
+    }
+}
+
+impl<D> Default for Message<D> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Bytes that serde is told are bytes, not a sequence of numbers.
+struct Run<'a>(&'a [u8]);
+
+impl Serialize for Run<'_> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_bytes(self.0)
+    }
+}
+
+/// Writes behind what stands in a message, up to its cap.
+struct Tail<'a>(&'a mut Vec<u8>);
+
+impl Tail<'_> {
+    fn check(&self, more: usize) -> postcard::Result<()> {
+        if self.0.len() + more > PACKET_MAX {
+            return Err(postcard::Error::SerializeBufferFull);
+        }
+        Ok(())
+    }
+}
+
+impl Flavor for Tail<'_> {
+    type Output = ();
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.check(1)?;
+        self.0.push(byte);
+        Ok(())
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.check(bytes.len())?;
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+/// A message that arrived: the same values in the same order.
+#[derive(Debug)]
+pub struct Reader<'a, D> {
+    payload: &'a [u8],
+    descriptors: std::vec::IntoIter<D>,
+}
+
+/// Why a value or descriptor could not be received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RecvError {
+    /// The payload holds no such value at this place.
+    #[error("the payload holds no such value here")]
+    Value,
+    /// No descriptor is left.
+    #[error("no descriptor is left")]
+    NoDescriptor,
+    /// [`Reader::finish`] found bytes that nobody received.
+    #[error("{0} bytes of the payload were left over")]
+    LeftOver(usize),
+    /// [`Reader::finish`] found descriptors that nobody received.
+    #[error("{0} descriptors were left over")]
+    LeftOverDescriptors(usize),
+}
+
+impl<'a, D> Reader<'a, D> {
+    /// Reads what a message carried.
+    #[must_use]
+    pub fn new(payload: &'a [u8], descriptors: Vec<D>) -> Self {
+        Self { payload, descriptors: descriptors.into_iter() }
+    }
+
+    /// The next value. Strings and runs of bytes can be borrowed from the payload.
+    ///
+    /// # Errors
+    /// [`RecvError::Value`]; the reader stays where it was.
+    pub fn recv<T: Deserialize<'a>>(&mut self) -> Result<T, RecvError> {
+        let (value, rest) = postcard::take_from_bytes(self.payload).map_err(|_| RecvError::Value)?;
+        self.payload = rest;
+        Ok(value)
+    }
+
+    /// The next descriptor.
+    ///
+    /// # Errors
+    /// [`RecvError::NoDescriptor`].
+    pub fn descriptor(&mut self) -> Result<D, RecvError> {
+        self.descriptors.next().ok_or(RecvError::NoDescriptor)
+    }
+
+    /// Says that everything was received.
+    ///
+    /// # Errors
+    /// [`RecvError::LeftOver`] or [`RecvError::LeftOverDescriptors`]: sender and receiver do not agree on the contract.
+    pub fn finish(self) -> Result<(), RecvError> {
+        if !self.payload.is_empty() {
+            return Err(RecvError::LeftOver(self.payload.len()));
+        }
+        match self.descriptors.len() {
+            0 => Ok(()),
+            left => Err(RecvError::LeftOverDescriptors(left)),
+        }
+    }
+}
+
+/// The one value that makes up a whole payload.
+///
+/// # Errors
+/// [`RecvError`] if it is not there, or is followed by anything.
+pub fn decode_whole<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> Result<T, RecvError> {
+    let mut reader = Reader::<()>::new(payload, Vec::new());
+    let value = reader.recv()?;
+    reader.finish()?;
+    Ok(value)
+}
+
+/// The messages of one packet, one after the other: where each begins, and its header.
+#[derive(Clone, Debug)]
+pub struct Messages<'a> {
+    packet: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Messages<'a> {
+    /// Walks over `packet`.
+    #[must_use]
+    pub const fn new(packet: &'a [u8]) -> Self {
+        Self { packet, at: 0 }
+    }
+}
+
+impl Iterator for Messages<'_> {
+    /// Where the message starts in the packet, and its header; the walk ends behind the first error.
+    type Item = Result<(usize, Header), HeaderError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rest = self.packet.get(self.at..).filter(|rest| !rest.is_empty())?;
+        let start = self.at;
+        let header = Header::of_message(rest);
+        self.at = header.map_or(self.packet.len(), |header| start + header.message_len());
+        Some(header.map(|header| (start, header)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Destination, Kind};
+
+    #[test]
+    fn left_overs_are_refused() {
+        let mut message = Message::new();
+        message.append(&1u32).unwrap().append_bytes(b"abc").unwrap().attach('d').unwrap();
+        let payload = message.payload().to_vec();
+        let mut reader = Reader::new(&payload, message.take_descriptors());
+        assert_eq!(reader.recv::<u32>(), Ok(1));
+        assert_eq!(reader.recv::<&[u8]>(), Ok(&b"abc"[..]));
+        assert_eq!(reader.recv::<u8>(), Err(RecvError::Value));
+        assert_eq!(reader.finish(), Err(RecvError::LeftOverDescriptors(1)));
+        assert_eq!(Reader::<()>::new(&payload, Vec::new()).finish(), Err(RecvError::LeftOver(payload.len())));
+    }
+
+    #[test]
+    fn a_full_message_keeps_what_it_has() {
+        let mut message = Message::<()>::new();
+        message.append(&1u8).unwrap();
+        assert_eq!(message.append_bytes(&[0; PAYLOAD_MAX]).unwrap_err(), AppendError::TooLong);
+        assert_eq!(message.payload(), [1]);
+        message.append_bytes(&[0; PAYLOAD_MAX - 4]).unwrap();
+        assert_eq!(message.payload().len(), PAYLOAD_MAX);
+        for _ in 0..DESCRIPTORS_MAX {
+            message.attach(()).unwrap();
+        }
+        assert_eq!(message.attach(()).unwrap_err(), AppendError::TooManyDescriptors);
+    }
+
+    #[test]
+    fn a_packet_is_walked_message_by_message() {
+        let header = Header { destination: Destination { index: 1, generation: 1 }, payload: 2, ..Header::default() };
+        let mut packet = header.encode().to_vec();
+        packet.extend([1, 2]);
+        let first_len = packet.len();
+        packet.extend(Header { kind: Kind::Release, payload: 0, ..header }.encode());
+        let starts: Vec<_> = Messages::new(&packet).map(|message| message.unwrap().0).collect();
+        assert_eq!(starts, [0, first_len]);
+        let cut: Vec<_> = Messages::new(&packet[..first_len - 1]).collect();
+        assert_eq!(cut, [Err(HeaderError::Short(first_len - 1))]);
+    }
+}

@@ -1,0 +1,82 @@
+//! From the call of `launch` to an accepted report, and what an idle worker costs.
+//!
+//! `cargo bench -p cloison-sandbox`. Under `cargo test` it makes a few rounds, to see that it still works.
+#![expect(clippy::unwrap_used, reason = "a bench ends at the first thing that does not work")]
+
+use std::io::Read;
+use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
+
+use cloison_sandbox::{Child, Launch, LaunchError, Launcher, Tier};
+
+/// Launches of each tier, one after the other.
+const ROUNDS: usize = 500;
+/// Workers started at the same time.
+const AT_ONCE: usize = 8;
+
+fn main() {
+    if cloison_sandbox::is_worker().is_some() {
+        let mut channel = UnixStream::from(cloison_sandbox::enter().unwrap());
+        let _ = channel.read(&mut [0]);
+        return;
+    }
+    let rounds = if std::env::args().any(|argument| argument == "--bench") { ROUNDS } else { 3 };
+    let launcher = Launcher::new().unwrap();
+    for tier in [Tier::Full, Tier::NoUserNs, Tier::Off] {
+        if let Err(error) = start(&launcher, tier) {
+            println!("{tier:<10} not here: {error}");
+            continue;
+        }
+        one_by_one(&launcher, tier, rounds);
+        at_once(&launcher, tier, rounds.div_ceil(AT_ONCE));
+        idle(&launcher, tier);
+    }
+}
+
+fn start(launcher: &Launcher, tier: Tier) -> Result<(Child, UnixStream), LaunchError> {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let launch = Launch { least: tier, most: tier, ..Launch::own("idle") };
+    launcher.launch(launch, theirs.into()).map(|child| (child, ours))
+}
+
+fn one_by_one(launcher: &Launcher, tier: Tier, rounds: usize) {
+    let timed = || {
+        let begun = Instant::now();
+        let started = start(launcher, tier).unwrap();
+        let taken = begun.elapsed();
+        drop(started);
+        taken
+    };
+    print(tier, "spawn to ready", (0..rounds).map(|_| timed()).collect());
+}
+
+fn at_once(launcher: &Launcher, tier: Tier, rounds: usize) {
+    let timed = || {
+        let begun = Instant::now();
+        let started: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(|| start(launcher, tier).unwrap())).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let taken = begun.elapsed();
+        drop(started);
+        taken
+    };
+    print(tier, "8 at once, until the last is ready", (0..rounds).map(|_| timed()).collect());
+}
+
+fn print(tier: Tier, what: &str, mut times: Vec<Duration>) {
+    times.sort();
+    let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
+    println!("{tier:<10} {what:<36} p50 {:>7.2?}  p99 {:>7.2?}", at(50), at(99));
+}
+
+/// The worker's own share of memory. Readable only by root, since the worker is not dumpable.
+fn idle(launcher: &Launcher, tier: Tier) {
+    let (child, _channel) = start(launcher, tier).unwrap();
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", child.pid())) else { return };
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+        line.trim().to_owned()
+    };
+    println!("{tier:<10} {:<36} PSS {}, RSS {}", "idle worker", field("Pss:"), field("Rss:"));
+}

@@ -1,0 +1,232 @@
+//! The host's side of a launch: from the spawn to an accepted report.
+
+use std::io::{self, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use nix::unistd::Pid;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketFlags,
+    SocketType, recvmsg, send, socketpair,
+};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{PidfdFlags, pidfd_open};
+use serde::Serialize;
+
+use crate::child::{Child, Exit, Process, wait_readable};
+use crate::launcher::LaunchError;
+use crate::outside::{self, Seen};
+use crate::report::{FULL_NEEDS, Layer, Report, Standing, Tier};
+use crate::spawner::Spawner;
+use crate::watch::{Subject, Watch};
+use crate::wire::{self, Claim, FromWorker, PACKET_MAX, Setup, ToWorker, UserChange};
+
+/// How much of a failed child's standard error is kept, in bytes.
+const LAST_WORDS_MAX: usize = 512;
+
+/// A launch under way. Dropping it ends the stub and the worker.
+pub(crate) struct Handshake {
+    socket: OwnedFd,
+    stub: Process,
+    worker: Option<Process>,
+    setup: Setup,
+    stdout: OwnedFd,
+    stderr: OwnedFd,
+    deadline: Instant,
+    spawner: Arc<Spawner>,
+}
+
+impl Handshake {
+    /// Spawns the stub; its instructions are waiting for it when it starts.
+    pub fn start(
+        spawner: &Arc<Spawner>,
+        program: &Path,
+        setup: Setup,
+        channel: OwnedFd,
+        deadline: Instant,
+    ) -> Result<Self, LaunchError> {
+        let made = |error: rustix::io::Errno| LaunchError::Descriptors(error.into());
+        let (socket, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).map_err(made)?;
+        let (stdout, their_stdout) = pipe_with(PipeFlags::CLOEXEC).map_err(made)?;
+        let (stderr, their_stderr) = pipe_with(PipeFlags::CLOEXEC).map_err(made)?;
+        let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(made)?;
+        say(&socket, &setup)?;
+        let descriptors = [null, their_stdout, their_stderr, channel, theirs];
+        let failed = |source| LaunchError::Spawn { program: program.to_owned(), source };
+        let pid = spawner.spawn(program, &setup.role, descriptors).map_err(failed)?;
+        let stub = open_stub(pid).map_err(failed)?;
+        let spawner = Arc::clone(spawner);
+        Ok(Self { socket, stub, worker: None, setup, stdout, stderr, deadline, spawner })
+    }
+
+    /// Follows the worker until it is confined, checks its claims, and lets it go.
+    pub fn finish(mut self, lacking: &[(Layer, String)]) -> Result<Child, LaunchError> {
+        let mut looked = false;
+        while self.worker.is_none() || !looked {
+            match self.hear("the start")? {
+                (FromWorker::Handover, Some(pidfd)) if self.worker.is_none() => {
+                    self.worker = Some(Process::new(pidfd));
+                }
+                (FromWorker::Look, None) if !looked => looked = true,
+                (FromWorker::Failed(Claim { layer, missing }), None) => {
+                    let why = missing.unwrap_or_default();
+                    return Err(LaunchError::TooWeak { least: self.setup.tier, missing: vec![(layer, why)] });
+                }
+                _ => return Err(LaunchError::Protocol { stage: "the start" }),
+            }
+        }
+        let pid = self.worker_pid()?;
+        let mut seen = Seen::new();
+        let confined = self.setup.tier != Tier::Off;
+        if confined {
+            outside::look_early(pid, self.setup.tier == Tier::Full, &mut seen);
+        }
+        say(&self.socket, &ToWorker::Close)?;
+        let (FromWorker::Ready(claims), listener) = self.hear("the confinement")? else {
+            return Err(LaunchError::Protocol { stage: "the confinement" });
+        };
+        self.reap_stub()?;
+        if confined {
+            outside::look_late(pid, &self.setup, &mut seen);
+        }
+        let report = judge(&self.setup, &claims, seen, lacking)?;
+        let watch = listener.map(|listener| self.watch(listener, pid)).transpose()?;
+        say(&self.socket, &ToWorker::Go)?;
+        let Some(worker) = self.worker.take() else { return Err(LaunchError::Protocol { stage: "the end" }) };
+        Ok(Child::new(worker, pid, report, [self.stdout, self.stderr], watch, self.spawner))
+    }
+
+    /// Listens to the worker's forbidden calls from now on.
+    fn watch(&self, listener: OwnedFd, pid: u32) -> Result<Watch, LaunchError> {
+        let worker = self.worker.as_ref().ok_or(LaunchError::Protocol { stage: "the start" })?;
+        let pidfd = worker.pidfd.try_clone().map_err(LaunchError::Descriptors)?;
+        // In a process namespace of its own it is process 1.
+        let own_pid = if self.setup.tier == Tier::Full { 1 } else { pid };
+        let threads = self.setup.limits.threads;
+        Watch::start(Subject { listener, pidfd, pid, own_pid, threads }).map_err(LaunchError::Watch)
+    }
+
+    /// The next message, or what became of the child that should have sent it.
+    fn hear(&mut self, stage: &'static str) -> Result<(FromWorker, Option<OwnedFd>), LaunchError> {
+        let ready = wait_readable(&[self.socket.as_fd()], Some(self.deadline)).map_err(LaunchError::Channel)?;
+        if !ready[0] {
+            return Err(LaunchError::TooLate { stage });
+        }
+        match receive(&self.socket) {
+            Ok(Some(said)) => Ok(said),
+            Ok(None) => Err(self.obituary(stage)),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Err(self.obituary(stage)),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(LaunchError::Protocol { stage }),
+            Err(error) => Err(LaunchError::Channel(error)),
+        }
+    }
+
+    /// How the child ended that closed its launch channel, and what it said before.
+    fn obituary(&mut self, stage: &'static str) -> LaunchError {
+        let process = self.worker.as_mut().unwrap_or(&mut self.stub);
+        if !process.ended_by(Some(self.deadline)).unwrap_or(false) {
+            return LaunchError::TooLate { stage };
+        }
+        let exit = process.try_reap().ok().flatten().map_or(Exit::Lost, |ended| ended.exit);
+        LaunchError::Died { stage, exit, stderr: last_words(&self.stderr) }
+    }
+
+    /// The worker's process number as this process sees it, as the kernel tells it.
+    fn worker_pid(&self) -> Result<u32, LaunchError> {
+        use std::os::fd::AsRawFd;
+        let worker = self.worker.as_ref().ok_or(LaunchError::Protocol { stage: "the start" })?;
+        let info = format!("/proc/self/fdinfo/{}", worker.pidfd.as_raw_fd());
+        let info = std::fs::read_to_string(info).map_err(LaunchError::Channel)?;
+        let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<u32>().ok());
+        pid.filter(|&pid| pid > 1).ok_or(LaunchError::Protocol { stage: "the start" })
+    }
+
+    fn reap_stub(&mut self) -> Result<(), LaunchError> {
+        let ended = self.stub.ended_by(Some(self.deadline)).map_err(LaunchError::Channel)?;
+        if !ended {
+            return Err(LaunchError::TooLate { stage: "the end of the stub" });
+        }
+        self.stub.try_reap().map(drop).map_err(LaunchError::Channel)
+    }
+}
+
+/// The stub has not been reaped, so its number still means it.
+fn open_stub(pid: Pid) -> io::Result<Process> {
+    let pid = rustix::process::Pid::from_raw(pid.as_raw()).ok_or(io::ErrorKind::NotFound)?;
+    Ok(Process::new(pidfd_open(pid, PidfdFlags::empty())?))
+}
+
+/// Compares what the worker claims with what the host has seen.
+fn judge(setup: &Setup, claims: &[Claim], seen: Seen, lacking: &[(Layer, String)]) -> Result<Report, LaunchError> {
+    let mut layers = Vec::new();
+    for &layer in Layer::ALL {
+        if layer == Layer::User && setup.user == UserChange::Keep {
+            continue;
+        }
+        let standing = match claims.iter().find(|claim| claim.layer == layer) {
+            Some(Claim { missing: Some(why), .. }) => Standing::Unavailable { why: why.clone() },
+            Some(Claim { missing: None, .. }) => match seen.get(&layer) {
+                Some(Ok(how)) => Standing::Verified { how: how.clone() },
+                Some(Err(seen)) => return Err(LaunchError::FalseClaim { layer, seen: seen.clone() }),
+                None => Standing::Attested,
+            },
+            None => lacking
+                .iter()
+                .find(|(l, _)| *l == layer || (FULL_NEEDS.contains(&layer) && FULL_NEEDS.contains(l)))
+                .map_or(Standing::Off, |(_, why)| Standing::Unavailable { why: why.clone() }),
+        };
+        layers.push((layer, standing));
+    }
+    let report = Report::new(layers);
+    if report.tier < setup.tier {
+        let missing = report.missing_for(setup.tier);
+        return Err(LaunchError::TooWeak { least: setup.tier, missing });
+    }
+    Ok(report)
+}
+
+fn say<T: Serialize>(socket: &OwnedFd, message: &T) -> Result<(), LaunchError> {
+    let packet = wire::encode(message).map_err(|error| LaunchError::Channel(io::Error::other(error)))?;
+    match send(socket, &packet, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
+        Ok(_) => Ok(()),
+        // The end of the child is noticed, and told in full, by the next thing that is awaited of it.
+        Err(rustix::io::Errno::PIPE | rustix::io::Errno::CONNRESET) => Ok(()),
+        Err(error) => Err(LaunchError::Channel(error.into())),
+    }
+}
+
+/// One message and at most one descriptor; `None` is the end.
+fn receive(socket: &OwnedFd) -> io::Result<Option<(FromWorker, Option<OwnedFd>)>> {
+    let mut packet = vec![0; PACKET_MAX];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+    let received = recvmsg(socket, &mut [IoSliceMut::new(&mut packet)], &mut control, flags)?;
+    let mut descriptor = None;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+            descriptor = descriptors.last();
+        }
+    }
+    if received.flags.intersects(ReturnFlags::TRUNC | ReturnFlags::CTRUNC) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    if received.bytes == 0 {
+        return Ok(None);
+    }
+    let message = wire::decode(&packet[..received.bytes]).map_err(|_| io::ErrorKind::InvalidData)?;
+    Ok(Some((message, descriptor)))
+}
+
+/// What is waiting in a child's standard error, as one printable line.
+fn last_words(stderr: &OwnedFd) -> String {
+    let mut bytes = [0; LAST_WORDS_MAX];
+    let waiting = wait_readable(&[stderr.as_fd()], Some(Instant::now())).is_ok_and(|ready| ready[0]);
+    let length = if waiting { rustix::io::read(stderr, &mut bytes).unwrap_or(0) } else { 0 };
+    String::from_utf8_lossy(&bytes[..length]).trim_end().escape_debug().to_string()
+}

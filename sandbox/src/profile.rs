@@ -1,0 +1,156 @@
+//! What a worker may still do to the system, as data.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::report::Layer;
+
+/// Address space of [`Profile::decoder`], in bytes. Eight decoder threads were seen to reserve 531 MB of it for 41 MB
+/// of resident memory; below 2 GB the arenas of the C library run out first.
+pub const DECODER_MEMORY: u64 = 4 << 30;
+/// CPU time of [`Profile::decoder`]: a day of work, many times that of the longest film decoded by software.
+pub const DECODER_CPU: Duration = Duration::from_secs(24 * 3600);
+/// Threads of [`Profile::decoder`], the first one included.
+pub const DECODER_THREADS: u32 = 16;
+/// Descriptors of [`Profile::decoder`]: its link, its pools and an event descriptor or two per thread.
+pub const DECODER_DESCRIPTORS: u32 = 256;
+/// The least address space with which a worker gets as far as its own `main`, in bytes.
+pub const MEMORY_FLOOR: u64 = 64 << 20;
+/// The least number of descriptors: the standard three, the channel, the launch channel and one to spare.
+pub const DESCRIPTOR_FLOOR: u32 = 6;
+
+/// What a worker may use up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Limits {
+    /// Address space in bytes (`RLIMIT_AS`). At least [`MEMORY_FLOOR`].
+    pub memory: u64,
+    /// CPU time in whole seconds, all threads together (`RLIMIT_CPU`). At least 1.
+    pub cpu_seconds: u64,
+    /// Threads, the first one included. At least 1.
+    pub threads: u32,
+    /// Open descriptors (`RLIMIT_NOFILE`). At least [`DESCRIPTOR_FLOOR`].
+    pub descriptors: u32,
+}
+
+/// A worker's confinement, as data: what it may use up, and the named widenings of the strict rules.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Profile {
+    pub(crate) limits: Limits,
+    pub(crate) simulated: Vec<(Layer, Simulated)>,
+}
+
+/// A layer that a test makes to be missing, or to be claimed without being there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Simulated {
+    /// The worker does not put the layer on, and says so.
+    Missing,
+    /// The worker does not put the layer on, and claims that it did.
+    Lied,
+}
+
+impl Profile {
+    /// The strict profile of a demuxer or decoder: memory, threads, time, and the descriptors it was given.
+    pub fn decoder() -> Self {
+        let limits = Limits {
+            memory: DECODER_MEMORY,
+            cpu_seconds: DECODER_CPU.as_secs(),
+            threads: DECODER_THREADS,
+            descriptors: DECODER_DESCRIPTORS,
+        };
+        Self { limits, simulated: Vec::new() }
+    }
+
+    /// What the worker may use up.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// The same profile with `bytes` of address space.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.limits.memory = bytes;
+        self
+    }
+
+    /// The same profile with `seconds` of CPU time, all threads together.
+    pub fn cpu_seconds(mut self, seconds: u64) -> Self {
+        self.limits.cpu_seconds = seconds;
+        self
+    }
+
+    /// The same profile with at most `count` threads, the first one included.
+    pub fn threads(mut self, count: u32) -> Self {
+        self.limits.threads = count;
+        self
+    }
+
+    /// The same profile with at most `count` open descriptors.
+    pub fn descriptors(mut self, count: u32) -> Self {
+        self.limits.descriptors = count;
+        self
+    }
+
+    /// For tests: pretends that the system lacks `layer`, or that the worker lies about having put it on.
+    pub fn simulate(mut self, layer: Layer, how: Simulated) -> Self {
+        self.simulated.push((layer, how));
+        self
+    }
+
+    /// Says what is contradictory about the profile, if anything is.
+    ///
+    /// # Errors
+    /// The first limit with which no worker could live.
+    pub fn validate(&self) -> Result<(), ProfileError> {
+        let Limits { memory, cpu_seconds, threads, descriptors } = self.limits;
+        if memory < MEMORY_FLOOR {
+            return Err(ProfileError::Memory(memory));
+        }
+        if cpu_seconds == 0 {
+            return Err(ProfileError::Cpu);
+        }
+        if threads == 0 {
+            return Err(ProfileError::Threads);
+        }
+        if descriptors < DESCRIPTOR_FLOOR {
+            return Err(ProfileError::Descriptors(descriptors));
+        }
+        Ok(())
+    }
+}
+
+/// Why no worker could live under a profile.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// Too little address space.
+    #[error("{0} bytes of memory are too few: a worker needs at least {MEMORY_FLOOR} to start")]
+    Memory(u64),
+    /// No CPU time.
+    #[error("a worker without a second of CPU time can do nothing")]
+    Cpu,
+    /// No thread.
+    #[error("a worker needs at least one thread, the one it starts with")]
+    Threads,
+    /// Too few descriptors.
+    #[error("{0} descriptors are too few: a worker starts with {DESCRIPTOR_FLOOR}")]
+    Descriptors(u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_strict_profile_is_sound() {
+        assert_eq!(Profile::decoder().validate(), Ok(()));
+    }
+
+    #[test]
+    fn limits_nobody_can_live_with_are_named() {
+        assert_eq!(Profile::decoder().memory(1).validate(), Err(ProfileError::Memory(1)));
+        assert_eq!(Profile::decoder().cpu_seconds(0).validate(), Err(ProfileError::Cpu));
+        assert_eq!(Profile::decoder().threads(0).validate(), Err(ProfileError::Threads));
+        assert_eq!(Profile::decoder().descriptors(3).validate(), Err(ProfileError::Descriptors(3)));
+    }
+}

@@ -1,0 +1,179 @@
+//! The host's ear for forbidden calls: one thread per worker at the end of seccomp's user notification.
+//!
+//! A thread of its own, because the receiving call blocks whatever the descriptor's flags say. What it hears comes from
+//! the kernel; the worker can not forge it. If the host is gone, the kernel answers ENOSYS in its place.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, pidfd_send_signal};
+
+use crate::child::wait_readable;
+use crate::sys::{self, Answer, Notification};
+use crate::verdict::{self, Verdict};
+use crate::violation::{Violation, Violations};
+
+/// The thread reads a file of `/proc` and little else.
+const STACK: usize = 64 << 10;
+/// Calls that are answered at once, per [`WINDOW`]; more than any library's search for features makes.
+const BURST: u32 = 64;
+/// The span over which [`BURST`] is counted.
+const WINDOW: Duration = Duration::from_millis(100);
+/// How long each answer beyond [`BURST`] is held back: a flood costs the worker its time, not the host.
+const HOLD: Duration = Duration::from_millis(2);
+
+/// What the host knows from listening.
+#[derive(Clone, Debug)]
+pub(crate) struct Watch {
+    heard: Arc<Mutex<Heard>>,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    violations: Violations,
+    sentence: Option<Sentence>,
+}
+
+/// Why the host killed a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Sentence {
+    /// For this call.
+    Forbidden(Violation),
+    /// Because it asked for it: `abort()`.
+    Abort,
+}
+
+/// What the watcher knows about the worker.
+pub(crate) struct Subject {
+    pub listener: OwnedFd,
+    pub pidfd: OwnedFd,
+    pub pid: u32,
+    /// The worker's number in its own process namespace.
+    pub own_pid: u32,
+    /// Threads, where the watcher bounds them.
+    pub threads: u32,
+}
+
+impl Watch {
+    /// Starts to listen.
+    pub fn start(subject: Subject) -> io::Result<Self> {
+        let watch = Self { heard: Arc::default() };
+        let watching = watch.clone();
+        let builder = std::thread::Builder::new().name("cloison-watch".to_owned()).stack_size(STACK);
+        builder.spawn(move || Watcher { subject, watch: watching, pace: Pace::new(), granted: None }.run())?;
+        Ok(watch)
+    }
+
+    /// Why the worker was killed, if the watcher did it.
+    pub fn sentence(&self) -> Option<Sentence> {
+        self.lock().sentence.clone()
+    }
+
+    /// The violations so far.
+    pub fn violations(&self) -> Violations {
+        self.lock().violations.clone()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+struct Watcher {
+    subject: Subject,
+    watch: Watch,
+    pace: Pace,
+    /// How many threads there were when the last one was granted.
+    granted: Option<u32>,
+}
+
+impl Watcher {
+    fn run(mut self) {
+        while let Ok(ready) = wait_readable(&[self.subject.listener.as_fd(), self.subject.pidfd.as_fd()], None) {
+            if ready[1] {
+                return;
+            }
+            match sys::receive_notification(self.subject.listener.as_fd()) {
+                Ok(notification) => self.handle(&notification),
+                // The thread that made the call has ended meanwhile, or a signal came in between.
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::Interrupted) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    fn handle(&mut self, notification: &Notification) {
+        let verdict = verdict::judge(notification.number, &notification.arguments, self.subject.own_pid);
+        let violation = || Violation::new(notification, matches!(verdict, Verdict::Kill));
+        match verdict {
+            Verdict::Kill => self.execute(Sentence::Forbidden(violation())),
+            Verdict::Abort => self.execute(Sentence::Abort),
+            Verdict::Thread => self.answer(notification, self.thread_answer()),
+            Verdict::Fail(errno) => {
+                self.watch.lock().violations.add(violation());
+                self.pace.hold();
+                self.answer(notification, Answer::Fail(errno));
+            }
+        }
+    }
+
+    fn execute(&self, sentence: Sentence) {
+        let mut heard = self.watch.lock();
+        if let Sentence::Forbidden(violation) = &sentence {
+            heard.violations.add(violation.clone());
+        }
+        heard.sentence.get_or_insert(sentence);
+        drop(heard);
+        // The only possible failure is that the worker has ended already.
+        let _ = pidfd_send_signal(&self.subject.pidfd, Signal::KILL);
+    }
+
+    fn answer(&mut self, notification: &Notification, answer: Answer) {
+        if matches!(answer, Answer::Continue) {
+            self.granted = crate::outside::threads(self.subject.pid);
+        }
+        // The call may have been withdrawn meanwhile.
+        let _ = sys::answer_notification(self.subject.listener.as_fd(), notification.id, answer);
+    }
+
+    /// One more thread, if there are not too many. The flags were checked by the filter and lie in a register, so that
+    /// they are still the same when the call goes on.
+    fn thread_answer(&self) -> Answer {
+        let deadline = Instant::now() + HOLD;
+        loop {
+            let now = crate::outside::threads(self.subject.pid);
+            let settled = now != self.granted || Instant::now() >= deadline;
+            match now {
+                Some(count) if count >= self.subject.threads => return Answer::Fail(nix::errno::Errno::EAGAIN),
+                // The thread granted last may not be there yet; without waiting for it, several could slip in at once.
+                Some(_) if !settled => std::thread::yield_now(),
+                Some(_) => return Answer::Continue,
+                None => return Answer::Fail(nix::errno::Errno::EAGAIN),
+            }
+        }
+    }
+}
+
+/// Slows a flood down.
+struct Pace {
+    since: Instant,
+    count: u32,
+}
+
+impl Pace {
+    fn new() -> Self {
+        Self { since: Instant::now(), count: 0 }
+    }
+
+    fn hold(&mut self) {
+        if self.since.elapsed() > WINDOW {
+            *self = Self::new();
+        }
+        self.count += 1;
+        if self.count > BURST {
+            std::thread::sleep(HOLD);
+        }
+    }
+}

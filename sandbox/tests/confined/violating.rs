@@ -1,0 +1,65 @@
+//! Forbidden calls fail or kill, and the host hears of them by name.
+
+use std::io::Read;
+
+use cloison_sandbox::{Exit, Launch, Profile};
+
+use crate::host::{end, plan, start, tiers};
+
+pub fn trials() -> Vec<(&'static str, fn())> {
+    vec![
+        ("an_unknown_call_fails_and_is_reported_once", an_unknown_call_fails_and_is_reported_once),
+        ("a_hostile_call_kills_and_is_named", a_hostile_call_kills_and_is_named),
+        ("a_second_thread_is_no_way_round", a_second_thread_is_no_way_round),
+        ("abort_shows_as_abort", abort_shows_as_abort),
+        ("threads_are_bounded", threads_are_bounded),
+    ]
+}
+
+fn an_unknown_call_fails_and_is_reported_once() {
+    for &tier in tiers() {
+        let (child, mut channel) = start(plan("getppid", tier)).unwrap();
+        let mut failed = [0; 4];
+        channel.read_exact(&mut failed).unwrap();
+        assert_eq!(u32::from_le_bytes(failed), 300, "{tier}");
+        let violations = child.violations();
+        let [one] = violations.calls() else { panic!("{violations:?}") };
+        assert_eq!((one.call.as_str(), one.count, one.killed), ("getppid", 300, false));
+        assert_eq!(violations.more(), 0);
+    }
+}
+
+fn a_hostile_call_kills_and_is_named() {
+    for &tier in tiers() {
+        let (child, _channel) = start(plan("connect", tier)).unwrap();
+        let exit = end(child).exit;
+        let Exit::ForbiddenCall { name, details } = &exit else { panic!("{exit}") };
+        assert_eq!(name, "socket");
+        assert!(details.starts_with("socket(AF_INET, "), "{details}");
+        assert_eq!(exit.to_string(), "forbidden system call socket");
+    }
+}
+
+fn a_second_thread_is_no_way_round() {
+    for &tier in tiers() {
+        let (child, _channel) = start(plan("other-thread", tier)).unwrap();
+        assert_eq!(end(child).exit.to_string(), "forbidden system call socket", "{tier}");
+    }
+}
+
+fn abort_shows_as_abort() {
+    for &tier in tiers() {
+        let (child, _channel) = start(plan("abort", tier)).unwrap();
+        assert_eq!(end(child).exit.to_string(), "killed by SIGABRT", "{tier}");
+    }
+}
+
+fn threads_are_bounded() {
+    for &tier in tiers() {
+        let launch = Launch { profile: Profile::decoder().threads(6), ..plan("thread-flood", tier) };
+        let (_child, mut channel) = start(launch).unwrap();
+        let mut count = [0; 4];
+        channel.read_exact(&mut count).unwrap();
+        assert_eq!(u32::from_le_bytes(count), 6, "{tier}");
+    }
+}

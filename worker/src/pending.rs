@@ -1,0 +1,155 @@
+//! Calls in flight, and their replies.
+
+use std::fmt;
+
+use cloison_ipc::Passed;
+use cloison_msg::{
+    CallError, CallFailure, CallId, Failure, Header, Kind, Reader, RecvError, RpcIndex, Text, Time, decode_whole,
+};
+use serde::Deserialize;
+
+use crate::buffers::Payload;
+use crate::clock::now;
+use crate::session::{Frame, Outcome};
+use crate::worker::Interrupted;
+use crate::{Link, Worker};
+
+/// A call whose reply was not waited for yet. Dropped, it is forgotten: the peer serves it all the same.
+#[must_use = "a call in flight is to be waited for"]
+pub struct PendingCall {
+    link: Link,
+    rpc: RpcIndex,
+    slot: usize,
+    call: CallId,
+    since: Time,
+    frame: Frame,
+}
+
+impl PendingCall {
+    pub(crate) const fn new(link: Link, rpc: RpcIndex, slot: usize, call: CallId, since: Time, frame: Frame) -> Self {
+        Self { link, rpc, slot, call, since, frame }
+    }
+
+    /// Waits for the reply. Meanwhile requests of the same chain are served.
+    ///
+    /// # Errors
+    /// [`CallError`], the one outcome of a call that brought no reply.
+    pub fn wait(self) -> Result<Incoming, CallError> {
+        let worker = self.link.worker();
+        let outcome = worker.wait_for(self.frame.deadline, Some(self.frame.chain), |session| {
+            let outcome = session.outcomes.get_mut(self.slot)?;
+            (!matches!(outcome, Outcome::Awaited)).then(|| std::mem::replace(outcome, Outcome::Awaited))
+        });
+        match outcome {
+            Ok(Outcome::Answered(header, payload, passed)) => {
+                self.open(Incoming { worker: worker.clone(), header, payload, passed })
+            }
+            Ok(Outcome::Failed(why)) => Err(self.fail(why)),
+            Ok(Outcome::Awaited) | Err(Interrupted::Deadline) => Err(self.fail(CallFailure::Deadline)),
+            Err(Interrupted::Disconnected(_)) => {
+                let why = worker.session().why_gone(self.link.name());
+                Err(self.fail(CallFailure::Gone(why)))
+            }
+        }
+    }
+
+    /// Whether [`wait`](Self::wait) would return at once. Takes in what has arrived meanwhile, but serves nothing.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        let mut session = self.link.worker().session();
+        session.pump_at_once();
+        let done = session.outcomes.get(self.slot).is_none_or(|outcome| !matches!(outcome, Outcome::Awaited));
+        done || session.disconnect.is_some() || now() >= self.frame.deadline
+    }
+
+    fn open(&self, answer: Incoming) -> Result<Incoming, CallError> {
+        if answer.header.kind == Kind::Reply {
+            return Ok(answer);
+        }
+        let failure = answer.value().unwrap_or_else(|_| Failure::Undecodable(Text::new("the error itself")));
+        Err(self.fail(CallFailure::Failed(failure)))
+    }
+
+    fn fail(&self, why: CallFailure) -> CallError {
+        self.link.call_error(self.rpc, self.since, why)
+    }
+}
+
+impl Drop for PendingCall {
+    fn drop(&mut self) {
+        let mut session = self.link.worker().session();
+        if let Some(end) = session.ends.get_mut(self.link.name()) {
+            end.link.forget(self.call);
+        }
+        if let Some(Outcome::Answered(_, payload, _)) = session.outcomes.try_remove(self.slot) {
+            session.buffers.release(payload);
+        }
+    }
+}
+
+impl fmt::Debug for PendingCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingCall").field("link", &self.link).field("rpc", &self.rpc).finish_non_exhaustive()
+    }
+}
+
+/// The reply to a call.
+///
+/// ```
+/// # fn with(link: &cloison_worker::Link) -> Result<(), Box<dyn std::error::Error>> {
+/// # use cloison_worker::msg::{Message, RpcIndex};
+/// let mut message = Message::new();
+/// message.append("how many?")?;
+/// let count: u32 = link.call(RpcIndex(0), &mut message)?.value()?;
+///
+/// let mut reply = link.call(RpcIndex(1), &mut message)?;
+/// let mut values = reply.reader();
+/// let (name, bytes): (&str, &[u8]) = (values.recv()?, values.recv()?); // nothing is copied
+/// values.finish()?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Incoming {
+    worker: Worker,
+    header: Header,
+    payload: Payload,
+    passed: Vec<Passed>,
+}
+
+impl Incoming {
+    /// The one value that the reply consists of.
+    ///
+    /// # Errors
+    /// [`RecvError`], if there is something else.
+    pub fn value<'a, T: Deserialize<'a>>(&'a self) -> Result<T, RecvError> {
+        if !self.passed.is_empty() {
+            return Err(RecvError::LeftOverDescriptors(self.passed.len()));
+        }
+        decode_whole(self.payload())
+    }
+
+    /// Reads values and descriptors in the order in which they were appended. The descriptors go to the first reader.
+    pub fn reader(&mut self) -> Reader<'_, Passed> {
+        Reader::new(self.payload.as_slice(), std::mem::take(&mut self.passed))
+    }
+
+    /// The reply's bytes.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.payload.as_slice()
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let payload = std::mem::replace(&mut self.payload, Payload::empty());
+        self.worker.session().buffers.release(payload);
+    }
+}
+
+impl fmt::Debug for Incoming {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (bytes, descriptors) = (self.payload().len(), self.passed.len());
+        f.debug_struct("Incoming").field("bytes", &bytes).field("descriptors", &descriptors).finish()
+    }
+}

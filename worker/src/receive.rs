@@ -1,0 +1,221 @@
+//! What arrives: from packets to requests, outcomes and words.
+
+use cloison_ipc::{Passed, RecvError};
+use cloison_msg::control::ToBroker;
+use cloison_msg::{
+    Arrival, CallFailure, Credit, Denial, Descriptor, DescriptorClasses, Destination, Failure, Gone, Header, Kind,
+    Messages, Pending, Route, Shape, Text, Time, Use, Verdict, decide,
+};
+
+use crate::buffers::Place;
+use crate::clock::{NEVER, now};
+use crate::error::Disconnect;
+use crate::session::{Outcome, Queued, Session};
+use crate::wire::OUTBOX_MAX;
+
+/// Whether a packet was there to be received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    Packet,
+    Nothing,
+}
+
+/// Whether to wait for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    None,
+    Endless,
+}
+
+impl Session {
+    /// Receives one packet from the socket of the link named `from`, or from the control socket, and takes it in.
+    pub(crate) fn receive(&mut self, from: Destination, patience: Patience) -> Received {
+        let mut packet = self.buffers.packet();
+        let mut passed = std::mem::take(&mut self.passed);
+        let wire = match from {
+            Destination::BROKER => Some(&mut self.control),
+            link => self.ends.get_mut(link).and_then(|end| end.wire.as_mut()),
+        };
+        let received = match (wire, patience) {
+            (Some(wire), Patience::None) => wire.try_recv(&mut packet, &mut passed),
+            (Some(wire), Patience::Endless) => wire.recv(&mut packet, &mut passed),
+            (None, _) => Err(RecvError::WouldBlock),
+        };
+        let result = match received {
+            Ok(len) => {
+                self.take_packet(from, &mut packet, len, &mut passed);
+                Received::Packet
+            }
+            Err(RecvError::WouldBlock) => Received::Nothing,
+            Err(RecvError::Closed) => {
+                // On a link's own socket that alone means nothing: the broker will say what has happened.
+                if from == Destination::BROKER {
+                    self.end(Disconnect::Ended);
+                }
+                Received::Nothing
+            }
+            Err(error) => {
+                self.breach(from, &error.to_string());
+                Received::Nothing
+            }
+        };
+        passed.clear();
+        self.passed = passed;
+        self.buffers.return_packet(packet);
+        result
+    }
+
+    fn take_packet(&mut self, from: Destination, packet: &mut Vec<u8>, len: usize, passed: &mut Vec<Passed>) {
+        let now = now();
+        match Header::decode(&packet[..len]) {
+            Ok(header) if header.message_len() == len => {
+                self.take_message(from, header, Place::Whole(packet), passed, now);
+            }
+            // A message with descriptors travels alone.
+            _ if !passed.is_empty() => self.breach(from, "descriptors with more than one message"),
+            _ => {
+                for message in Messages::new(&packet[..len]) {
+                    match message {
+                        Ok((start, header)) => {
+                            self.take_message(from, header, Place::Part(&packet[start..]), passed, now);
+                        }
+                        Err(error) => return self.breach(from, &error.to_string()),
+                    }
+                }
+            }
+        }
+    }
+
+    fn take_message(
+        &mut self,
+        from: Destination,
+        mut header: Header,
+        place: Place<'_>,
+        passed: &mut Vec<Passed>,
+        now: Time,
+    ) {
+        if usize::from(header.descriptors) != passed.len() {
+            return self.breach(from, "not as many descriptors as announced");
+        }
+        if from != Destination::BROKER {
+            // Who sent it is known from the socket it came by; what the sender calls the link is the sender's affair.
+            header.destination = from;
+        } else if header.kind == Kind::Control {
+            return self.take_word(place.payload(&header), std::mem::take(passed));
+        }
+        let Some(end) = self.ends.get_mut(header.destination) else { return };
+        if (from == Destination::BROKER) != end.wire.is_none() {
+            return;
+        }
+        let classes = passed.iter().map(Descriptor::class).fold(DescriptorClasses::empty(), |all, class| all | class);
+        match end.link.handle(&header, place.payload(&header), classes, now) {
+            Ok(Arrival::Request) => self.enqueue(header, place, passed, now),
+            Ok(Arrival::Denied(denial)) => self.deny(&header, denial),
+            Ok(Arrival::Outcome(pending)) => self.conclude(&header, place, passed, classes, pending, now),
+            Ok(Arrival::Late) => {}
+            Ok(Arrival::Release) => self.take_release(&header, place.payload(&header)),
+            Ok(Arrival::Credit) => self.send_returns(header.destination),
+            Err(breach) => self.breach(from, &breach.to_string()),
+        }
+    }
+
+    fn enqueue(&mut self, header: Header, place: Place<'_>, passed: &mut Vec<Passed>, now: Time) {
+        let Some(end) = self.ends.get(header.destination) else { return };
+        let deadline = if header.kind == Kind::Call { now.after(header.time_left()) } else { NEVER };
+        let peer = end.peer.clone();
+        let payload = self.buffers.keep(&header, place);
+        self.queue.push_back(Queued { header, peer, payload, passed: std::mem::take(passed), deadline });
+    }
+
+    /// The outcome of a call: from here on it waits for whoever made the call.
+    fn conclude(
+        &mut self,
+        header: &Header,
+        place: Place<'_>,
+        passed: &mut Vec<Passed>,
+        classes: DescriptorClasses,
+        pending: Pending<usize>,
+        now: Time,
+    ) {
+        self.outcomes[pending.context] = match self.judge_answer(header, classes, now) {
+            Some(denial) => Outcome::Failed(CallFailure::Failed(Failure::Denied(denial))),
+            None => {
+                let payload = self.buffers.keep(header, place);
+                Outcome::Answered(*header, payload, std::mem::take(passed))
+            }
+        };
+    }
+
+    /// On a direct route nobody has asked yet whether the answer may carry what it carries.
+    fn judge_answer(&self, header: &Header, classes: DescriptorClasses, now: Time) -> Option<Denial> {
+        let end = self.ends.get(header.destination).filter(|end| end.link.route() == Route::Direct)?;
+        match decide(&end.peer_rights, &Use::default(), header, classes, now) {
+            Verdict::Allow => None,
+            Verdict::Deny(denial) => Some(denial),
+        }
+    }
+
+    /// A request that came over a direct link without right: what the broker would do on a relayed one.
+    fn deny(&mut self, header: &Header, denial: Denial) {
+        self.note_taken(header);
+        if header.kind == Kind::Call {
+            self.answer_failure(header, &Failure::Denied(denial));
+        }
+    }
+
+    /// Answers a call with a failure.
+    pub(crate) fn answer_failure(&mut self, call: &Header, failure: &Failure) {
+        self.scratch.append(failure).expect("a failure is short");
+        let shape = Shape { payload: self.scratch.payload_len(), descriptors: 0 };
+        let Some(end) = self.ends.get_mut(call.destination) else {
+            self.scratch.clear();
+            return;
+        };
+        let header = end.link.answer(call, true, shape);
+        self.post_scratch(&header);
+        self.check_outbox(call.destination);
+    }
+
+    /// Notes that a request or a returned buffer was taken out of its link's window, and says so when that is due.
+    pub(crate) fn note_taken(&mut self, header: &Header) {
+        let Some(end) = self.ends.get_mut(header.destination) else { return };
+        let Some(credit) = end.link.taken(header) else { return };
+        self.send_credit(header.destination, credit);
+        self.check_outbox(header.destination);
+    }
+
+    fn send_credit(&mut self, name: Destination, credit: Credit) {
+        self.scratch.append(&credit).expect("a credit is short");
+        let shape = Shape { payload: self.scratch.payload_len(), descriptors: 0 };
+        if let Some(end) = self.ends.get(name) {
+            let header = end.link.credit(shape);
+            self.post_scratch(&header);
+        }
+        self.scratch.clear();
+    }
+
+    /// A peer that sends and never takes what it is owed must not make this worker keep it for ever.
+    pub(crate) fn check_outbox(&mut self, name: Destination) {
+        if self.ends.get(name).is_some_and(|end| end.waiting() > OUTBOX_MAX) {
+            self.breach(name, "it does not take the answers to its own messages");
+        }
+    }
+
+    /// Whoever is at the other end of a socket broke the protocol.
+    pub(crate) fn breach(&mut self, from: Destination, what: &str) {
+        if from == Destination::BROKER {
+            // The broker checks what it relays, so whatever this is, it is not our broker.
+            return self.end(Disconnect::Broken(Text::new(what)));
+        }
+        self.accuse(from, what);
+    }
+
+    /// Tells the broker that a peer broke the protocol, and closes the link's end.
+    pub(crate) fn accuse(&mut self, link: Destination, what: &str) {
+        if self.ends.get(link).is_some() {
+            let what = Text::new(what);
+            self.say(&ToBroker::Accuse { link, what: what.clone() });
+            self.depart(link, Gone::CutOff(what));
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A request, as its service sees it.
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use cloison_ipc::{BufferRef, Passed};
+use cloison_msg::{Header, Kind, Name, Reader, RecvError, RpcIndex, Time};
+use serde::Deserialize;
+
+use crate::clock::{NEVER, now};
+use crate::error::BorrowError;
+use crate::session::Queued;
+use crate::{Borrowed, Link, Worker};
+
+/// A call or a oneway that is being served: its values, in the order in which they were appended.
+pub struct Request<'a> {
+    worker: &'a Worker,
+    header: Header,
+    peer: Rc<Name>,
+    deadline: Time,
+    reader: Reader<'a, Passed>,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(worker: &'a Worker, queued: &'a mut Queued) -> Self {
+        let passed = std::mem::take(&mut queued.passed);
+        Self {
+            worker,
+            header: queued.header,
+            peer: Rc::clone(&queued.peer),
+            deadline: queued.deadline,
+            reader: Reader::new(queued.payload.as_slice(), passed),
+        }
+    }
+
+    /// The method.
+    #[must_use]
+    pub const fn rpc(&self) -> RpcIndex {
+        self.header.rpc
+    }
+
+    /// Whether nobody awaits an answer.
+    #[must_use]
+    pub fn is_oneway(&self) -> bool {
+        self.header.kind == Kind::Oneway
+    }
+
+    /// The role of whoever asks. It is known from the socket it came by; nothing the peer said enters into it.
+    #[must_use]
+    pub fn peer(&self) -> &Name {
+        &self.peer
+    }
+
+    /// The link it came over. What is sent over it goes to whoever asks.
+    #[must_use]
+    pub fn link(&self) -> Link {
+        Link::new(self.worker, self.header.destination, Rc::clone(&self.peer))
+    }
+
+    /// How much time is left to answer; `None` for a oneway, which nobody waits for.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        (self.deadline != NEVER).then(|| self.deadline.since(now()))
+    }
+
+    /// How many nested calls led to this one.
+    #[must_use]
+    pub const fn depth(&self) -> u8 {
+        self.header.depth
+    }
+
+    /// The next value. Strings and runs of bytes can be borrowed; nothing is copied then.
+    ///
+    /// # Errors
+    /// [`RecvError::Value`] if there is no such value here.
+    pub fn recv<T: Deserialize<'a>>(&mut self) -> Result<T, RecvError> {
+        self.reader.recv()
+    }
+
+    /// The next descriptor.
+    ///
+    /// # Errors
+    /// [`RecvError::NoDescriptor`].
+    pub fn descriptor(&mut self) -> Result<Passed, RecvError> {
+        self.reader.descriptor()
+    }
+
+    /// Says that everything was received.
+    ///
+    /// # Errors
+    /// [`RecvError::LeftOver`] or [`RecvError::LeftOverDescriptors`].
+    pub fn finish(&mut self) -> Result<(), RecvError> {
+        std::mem::replace(&mut self.reader, Reader::new(&[], Vec::new())).finish()
+    }
+
+    /// Borrows a buffer that the request names.
+    ///
+    /// # Errors
+    /// [`BorrowError`].
+    pub fn borrow(&self, reference: BufferRef) -> Result<Borrowed, BorrowError> {
+        self.link().borrow(reference)
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("peer", &self.peer).field("rpc", &self.rpc()).finish_non_exhaustive()
+    }
+}

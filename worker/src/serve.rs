@@ -1,0 +1,228 @@
+//! Serving requests.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use cloison_msg::{CALL_DEPTH_MAX, ChainId, Destination, Failure, Header, Kind, Message, Time};
+
+use crate::clock::{NEVER, now};
+use crate::error::{Disconnect, ServeError};
+use crate::link::{shape, too_deep};
+use crate::session::{Frame, Queued, Session};
+use crate::worker::Interrupted;
+use crate::{Request, Worker};
+
+/// What a worker does for its peers. A closure of the same shape is a service too.
+///
+/// ```
+/// # use cloison_worker::{Request, Service, Worker};
+/// # use cloison_worker::msg::{Failure, Message};
+/// # use std::os::fd::OwnedFd;
+/// struct Adder;
+///
+/// impl Service for Adder {
+///     fn serve(&self, _: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), Failure> {
+///         match request.rpc().0 {
+///             0 => {
+///                 let (a, b): (u32, u32) = (request.recv()?, request.recv()?);
+///                 request.finish()?;
+///                 reply.append(&a.wrapping_add(b))?;
+///                 Ok(())
+///             }
+///             _ => Err(Failure::NoSuchMethod),
+///         }
+///     }
+/// }
+/// ```
+pub trait Service {
+    /// Serves one request: reads its values, and appends the reply's. What a oneway's service says is dropped.
+    ///
+    /// While a call that it makes waits, it may be entered again, by a request of the same chain: hence `&self`. Do not
+    /// keep a `RefCell` borrowed across a call.
+    ///
+    /// # Errors
+    /// A [`Failure`], which the caller gets instead of a reply. [`Failure::remote`] makes the service's own.
+    fn serve(&self, worker: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), Failure>;
+}
+
+impl<F> Service for F
+where
+    F: Fn(&Worker, &mut Request<'_>, &mut Message<OwnedFd>) -> Result<(), Failure>,
+{
+    fn serve(&self, worker: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), Failure> {
+        self(worker, request, reply)
+    }
+}
+
+impl<S: Service + ?Sized> Service for Rc<S> {
+    fn serve(&self, worker: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), Failure> {
+        (**self).serve(worker, request, reply)
+    }
+}
+
+impl Worker {
+    /// Serves requests until the broker ends or tells this worker to end.
+    ///
+    /// # Errors
+    /// [`ServeError::Nested`], and [`ServeError::Disconnected`] if the control socket broke.
+    pub fn serve(&self, service: impl Service + 'static) -> Result<(), ServeError> {
+        let outer = self.replace_service(Some(Rc::new(service)));
+        let result = loop {
+            match self.serve_one(NEVER) {
+                Ok(_) => {}
+                Err(ServeError::Disconnected(Disconnect::Ended)) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.replace_service(outer);
+        result
+    }
+
+    /// Puts a service in place for a worker with a loop of its own: [`serve_once`](Self::serve_once) uses it, and so does
+    /// every call that waits.
+    pub fn provide(&self, service: impl Service + 'static) {
+        self.replace_service(Some(Rc::new(service)));
+    }
+
+    /// Serves one request with the service that was provided; waits for it for at most `within`, and not at all if that
+    /// is zero. Whether there was one.
+    ///
+    /// # Errors
+    /// [`ServeError`]; [`ServeError::Disconnected`] is how a worker's own loop ends.
+    pub fn serve_once(&self, within: Duration) -> Result<bool, ServeError> {
+        self.serve_one(now().after(within))
+    }
+
+    fn serve_one(&self, deadline: Time) -> Result<bool, ServeError> {
+        let service = self.service().ok_or(ServeError::NoService)?;
+        {
+            let mut session = self.session();
+            if session.frame.is_some() {
+                return Err(ServeError::Nested);
+            }
+            session.drop_unneeded_pools();
+        }
+        match self.wait_for(deadline, None, |session| session.queue.pop_front()) {
+            Ok(queued) => {
+                self.serve_request(&*service, queued);
+                Ok(true)
+            }
+            Err(Interrupted::Deadline) => Ok(false),
+            Err(Interrupted::Disconnected(why)) => Err(why.into()),
+        }
+    }
+
+    /// Serves a request while a call of the same chain waits.
+    pub(crate) fn serve_nested(&self, queued: Queued) {
+        match self.service() {
+            Some(service) => self.serve_request(&*service, queued),
+            None => {
+                let text = format!("{} waits for {} in the same chain, and serves nothing", self.role(), queued.peer);
+                let mut session = self.session();
+                session.note_taken(&queued.header);
+                session.answer_failure(&queued.header, &Failure::WouldDeadlock(text.into()));
+                session.discard(queued);
+            }
+        }
+    }
+
+    fn serve_request(&self, service: &dyn Service, mut queued: Queued) {
+        let is_call = queued.header.kind == Kind::Call;
+        let mut session = self.session();
+        session.note_taken(&queued.header);
+        if let Err(failure) = session.admit(&queued, self) {
+            session.answer_failure(&queued.header, &failure);
+            return session.discard(queued);
+        }
+        let outer = session.enter(&queued);
+        let mut reply = session.spare_reply();
+        drop(session);
+
+        let mut request = Request::new(self, &mut queued);
+        let result = service.serve(self, &mut request, &mut reply);
+
+        let mut session = self.session();
+        session.frame = outer;
+        if is_call {
+            session.answer(&queued.header, result, &mut reply);
+        } else {
+            session.expect_more_from(queued.header.destination);
+        }
+        session.return_reply(reply);
+        session.discard(queued);
+    }
+}
+
+impl Session {
+    /// The first request that is of the chain being served, or of `chain`. Without a service only calls are taken, to be
+    /// refused: they would wait for a worker that waits for them.
+    pub(crate) fn take_nested(&mut self, chain: Option<ChainId>, has_service: bool) -> Option<Queued> {
+        let served = self.frame.map(|frame| frame.chain);
+        let at = self.queue.iter().position(|queued| {
+            let its = Some(queued.header.chain);
+            (its == chain || its == served) && (has_service || queued.header.kind == Kind::Call)
+        })?;
+        self.queue.remove(at)
+    }
+
+    /// Whether a call is still worth serving.
+    fn admit(&self, queued: &Queued, worker: &Worker) -> Result<(), Failure> {
+        let header = &queued.header;
+        if header.kind != Kind::Call {
+            return Ok(());
+        }
+        if header.depth > CALL_DEPTH_MAX {
+            return Err(too_deep(self.frame_of(queued), &queued.peer, worker.role()));
+        }
+        if queued.deadline <= now() {
+            return Err(Failure::Unanswerable("its deadline had passed before it was served".into()));
+        }
+        Ok(())
+    }
+
+    /// From now on this request is served; what was served before.
+    fn enter(&mut self, queued: &Queued) -> Option<Frame> {
+        let mut frame = self.frame_of(queued);
+        if frame.chain == ChainId::default() {
+            frame.chain = self.mint_chain();
+        }
+        self.frame.replace(frame)
+    }
+
+    const fn frame_of(&self, queued: &Queued) -> Frame {
+        Frame { chain: queued.header.chain, depth: queued.header.depth, deadline: queued.deadline }
+    }
+
+    fn answer(&mut self, call: &Header, result: Result<(), Failure>, reply: &mut Message<OwnedFd>) {
+        if let Err(failure) = &result {
+            reply.clear();
+            reply.append(failure).expect("a failure is short");
+        }
+        let Some(end) = self.ends.get_mut(call.destination) else { return };
+        let header = end.link.answer(call, result.is_err(), shape(reply));
+        if let Err(error) = self.post(&header, reply) {
+            let failure = Failure::Unanswerable(error.to_string().into());
+            self.scratch.append(&failure).expect("a failure is short");
+            let payload = self.scratch.payload_len();
+            self.post_scratch(&Header { kind: Kind::Error, payload, descriptors: 0, ..header });
+        }
+        self.check_outbox(call.destination);
+    }
+
+    /// Whoever sent a oneway did not wait for an answer, and has probably sent more.
+    fn expect_more_from(&mut self, name: Destination) {
+        let is_direct = self.ends.get(name).is_some_and(|end| end.wire.is_some());
+        self.eager = Some(if is_direct { name } else { Destination::BROKER });
+    }
+
+    fn discard(&mut self, queued: Queued) {
+        self.buffers.release(queued.payload);
+    }
+
+    /// What peers that are gone had lent is kept as long as a request of theirs may name it.
+    fn drop_unneeded_pools(&mut self) {
+        let queue = &self.queue;
+        self.departed.drop_pools(|name| queue.iter().any(|queued| queued.header.destination == name));
+    }
+}

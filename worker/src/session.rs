@@ -1,0 +1,235 @@
+//! Everything that a worker holds: its sockets, its ends of links, what has arrived and what is awaited.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use cloison_ipc::Passed;
+use cloison_msg::control::{RequestId, ToBroker};
+use cloison_msg::{CallFailure, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Time};
+use slab::Slab;
+
+use crate::buffers::{Buffers, Payload};
+use crate::clock::{NEVER, now};
+use crate::departed::Departed;
+use crate::error::Disconnect;
+use crate::lending::Lending;
+use crate::wire::{Posted, Wire};
+use crate::words::{Question, Welcome};
+
+/// Everything that a worker holds. No method of it runs code of the worker's author.
+pub(crate) struct Session {
+    pub(crate) control: Wire,
+    pub(crate) ends: Ends<End>,
+    pub(crate) departed: Departed,
+    /// Requests that nobody has taken yet, in the order in which they arrived. The links' windows bound it.
+    pub(crate) queue: VecDeque<Queued>,
+    /// What became of the calls that are in flight.
+    pub(crate) outcomes: Slab<Outcome>,
+    /// What the broker was asked.
+    pub(crate) questions: Vec<Question>,
+    /// How many questions there were so far.
+    pub(crate) asked: RequestId,
+    /// The request that is being served, if any.
+    pub(crate) frame: Option<Frame>,
+    pub(crate) buffers: Buffers,
+    pub(crate) disconnect: Option<Disconnect>,
+    /// The socket on which more is probably queued already, so that looking at once is better than polling first.
+    pub(crate) eager: Option<Destination>,
+    /// How often in a row that was done.
+    pub(crate) eager_run: u8,
+    /// The broker's first word.
+    pub(crate) welcome: Option<Welcome>,
+    /// The descriptors of the packet that is being received.
+    pub(crate) passed: Vec<Passed>,
+    chains: u32,
+    /// What was sent over direct links.
+    pub(crate) sent: Traffic,
+    /// What the runtime's own messages are built in.
+    pub(crate) scratch: Message<OwnedFd>,
+    /// What replies are built in: one for each request being served, and spare ones.
+    replies: Vec<Message<OwnedFd>>,
+}
+
+/// The worker's end of one link.
+pub(crate) struct End {
+    /// The machine. Its calls are numbered by their place among [`Session::outcomes`].
+    pub(crate) link: LinkEnd<usize>,
+    pub(crate) peer: Rc<Name>,
+    pub(crate) rights: Rights,
+    pub(crate) peer_rights: Rights,
+    /// The link's own socket, on a direct route.
+    pub(crate) wire: Option<Wire>,
+    pub(crate) lending: Lending,
+}
+
+/// A request that has arrived.
+pub(crate) struct Queued {
+    pub(crate) header: Header,
+    pub(crate) peer: Rc<Name>,
+    pub(crate) payload: Payload,
+    pub(crate) passed: Vec<Passed>,
+    /// When the caller gives up; [`NEVER`] for a oneway.
+    pub(crate) deadline: Time,
+}
+
+/// What became of a call.
+pub(crate) enum Outcome {
+    /// Nothing yet.
+    Awaited,
+    /// It was answered.
+    Answered(Header, Payload, Vec<Passed>),
+    /// It never will be.
+    Failed(CallFailure),
+}
+
+/// The request that is being served: what calls made meanwhile inherit from it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frame {
+    pub(crate) chain: ChainId,
+    pub(crate) depth: u8,
+    pub(crate) deadline: Time,
+}
+
+/// Messages and their bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Session {
+    pub(crate) fn new(control: Wire) -> Self {
+        Self {
+            control,
+            ends: Ends::new(),
+            departed: Departed::default(),
+            queue: VecDeque::new(),
+            outcomes: Slab::new(),
+            questions: Vec::new(),
+            asked: 0,
+            frame: None,
+            buffers: Buffers::default(),
+            disconnect: None,
+            eager: None,
+            eager_run: 0,
+            welcome: None,
+            passed: Vec::new(),
+            chains: 0,
+            sent: Traffic::default(),
+            scratch: Message::new(),
+            replies: Vec::new(),
+        }
+    }
+
+    /// A chain that nobody else makes.
+    pub(crate) fn mint_chain(&mut self) -> ChainId {
+        // No chain is 0, which stands for none.
+        self.chains = self.chains.wrapping_add(1).max(1);
+        ChainId::new(self.welcome.as_ref().map_or(0, |welcome| welcome.origin), self.chains)
+    }
+
+    /// Where calls made at this moment stand: below the request that is being served, or on their own.
+    pub(crate) fn frame_of_call(&mut self) -> Frame {
+        match self.frame {
+            Some(frame) => Frame { depth: frame.depth.saturating_add(1), ..frame },
+            None => Frame { chain: self.mint_chain(), depth: 0, deadline: NEVER },
+        }
+    }
+
+    /// An empty message to build a reply in.
+    pub(crate) fn spare_reply(&mut self) -> Message<OwnedFd> {
+        self.replies.pop().unwrap_or_default()
+    }
+
+    pub(crate) fn return_reply(&mut self, mut reply: Message<OwnedFd>) {
+        reply.clear();
+        self.replies.push(reply);
+    }
+
+    /// Sends a message by the route of the link that its header names, and clears it.
+    ///
+    /// # Errors
+    /// The system's, if it refuses this very message.
+    pub(crate) fn post(&mut self, header: &Header, message: &mut Message<OwnedFd>) -> io::Result<Posted> {
+        let end = self.ends.get_mut(header.destination);
+        let posted = match end.and_then(|end| end.wire.as_mut()) {
+            None => self.control.post(header, message, now())?,
+            Some(wire) => {
+                let posted = wire.post(header, message, now())?;
+                if posted != Posted::Lost {
+                    self.sent.messages += 1;
+                    self.sent.bytes += header.message_len() as u64;
+                }
+                posted
+            }
+        };
+        if posted == Posted::Lost && self.control.is_deaf() {
+            self.end(Disconnect::Ended);
+        }
+        Ok(posted)
+    }
+
+    /// Sends what the runtime itself has to say: it stands in the scratch message.
+    pub(crate) fn post_scratch(&mut self, header: &Header) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        // What the system refuses here (for want of memory, that is) is missed by the peer, whose deadline tells it.
+        let _ = self.post(header, &mut scratch);
+        scratch.clear();
+        self.scratch = scratch;
+    }
+
+    /// Says something to the broker itself.
+    pub(crate) fn say(&mut self, word: &ToBroker) {
+        self.scratch.append(word).expect("control words are short");
+        let header = Header { kind: Kind::Control, payload: self.scratch.payload_len(), ..Header::default() };
+        self.post_scratch(&header);
+    }
+
+    /// The control socket is of no more use: everything that was awaited has failed.
+    pub(crate) fn end(&mut self, why: Disconnect) {
+        if self.disconnect.is_some() {
+            return;
+        }
+        self.disconnect = Some(why);
+        let names: Vec<Destination> = self.ends.iter().map(|(name, _)| name).collect();
+        for name in names {
+            self.depart(name, Gone::BrokerEnded);
+        }
+    }
+
+    /// Takes a link's end out: its calls have failed, its buffers are back, and it is remembered why.
+    pub(crate) fn depart(&mut self, name: Destination, why: Gone) {
+        let Some(mut end) = self.ends.remove(name) else { return };
+        for pending in end.link.close() {
+            self.outcomes[pending.context] = Outcome::Failed(CallFailure::Gone(why.clone()));
+        }
+        // What was taken back must not be delivered any more. What a peer said before it died or left still counts.
+        if matches!(why, Gone::Revoked | Gone::CutOff(_)) {
+            self.queue.retain(|queued| queued.header.destination != name);
+        }
+        let peer_pools = end.lending.depart();
+        self.departed.push(name, why, peer_pools);
+    }
+
+    /// Why the link of that name is no longer there.
+    pub(crate) fn why_gone(&self, name: Destination) -> Gone {
+        match self.disconnect {
+            Some(_) => Gone::BrokerEnded,
+            None => self.departed.why(name),
+        }
+    }
+
+    /// Whether anything that was accepted for sending has not left yet.
+    pub(crate) fn has_unsent(&self) -> bool {
+        self.control.waiting() > 0 || self.ends.iter().any(|(_, end)| end.waiting() > 0)
+    }
+}
+
+impl End {
+    /// How many packets wait for the link's own socket.
+    pub(crate) fn waiting(&self) -> usize {
+        self.wire.as_ref().map_or(0, Wire::waiting)
+    }
+}

@@ -1,0 +1,182 @@
+//! A socket and what could not be sent on it yet.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use cloison_ipc::{Passed, ProcessIpc, RecvError, SendError};
+use cloison_msg::{CALLS_IN_FLIGHT, Header, Message, Time, WINDOW_MESSAGES};
+use rustix::event::PollFlags;
+use smallvec::SmallVec;
+
+/// Most packets that wait for one direct link's socket: an honest peer, one that takes the answers to its own calls,
+/// can owe no more than the answers, one window of requests and the credits for another.
+pub(crate) const OUTBOX_MAX: usize = CALLS_IN_FLIGHT as usize + 2 * WINDOW_MESSAGES as usize;
+
+/// How long to wait before trying again what failed for want of something that no poll reports.
+const RETRY_AFTER: Duration = Duration::from_millis(5);
+
+/// A socket that never makes its owner wait: what does not fit into the kernel's queue waits in an outbox.
+///
+/// The owner is single-threaded, and so is its peer. If either waited for room while the other does the same, neither
+/// would ever read.
+pub(crate) struct Wire {
+    ipc: ProcessIpc,
+    outbox: VecDeque<Parcel>,
+    /// Nothing more will come.
+    ended: bool,
+    /// Nothing more can be sent.
+    deaf: bool,
+    /// Not before this moment is sending tried again.
+    retry_at: Option<Time>,
+}
+
+/// One packet that waits.
+struct Parcel {
+    bytes: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
+
+/// What became of a message that was posted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Posted {
+    /// It has left.
+    Sent,
+    /// It waits in the outbox, and leaves as soon as there is room.
+    Waiting,
+    /// Nobody will ever read it.
+    Lost,
+}
+
+impl Wire {
+    pub(crate) const fn new(ipc: ProcessIpc) -> Self {
+        Self { ipc, outbox: VecDeque::new(), ended: false, deaf: false, retry_at: None }
+    }
+
+    /// Sends a message behind `header`, now or as soon as there is room, and clears it.
+    ///
+    /// # Errors
+    /// The system's, if it refuses this message whatever the state of the queue. The message is as before then.
+    pub(crate) fn post(&mut self, header: &Header, message: &mut Message<OwnedFd>, now: Time) -> io::Result<Posted> {
+        let descriptors = message.take_descriptors();
+        let posted = match self.try_send(message.packet(header), &descriptors, now) {
+            Ok(Posted::Waiting) => {
+                let bytes = message.packet(header).to_vec();
+                self.outbox.push_back(Parcel { bytes, descriptors });
+                Posted::Waiting
+            }
+            Ok(posted) => posted,
+            Err(error) => {
+                for descriptor in descriptors {
+                    message.attach(descriptor).expect("it had room for them before");
+                }
+                return Err(error);
+            }
+        };
+        message.clear();
+        Ok(posted)
+    }
+
+    /// Sends what waits, as far as there is room.
+    pub(crate) fn flush(&mut self, now: Time) {
+        if self.retry_at.is_some_and(|at| now < at) {
+            return;
+        }
+        while let Some(parcel) = self.outbox.pop_front() {
+            match self.send(&parcel.bytes, &parcel.descriptors, now) {
+                Ok(Posted::Sent) => {}
+                Ok(Posted::Waiting) => return self.outbox.push_front(parcel),
+                Ok(Posted::Lost) => {}
+                // What was accepted must not be skipped silently: the peer would see a gap.
+                Err(_) => self.deafen(),
+            }
+        }
+    }
+
+    /// Receives one packet, if there is one.
+    pub(crate) fn try_recv(&mut self, packet: &mut [u8], passed: &mut Vec<Passed>) -> Result<usize, RecvError> {
+        let received = self.ipc.try_recv(packet, passed);
+        if matches!(received, Err(RecvError::Closed | RecvError::System(_))) {
+            self.ended = true;
+        }
+        received
+    }
+
+    /// Waits for one packet, however long that takes.
+    pub(crate) fn recv(&mut self, packet: &mut [u8], passed: &mut Vec<Passed>) -> Result<usize, RecvError> {
+        let received = self.ipc.recv(packet, passed);
+        if matches!(received, Err(RecvError::Closed | RecvError::System(_))) {
+            self.ended = true;
+        }
+        received
+    }
+
+    /// What to wait for on this socket; empty if nothing will ever happen there.
+    pub(crate) fn interest(&self) -> PollFlags {
+        let mut interest = PollFlags::empty();
+        interest.set(PollFlags::IN, !self.ended);
+        interest.set(PollFlags::OUT, !self.outbox.is_empty() && self.retry_at.is_none());
+        interest
+    }
+
+    /// When to call [`flush`](Self::flush) again although no poll says so.
+    pub(crate) fn retry_at(&self) -> Option<Time> {
+        self.retry_at.filter(|_| !self.outbox.is_empty())
+    }
+
+    /// How many packets wait.
+    pub(crate) fn waiting(&self) -> usize {
+        self.outbox.len()
+    }
+
+    /// Whether nothing more will come.
+    pub(crate) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether nothing more can be sent.
+    pub(crate) const fn is_deaf(&self) -> bool {
+        self.deaf
+    }
+
+    fn try_send(&mut self, packet: &[u8], descriptors: &[OwnedFd], now: Time) -> io::Result<Posted> {
+        if self.deaf {
+            Ok(Posted::Lost)
+        } else if self.outbox.is_empty() {
+            self.send(packet, descriptors, now)
+        } else {
+            Ok(Posted::Waiting)
+        }
+    }
+
+    fn send(&mut self, packet: &[u8], descriptors: &[OwnedFd], now: Time) -> io::Result<Posted> {
+        let descriptors: SmallVec<[BorrowedFd<'_>; 4]> = descriptors.iter().map(AsFd::as_fd).collect();
+        self.retry_at = None;
+        match self.ipc.try_send(packet, &descriptors) {
+            Ok(()) => Ok(Posted::Sent),
+            Err(SendError::WouldBlock) => Ok(Posted::Waiting),
+            Err(SendError::TooManyInFlight) => {
+                self.retry_at = Some(now.after(RETRY_AFTER));
+                Ok(Posted::Waiting)
+            }
+            Err(SendError::Closed) => {
+                self.deafen();
+                Ok(Posted::Lost)
+            }
+            Err(SendError::System(error)) => Err(error),
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+
+    fn deafen(&mut self) {
+        self.deaf = true;
+        self.outbox.clear();
+    }
+}
+
+impl AsFd for Wire {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ipc.as_fd()
+    }
+}

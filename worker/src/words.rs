@@ -1,0 +1,165 @@
+//! What the broker says.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use cloison_ipc::{Passed, ProcessIpc, ReadablePool};
+use cloison_msg::control::{PoolId, PoolShape, RequestId, ToBroker, ToWorker};
+use cloison_msg::{Destination, Gone, LinkEnd, Name, Refusal, Rights, Route, Text, decode_whole};
+
+use crate::lending::Lending;
+use crate::receive::{Patience, Received};
+use crate::session::{End, Session};
+use crate::wire::Wire;
+
+/// The broker's first word.
+#[derive(Clone, Debug)]
+pub(crate) struct Welcome {
+    pub(crate) version: u16,
+    pub(crate) role: Name,
+    pub(crate) origin: u32,
+}
+
+/// Something that the broker was asked.
+pub(crate) struct Question {
+    request: RequestId,
+    /// The link it is about; the broker itself if about none.
+    about: Destination,
+    /// Whether nobody waits for the answer any more.
+    abandoned: bool,
+    answer: Option<Answer>,
+}
+
+/// What the broker answered.
+pub(crate) enum Answer {
+    /// To `Open`.
+    Opened(Result<Destination, Refusal>),
+    /// To `MakePool`.
+    Pool(Result<(PoolId, OwnedFd), Refusal>),
+}
+
+impl Session {
+    /// Asks the broker something: the number of the question, whose answer is awaited from now on.
+    pub(crate) fn ask(&mut self, about: Destination, question: impl FnOnce(RequestId) -> ToBroker) -> RequestId {
+        self.asked = self.asked.wrapping_add(1);
+        let request = self.asked;
+        self.questions.push(Question { request, about, abandoned: false, answer: None });
+        self.say(&question(request));
+        request
+    }
+
+    /// The answer to a question, if it has come.
+    pub(crate) fn take_answer(&mut self, request: RequestId) -> Option<Answer> {
+        let at = self.questions.iter().position(|question| question.request == request)?;
+        let answer = self.questions[at].answer.take()?;
+        self.questions.swap_remove(at);
+        Some(answer)
+    }
+
+    /// Nobody waits for the answer any more: what comes with it will be given back.
+    pub(crate) fn abandon_question(&mut self, request: RequestId) {
+        if let Some(question) = self.questions.iter_mut().find(|question| question.request == request) {
+            question.abandoned = true;
+        }
+    }
+
+    pub(crate) fn take_word(&mut self, payload: &[u8], passed: Vec<Passed>) {
+        let mut passed = passed.into_iter();
+        let Ok(word) = decode_whole(payload) else {
+            return self.breach(Destination::BROKER, "a word that cannot be read");
+        };
+        match word {
+            ToWorker::Welcome { version, role, origin } => match self.welcome {
+                None => self.welcome = Some(Welcome { version, role, origin }),
+                Some(_) => self.breach(Destination::BROKER, "a second welcome"),
+            },
+            ToWorker::Granted { link, peer, rights, peer_rights, route } => {
+                self.take_grant(link, peer, (rights, peer_rights), route, passed.next());
+            }
+            ToWorker::Opened { request, link } => self.take_reply(request, Answer::Opened(link)),
+            ToWorker::Closed { link, why } => self.close(link, why),
+            ToWorker::Pool { request, pool } => match (pool, passed.next()) {
+                (Ok(pool), Some(memory)) => self.take_reply(request, Answer::Pool(Ok((pool, memory.into_fd())))),
+                (Err(refusal), _) => self.take_reply(request, Answer::Pool(Err(refusal))),
+                (Ok(_), None) => self.breach(Destination::BROKER, "a pool without memory"),
+            },
+            ToWorker::PeerPool { link, pool, shape } => self.take_peer_pool(link, pool, shape, passed.next()),
+            ToWorker::PoolDropped { link, pool } => {
+                if let Some(end) = self.ends.get_mut(link) {
+                    end.lending.forget_peer_pool(pool);
+                }
+            }
+            ToWorker::Count => {
+                let sent = self.sent;
+                self.say(&ToBroker::Counted { messages: sent.messages, bytes: sent.bytes });
+            }
+        }
+    }
+
+    fn take_grant(
+        &mut self,
+        name: Destination,
+        peer: Name,
+        (rights, peer_rights): (Rights, Rights),
+        route: Route,
+        socket: Option<Passed>,
+    ) {
+        let wire = match (route, socket) {
+            (Route::Relayed, _) => None,
+            (Route::Direct, Some(socket)) => match ProcessIpc::from_fd(socket.into_fd()) {
+                Ok(ipc) => Some(Wire::new(ipc)),
+                Err(error) => return self.breach(Destination::BROKER, &error.to_string()),
+            },
+            (Route::Direct, None) => return self.breach(Destination::BROKER, "a direct link without a socket"),
+        };
+        let link = LinkEnd::new(name, peer.clone(), route, peer_rights.clone());
+        let end = End { link, peer: Rc::new(peer), rights, peer_rights, wire, lending: Lending::default() };
+        self.ends.insert(name, end);
+    }
+
+    fn take_reply(&mut self, request: RequestId, answer: Answer) {
+        let Some(at) = self.questions.iter().position(|question| question.request == request) else {
+            return self.breach(Destination::BROKER, "an answer to no question");
+        };
+        if self.questions[at].abandoned {
+            let about = self.questions.swap_remove(at).about;
+            self.decline(about, answer);
+        } else {
+            self.questions[at].answer = Some(answer);
+        }
+    }
+
+    /// Gives back what came for a question whose asker waits no more.
+    fn decline(&mut self, about: Destination, answer: Answer) {
+        match answer {
+            Answer::Opened(Ok(link)) => self.close_end(link),
+            Answer::Pool(Ok((pool, _))) => self.say(&ToBroker::DropPool { link: about, pool }),
+            Answer::Opened(Err(_)) | Answer::Pool(Err(_)) => {}
+        }
+    }
+
+    /// Gives up the worker's own end of a link.
+    pub(crate) fn close_end(&mut self, link: Destination) {
+        if self.ends.get(link).is_some() {
+            self.say(&ToBroker::Close { link });
+            self.depart(link, Gone::Closed);
+        }
+    }
+
+    /// The other end of a link is gone. What it had sent before is taken in first.
+    fn close(&mut self, link: Destination, why: Gone) {
+        let is_open = |session: &Self| {
+            session.ends.get(link).and_then(|end| end.wire.as_ref()).is_some_and(|wire| !wire.has_ended())
+        };
+        while is_open(self) && self.receive(link, Patience::None) == Received::Packet {}
+        self.depart(link, why);
+    }
+
+    fn take_peer_pool(&mut self, link: Destination, pool: PoolId, shape: PoolShape, memory: Option<Passed>) {
+        let Some(memory) = memory else { return self.breach(Destination::BROKER, "a pool without memory") };
+        // The word may come after the link is gone.
+        let Some(end) = self.ends.get_mut(link) else { return };
+        let memory = ReadablePool::map(memory.into_fd(), pool, shape).map_err(|error| Text::new(&error.to_string()));
+        end.lending.add_peer_pool(pool, memory);
+    }
+}

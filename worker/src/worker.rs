@@ -1,0 +1,195 @@
+//! The worker's own handle, and how it waits.
+
+use std::cell::{RefCell, RefMut};
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use cloison_ipc::ProcessIpc;
+use cloison_msg::control::{PROTOCOL_VERSION, ToBroker};
+use cloison_msg::{ChainId, Destination, Interface, Name, Time};
+
+use crate::Link;
+use crate::clock::now;
+use crate::error::{Disconnect, OpenError, OpenFailure, StartError};
+use crate::serve::Service;
+use crate::session::Session;
+use crate::wire::Wire;
+use crate::words::Answer;
+
+/// How long a call, a oneway or a question to the broker takes at most, unless its caller says otherwise.
+pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long the broker has to say welcome. It does so at once; this is for a host that was stopped in a debugger.
+const WELCOME_WITHIN: Duration = Duration::from_secs(30);
+
+/// How long the end of a worker is put off for messages that have not left yet.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// One confined process, as its own code sees it: its connection to the broker, and all that goes through it.
+///
+/// A handle: clones are the same worker. It stays on the thread on which it was made.
+#[derive(Clone)]
+pub struct Worker(Rc<Core>);
+
+struct Core {
+    role: Name,
+    session: RefCell<Session>,
+    service: RefCell<Option<Rc<dyn Service>>>,
+}
+
+/// Why waiting ended without what was waited for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Interrupted {
+    Deadline,
+    Disconnected(Disconnect),
+}
+
+impl Worker {
+    /// A worker over a control socket, once it has said hello and been welcomed. For tests, and for a worker that is a
+    /// thread of its host and therefore confined by nothing; [`run`](crate::run) is for all others.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn over(control: ProcessIpc) -> Result<Self, StartError> {
+        let mut session = Session::new(Wire::new(control));
+        session.say(&ToBroker::Hello { version: PROTOCOL_VERSION });
+        let deadline = now().after(WELCOME_WITHIN);
+        let welcome = loop {
+            if let Some(welcome) = session.welcome.clone() {
+                break welcome;
+            }
+            if let Some(why) = session.disconnect {
+                return Err(why.into());
+            }
+            if now() >= deadline {
+                return Err(StartError::Silence(WELCOME_WITHIN));
+            }
+            session.pump(deadline);
+        };
+        if welcome.version != PROTOCOL_VERSION {
+            return Err(StartError::Version { broker: welcome.version, worker: PROTOCOL_VERSION });
+        }
+        let (session, service) = (RefCell::new(session), RefCell::new(None));
+        Ok(Self(Rc::new(Core { role: welcome.role, session, service })))
+    }
+
+    /// The role that the broker gave this worker.
+    #[must_use]
+    pub fn role(&self) -> &Name {
+        &self.0.role
+    }
+
+    /// Opens a link to whoever plays `role`, to be used by `interface`; waits for at most [`DEFAULT_DEADLINE`].
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    ///
+    /// # Panics
+    /// If the interface's name is no [`Name`].
+    pub fn open(&self, role: &str, interface: &Interface) -> Result<Link, OpenError> {
+        self.open_within(role, interface, DEFAULT_DEADLINE)
+    }
+
+    /// Opens a link as [`open`](Self::open) does, and waits for it for at most `within`: a role that nobody plays yet is
+    /// waited for.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    ///
+    /// # Panics
+    /// If the interface's name is no [`Name`].
+    pub fn open_within(&self, role: &str, interface: &Interface, within: Duration) -> Result<Link, OpenError> {
+        let failed = |why| OpenError { role: role.to_owned(), interface: interface.name(), why };
+        let name = Name::new(role).map_err(|error| failed(error.into()))?;
+        self.ask_for_link(name, interface.name(), within).map_err(failed)
+    }
+
+    /// Whether the broker has ended, or told this worker to end.
+    #[must_use]
+    pub fn disconnected(&self) -> Option<Disconnect> {
+        self.session().disconnect.clone()
+    }
+
+    fn ask_for_link(&self, role: Name, interface: Name, within: Duration) -> Result<Link, OpenFailure> {
+        let request = self.session().ask(Destination::BROKER, |request| ToBroker::Open { request, role, interface });
+        let answer = self.wait_for(now().after(within), None, |session| session.take_answer(request));
+        match answer {
+            Ok(Answer::Opened(Ok(name))) => Ok(self.link(name)),
+            Ok(Answer::Opened(Err(refusal))) => Err(refusal.into()),
+            Ok(Answer::Pool(_)) | Err(Interrupted::Deadline) => {
+                self.session().abandon_question(request);
+                Err(OpenFailure::Deadline(within))
+            }
+            Err(Interrupted::Disconnected(why)) => Err(why.into()),
+        }
+    }
+
+    fn link(&self, name: Destination) -> Link {
+        let session = self.session();
+        let peer = session.ends.get(name).map(|end| Rc::clone(&end.peer));
+        drop(session);
+        Link::new(self, name, peer.unwrap_or_else(|| Rc::new(self.role().clone())))
+    }
+
+    /// Pumps the sockets until `look` finds something. Meanwhile requests of the chain that is being served, and of
+    /// `chain`, are served.
+    pub(crate) fn wait_for<T>(
+        &self,
+        deadline: Time,
+        chain: Option<ChainId>,
+        mut look: impl FnMut(&mut Session) -> Option<T>,
+    ) -> Result<T, Interrupted> {
+        let mut last_look = false;
+        loop {
+            let mut session = self.session();
+            if let Some(found) = look(&mut session) {
+                return Ok(found);
+            }
+            if let Some(why) = &session.disconnect {
+                return Err(Interrupted::Disconnected(why.clone()));
+            }
+            if last_look {
+                return Err(Interrupted::Deadline);
+            }
+            if let Some(queued) = session.take_nested(chain, self.has_service()) {
+                drop(session);
+                self.serve_nested(queued);
+            } else if now() < deadline {
+                session.pump(deadline);
+            } else {
+                session.pump_at_once();
+                last_look = true;
+            }
+        }
+    }
+
+    /// Waits, for a short time only, until everything that was accepted for sending has left.
+    pub(crate) fn say_farewell(&self) {
+        let _ = self.wait_for(now().after(FAREWELL), None, |session| (!session.has_unsent()).then_some(()));
+    }
+
+    /// Everything the worker holds. Never kept while code of the worker's author runs.
+    pub(crate) fn session(&self) -> RefMut<'_, Session> {
+        self.0.session.borrow_mut()
+    }
+
+    pub(crate) fn service(&self) -> Option<Rc<dyn Service>> {
+        self.0.service.borrow().clone()
+    }
+
+    pub(crate) fn has_service(&self) -> bool {
+        self.0.service.borrow().is_some()
+    }
+
+    /// Puts another service in place, or none; returns the one before.
+    pub(crate) fn replace_service(&self, service: Option<Rc<dyn Service>>) -> Option<Rc<dyn Service>> {
+        self.0.service.replace(service)
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Worker").field(self.role()).finish()
+    }
+}
