@@ -9,7 +9,7 @@ use nix::sys::time::TimeValLike;
 use crate::input::Input;
 use crate::playback::Playback;
 use crate::progress::Progress;
-use crate::protocol::{Nanos, Packet, Step, Stepped};
+use crate::protocol::{Nanos, Packet, Stepped};
 use crate::report::Worker;
 use crate::sink::{OutputError, Wanted};
 use crate::stage::audio::AudioDecoder;
@@ -42,10 +42,10 @@ pub fn play(
             playback.ended(Some("stopped"));
             break;
         }
-        match pipeline.step(&mut playback)? {
-            Step::Packet(stepped) => playback.stepped(&stepped),
-            Step::End(complaint) => {
-                playback.ended(complaint.as_deref());
+        match pipeline.demuxer.next_packet() {
+            Ok(Some(packet)) => pipeline.take(packet, &mut playback)?,
+            ended => {
+                playback.ended(ended.err().map(|error| error.to_string()).as_deref());
                 left -= 1;
                 if left > 0 {
                     pipeline.seek(0)?;
@@ -56,7 +56,7 @@ pub fn play(
         progress.show(&playback, || "in process".to_owned());
     }
     let container = playback.container();
-    Ok(Played { container, summary: playback.finish()?, workers: vec![this_process()] })
+    Ok(Played { container, summary: playback.finish()?, workers: vec![this_process("all")], failure: None })
 }
 
 /// The demuxer and the decoders, joined by calls.
@@ -74,7 +74,7 @@ impl Pipeline {
         let tracks: Vec<_> = playback.selected().cloned().collect();
         let (mut video, mut audio) = (None, None);
         for track in &tracks {
-            let opened = match &track.audio {
+            let opened = match demuxer.audio_parameters(track.id) {
                 Some(parameters) => AudioDecoder::open(parameters)
                     .map(|decoder| audio = Some((track.id, decoder)))
                     .map_err(|error| error.to_string()),
@@ -101,21 +101,16 @@ impl Pipeline {
         Ok(landing)
     }
 
-    /// Reads one packet and decodes it.
-    fn step(&mut self, playback: &mut Playback) -> Result<Step, OutputError> {
-        let packet = match self.demuxer.next_packet() {
-            Ok(Some(packet)) => packet,
-            Ok(None) => return Ok(Step::End(None)),
-            Err(error) => return Ok(Step::End(Some(error.to_string()))),
-        };
-        let Packet { track, pts, duration, key, .. } = packet;
-        let decoded = self.decode(packet, playback);
-        let failure = match decoded {
-            Ok(()) => None,
-            Err(Failure::Decode(why)) => Some(why),
+    /// Decodes one packet.
+    fn take(&mut self, packet: Packet, playback: &mut Playback) -> Result<(), OutputError> {
+        let Packet { track, pts, key, .. } = packet;
+        playback.stepped(&Stepped { track, pts, key });
+        match self.decode(packet, playback) {
+            Ok(()) => {}
+            Err(Failure::Decode(why)) => playback.undecodable(track, pts, &why),
             Err(Failure::Output(error)) => return Err(error),
-        };
-        Ok(Step::Packet(Stepped { track, pts, duration, key, failure }))
+        }
+        Ok(())
     }
 
     fn decode(&mut self, packet: Packet, playback: &mut Playback) -> Result<(), Failure> {
@@ -127,7 +122,7 @@ impl Pipeline {
             }),
             (_, Some((track, audio))) if *track == packet.track => {
                 let pieces = audio.decode(packet).map_err(|error| Failure::Decode(error.to_string()))?;
-                Ok(pieces.into_iter().try_for_each(|piece| playback.samples(piece))?)
+                Ok(pieces.into_iter().try_for_each(|piece| playback.samples(piece).map(drop))?)
             }
             _ => Ok(()),
         }
@@ -153,13 +148,13 @@ impl From<OutputError> for Failure {
 }
 
 /// What this process has used so far.
-pub fn this_process() -> Worker {
+pub fn this_process(role: &str) -> Worker {
     let usage = getrusage(UsageWho::RUSAGE_SELF);
     let micros = usage.map_or(0, |usage| usage.user_time().num_microseconds() + usage.system_time().num_microseconds());
     // In KiB.
     let peak = usage.map_or(0, |usage| usage.max_rss());
     Worker {
-        role: "all".to_owned(),
+        role: role.to_owned(),
         pid: std::process::id(),
         confinement: "none".to_owned(),
         cpu_seconds: micros as f64 / 1e6,

@@ -51,9 +51,10 @@ impl AudioLane {
     }
 
     /// A piece arrives; what is new of it goes to `write`, with silence before it where something is missing.
-    pub fn take<E>(&mut self, mut samples: Samples, mut write: impl FnMut(&Samples) -> Result<(), E>) -> Result<(), E> {
+    /// Returns whether anything is.
+    pub fn take<E>(&mut self, mut samples: Samples, mut write: impl FnMut(&Samples) -> Result<(), E>) -> Result<bool, E> {
         if !samples.is_playable() || samples.frames() == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let format = (samples.rate, samples.channels);
         if self.format.replace(format) != Some(format) {
@@ -64,7 +65,7 @@ impl AudioLane {
             let floor = self.floor(samples.rate);
             at = at.saturating_add(drop_before(&mut samples, at, floor));
             if samples.frames() == 0 {
-                return Ok(());
+                return Ok(false);
             }
             self.joining = false;
         }
@@ -74,7 +75,8 @@ impl AudioLane {
         let frames = samples.frames() as u64;
         self.next = Some(self.next.unwrap_or(at).saturating_add_unsigned(frames));
         self.frames += frames;
-        write(&samples)
+        write(&samples)?;
+        Ok(true)
     }
 
     /// Up to when sound has arrived.

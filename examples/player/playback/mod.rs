@@ -26,6 +26,9 @@ pub struct Playback {
     position: Nanos,
     notes: Vec<String>,
     complaint: Option<String>,
+    /// Whether playing went on after a loss, and whether something was given up then.
+    has_restarted: bool,
+    has_skipped: bool,
 }
 
 /// Why nothing is played.
@@ -83,7 +86,9 @@ impl Playback {
         }
         let sinks = Sinks::open(wanted, video.as_ref().map(|lane| lane.track.time_base), audio.is_some())?;
         let (packets, position) = (HashMap::new(), 0);
-        Ok(Self { media, video, audio, sinks, packets, position, notes, complaint: None })
+        let (has_restarted, has_skipped) = (false, false);
+        let complaint = None;
+        Ok(Self { media, video, audio, sinks, packets, position, notes, complaint, has_restarted, has_skipped })
     }
 
     /// The tracks that are played.
@@ -121,12 +126,16 @@ impl Playback {
             video.key(time);
         }
         self.position = self.position.max(time);
-        let packets = self.packets.entry(step.track).or_default();
-        packets.count += 1;
-        if let Some(failure) = &step.failure {
-            packets.failed += 1;
-            packets.first.get_or_insert_with(|| (time, plain(failure)));
-        }
+        self.packets.entry(step.track).or_default().count += 1;
+    }
+
+    /// A packet that the demuxer handed on could not be decoded.
+    pub fn undecodable(&mut self, track: u32, pts: i64, why: &str) {
+        let Some(track) = self.selected().find(|selected| selected.id == track) else { return };
+        let (id, time) = (track.id, track.time_base.nanos(pts));
+        let packets = self.packets.entry(id).or_default();
+        packets.failed += 1;
+        packets.first.get_or_insert_with(|| (time, plain(why)));
     }
 
     /// The video decoder delivers a picture. Returns whether it is a new one.
@@ -143,12 +152,12 @@ impl Playback {
         Ok(true)
     }
 
-    /// The audio decoder delivers a piece of sound.
+    /// The audio decoder delivers a piece of sound. Returns whether any of it is new.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub fn samples(&mut self, samples: Samples) -> Result<(), OutputError> {
-        let Some(audio) = self.audio.as_mut().filter(|audio| !audio.refused) else { return Ok(()) };
+    pub fn samples(&mut self, samples: Samples) -> Result<bool, OutputError> {
+        let Some(audio) = self.audio.as_mut().filter(|audio| !audio.refused) else { return Ok(false) };
         audio.take(samples, |samples| self.sinks.samples(samples))
     }
 
@@ -168,11 +177,29 @@ impl Playback {
         }
     }
 
-    /// Sound goes on from an earlier point; what had arrived is dropped.
+    /// Playing goes on from an earlier point; what had arrived is dropped.
     pub fn restarted(&mut self) {
+        self.has_restarted = true;
         if let Some(audio) = &mut self.audio {
             audio.rejoin();
         }
+    }
+
+    /// What comes before `landing` is given up.
+    pub fn skipped(&mut self, landing: Nanos) {
+        let missing = self.restart_point();
+        let until = seconds(landing);
+        self.notes.push(format!("from about {} to {until}, pictures are lost and sound is silent", seconds(missing)));
+        if let Some(video) = &mut self.video {
+            video.skipped(landing);
+        }
+        self.restarted();
+        self.has_skipped = true;
+    }
+
+    /// Something that people should know.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
     }
 
     /// The file is played once more, from its start.
@@ -216,6 +243,10 @@ impl Playback {
         let mut notes = std::mem::take(&mut self.notes);
         let lanes = self.media.tracks.iter().filter_map(|track| self.failures(track));
         notes.extend(lanes.chain(self.end_note()).chain(self.audio.as_ref().and_then(AudioLane::note)));
+        let sound_is_whole = self.audio.as_ref().and_then(AudioLane::note).is_none();
+        if self.has_restarted && !self.has_skipped && sound_is_whole && self.complaint.is_none() {
+            notes.push("nothing was lost".to_owned());
+        }
         notes.extend(self.sinks.finish()?);
         let (video, audio) = (self.video.as_ref(), self.audio.as_ref());
         Ok(Summary {

@@ -53,6 +53,11 @@ impl VideoLane {
         self.keys.clear();
     }
 
+    /// The next picture is the key picture at `landing`.
+    pub fn skipped(&mut self, landing: Nanos) {
+        self.keys = VecDeque::from([landing]);
+    }
+
     /// The last key picture from which everything that is missing follows, where sound is missing from `sound` on.
     pub fn restart_point(&self, sound: Nanos) -> Nanos {
         let pictures = self.last.map_or(Nanos::MIN, |last| self.track.time_base.nanos(last));

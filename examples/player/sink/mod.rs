@@ -28,6 +28,14 @@ impl PictureData for Vec<u8> {
     }
 }
 
+impl PictureData for cloison_broker::Borrowed {
+    fn read(&self, offset: usize, buffer: &mut [u8]) {
+        if self.copy_range_to(offset, buffer).is_err() {
+            buffer.fill(0);
+        }
+    }
+}
+
 /// Which files are wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Wanted {

@@ -13,7 +13,7 @@ use symphonia::core::formats::FormatReader;
 
 use super::source::{Extent, Source};
 use super::{codec, obu};
-use crate::protocol::{Kind, MAX_PACKET_BYTES, Media, Nanos, Packet, TimeBase};
+use crate::protocol::{AudioParameters, Kind, MAX_PACKET_BYTES, Media, Nanos, Packet, TimeBase};
 
 pub use open::OpenError;
 
@@ -39,6 +39,8 @@ struct Lane {
     /// The tick at which the track ends, by the container.
     end: Option<u64>,
     selected: bool,
+    /// What its decoder must know, if it carries sound.
+    audio: Option<AudioParameters>,
     /// Packets that end before this time are left out; nothing is lost by it, for it follows a seek.
     from: Nanos,
 }
@@ -78,6 +80,11 @@ impl Demuxer {
     /// What the file holds.
     pub fn media(&self) -> &Media {
         &self.media
+    }
+
+    /// What the decoder of a track must know, if it carries sound.
+    pub fn audio_parameters(&self, track: u32) -> Option<&AudioParameters> {
+        self.tracks.get(&track)?.audio.as_ref()
     }
 
     /// Reads packets of `tracks` from now on, and leaves out all others.

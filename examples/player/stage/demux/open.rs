@@ -119,6 +119,7 @@ fn track(found: &Found, extras: &[Extra]) -> (Track, (u32, Lane)) {
         start: extra.filter(|_| counts_samples).map_or(0, |extra| extra.start),
         end: found.duration.map(|duration| duration.get()),
         selected: true,
+        audio,
         from: Nanos::MIN,
     };
     let track = Track {
@@ -128,7 +129,6 @@ fn track(found: &Found, extras: &[Extra]) -> (Track, (u32, Lane)) {
         label: name.label,
         time_base: lane.time_base,
         duration: found.duration.map(|duration| duration.get().saturating_sub(lane.start)),
-        audio,
     };
     (track, (found.id, lane))
 }

@@ -48,6 +48,26 @@ impl Demuxer {
         Ok(landing)
     }
 
+    /// Goes to the first key picture after `after`, or as [`Self::seek`] does if no video track is selected. Returns as that
+    /// does.
+    ///
+    /// # Errors
+    /// When there is none, or the file can no longer be read. The position is undefined then.
+    pub fn seek_beyond(&mut self, after: Nanos) -> Result<Nanos, SeekError> {
+        let Some(video) = self.selected(Kind::Video) else {
+            return self.seek(after.saturating_add(1));
+        };
+        self.go_near(after)?;
+        let time_base = self.tracks[&video].time_base;
+        while let Some(packet) = self.next_packet()? {
+            let starts = time_base.nanos(packet.pts);
+            if packet.track == video && packet.key && starts > after {
+                return self.seek(starts);
+            }
+        }
+        Err(SeekError::PastEnd(after as f64 / SECOND as f64))
+    }
+
     fn selected(&self, kind: Kind) -> Option<u32> {
         self.tracks.iter().filter(|(_, lane)| lane.selected && lane.kind == kind).map(|(id, _)| *id).min()
     }

@@ -53,6 +53,20 @@ fn a_seek_lands_on_the_key_picture_before() {
 }
 
 #[test]
+fn a_stretch_can_be_skipped() {
+    for name in ["clip-av1.mp4", "clip-av1.webm"] {
+        let times = video_times(&mut open(bytes(name)).expect("opens"));
+        let keys: Vec<_> = times.iter().filter(|(_, key)| *key).map(|(time, _)| *time).collect();
+        let mut demuxer = open(bytes(name)).expect("opens");
+        for pair in keys.windows(2) {
+            assert_eq!(demuxer.seek_beyond(pair[0]).expect("seeks"), pair[1], "{name}");
+            assert_eq!(video_times(&mut demuxer).first(), Some(&(pair[1], true)), "{name}");
+        }
+        assert!(demuxer.seek_beyond(keys[keys.len() - 1]).is_err(), "{name}");
+    }
+}
+
+#[test]
 fn sound_follows_a_seek_from_a_little_before() {
     for name in ["tone.mp3", "tone.ogg", "tone.m4a", "tone.flac", "tone.wav"] {
         let mut demuxer = open(bytes(name)).expect("opens");
