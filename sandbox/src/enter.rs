@@ -67,9 +67,9 @@ pub fn enter_after(warm_up: impl FnOnce()) -> Result<OwnedFd, EnterError> {
     let mut dressing = Dressing::new(setup.simulated.clone());
     become_worker(&setup, &launch, &mut dressing)?;
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from)?;
+    say(&launch, &FromWorker::Look, None)?;
     name_process(&setup.role);
     if setup.tier == Tier::Off {
-        say(&launch, &FromWorker::Look, None)?;
         expect(&launch, &ToWorker::Close)?;
         say(&launch, &FromWorker::Ready(Vec::new()), None)?;
     } else {
@@ -162,7 +162,6 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
     }
     d.put_on(Layer::WriteXorExecute, sys::refuse_exec_gain);
     privileges::stop_speculation(d);
-    say(launch, &FromWorker::Look, None)?;
     expect(launch, &ToWorker::Close)?;
 
     d.put_on(Layer::NotDumpable, privileges::hide);

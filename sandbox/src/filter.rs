@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use nix::errno::Errno;
 use nix::libc;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
@@ -17,6 +16,7 @@ use crate::verdict;
 /// Marks, in seccompiler's terms, the calls that go to the host; replaced by `SECCOMP_RET_USER_NOTIF` after compilation,
 /// since seccompiler has no name for that.
 const TO_HOST: SeccompAction = SeccompAction::Trace(0);
+const EPERM: SeccompAction = SeccompAction::Errno(libc::EPERM.unsigned_abs());
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 /// `BPF_JMP | BPF_JA`.
 const JUMP: u16 = 0x05;
@@ -59,7 +59,7 @@ pub(crate) fn compile(rules: &[Rule], host_counts_threads: bool) -> Result<Filte
     let unasked: Vec<Rule> = rules.iter().filter(asked).cloned().collect();
     let mut open = program(&unasked, Effect::Allow, SeccompAction::Allow, TO_HOST)?;
     redirect_to_host(&mut open);
-    let closed = program(rules, Effect::Allow, SeccompAction::Allow, errno_action(Errno::EPERM))?;
+    let closed = program(rules, Effect::Allow, SeccompAction::Allow, EPERM)?;
     let notify = link(polite.iter().cloned().chain([open]));
     let fallback = link([deadly()?].into_iter().chain(polite).chain([closed]));
     Ok(Filters { notify, fallback })
@@ -74,7 +74,8 @@ fn polite(rules: &[Rule]) -> Result<Vec<Program>, FilterError> {
             Effect::Refuse(_) | Effect::Allow => {}
         }
     }
-    let refusing = |errno| program(rules, Effect::Refuse(errno), errno_action(errno), SeccompAction::Allow);
+    let refusing =
+        |errno| program(rules, Effect::Refuse(errno), SeccompAction::Errno(errno.unsigned_abs()), SeccompAction::Allow);
     errnos.into_iter().map(refusing).collect()
 }
 
@@ -147,10 +148,6 @@ fn condition(test: &Test) -> Result<SeccompCondition, seccompiler::BackendError>
     SeccompCondition::new(arg, SeccompCmpArgLen::Qword, operation, value)
 }
 
-fn errno_action(errno: Errno) -> SeccompAction {
-    SeccompAction::Errno((errno as i32).unsigned_abs())
-}
-
 fn redirect_to_host(program: &mut Program) {
     let marked = u32::from(TO_HOST);
     for instruction in program.iter_mut().filter(|i| u32::from(i.code) == RETURN && i.k == marked) {
@@ -159,25 +156,5 @@ fn redirect_to_host(program: &mut Program) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn linked_programs_fit_the_kernel_and_jump_within_themselves() {
-        let filters = compile(&crate::rules::decoder(), false).unwrap();
-        for program in [filters.notify, filters.fallback] {
-            assert!(program.len() <= libc::BPF_MAXINSNS as usize, "{}", program.len());
-            for (index, instruction) in program.iter().enumerate().filter(|(_, i)| i.code == JUMP) {
-                assert!(index + 1 + (instruction.k as usize) < program.len());
-            }
-        }
-    }
-
-    #[test]
-    fn the_host_is_asked_for_threads_only_if_it_counts_them() {
-        let rules = crate::rules::decoder();
-        let (silent, asked) = (compile(&rules, false).unwrap(), compile(&rules, true).unwrap());
-        assert!(asked.notify.len() < silent.notify.len());
-        assert_eq!(asked.fallback, silent.fallback);
-    }
-}
+#[path = "filter_tests.rs"]
+mod tests;

@@ -14,11 +14,11 @@ use crate::child::{Child, Exit};
 use crate::filter::{self, FilterError, Filters};
 use crate::handshake::Handshake;
 use crate::profile::{Profile, ProfileError};
-use crate::report::{Layer, Tier};
+use crate::report::{FULL_NEEDS, Layer, Tier};
 use crate::spawner::{self, Spawner};
 use crate::user;
+use crate::wire;
 use crate::wire::UserChange;
-use crate::{rules, wire};
 
 /// Which program a child runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -149,7 +149,9 @@ impl Launcher {
             Program::Own => spawner::path_of(self.shared.own.as_fd()),
             Program::Path(path) => path.clone(),
         };
-        Handshake::start(&self.shared.spawner, &program, setup, channel, deadline)?.finish(lacking)
+        let child = Handshake::start(&self.shared.spawner, &program, setup, channel, deadline)?.finish(lacking)?;
+        let missing = child.report().unmet(&launch.profile.demands);
+        if missing.is_empty() { Ok(child) } else { Err(LaunchError::Unmet { missing }) }
     }
 
     fn filters(&self, profile: &Profile, host_counts_threads: bool) -> Result<Arc<Filters>, LaunchError> {
@@ -158,7 +160,7 @@ impl Launcher {
         if let Some(filters) = known.get(&key) {
             return Ok(Arc::clone(filters));
         }
-        let filters = Arc::new(filter::compile(&rules::decoder(), host_counts_threads)?);
+        let filters = Arc::new(filter::compile(&profile.rules(), host_counts_threads)?);
         known.insert(key, Arc::clone(&filters));
         Ok(filters)
     }
@@ -170,7 +172,8 @@ impl Launcher {
     }
 
     fn remember_without_full(&self, launch: &Launch, missing: &[(Layer, String)]) {
-        if launch.profile.simulated.is_empty() {
+        let namespaces = missing.iter().any(|(layer, _)| FULL_NEEDS.contains(layer));
+        if namespaces && launch.profile.simulated.is_empty() {
             *self.shared.no_full.lock().unwrap_or_else(PoisonError::into_inner) = Some(missing.to_vec());
         }
     }
@@ -200,6 +203,12 @@ pub enum LaunchError {
         /// What the host accepts.
         least: Tier,
         /// The layers that are missing, and why.
+        missing: Vec<(Layer, String)>,
+    },
+    /// A layer is missing, or not to be seen, that the profile demands beyond what the tier does.
+    #[error("the profile demands more than the system gives: {}", list(missing))]
+    Unmet {
+        /// The layers, and what is the matter with them.
         missing: Vec<(Layer, String)>,
     },
     /// A worker claims a layer that the host sees not to be there.

@@ -12,6 +12,7 @@ mod profile;
 mod report;
 mod rules;
 mod spawner;
+mod stub;
 mod sys;
 mod user;
 mod verdict;
@@ -28,4 +29,5 @@ pub use profile::{
     ProfileError, Simulated,
 };
 pub use report::{Layer, Report, Standing, Tier};
+pub use rules::{Effect, Rule, Test};
 pub use violation::{VIOLATIONS_MAX, Violation, Violations};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::report::Layer;
+use crate::rules::{self, Rule};
 
 /// Address space of [`Profile::decoder`], in bytes. Eight decoder threads were seen to reserve 531 MB of it for 41 MB
 /// of resident memory; below 2 GB the arenas of the C library run out first.
@@ -38,7 +39,15 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Profile {
     pub(crate) limits: Limits,
+    pub(crate) demands: Vec<(Layer, Demand)>,
     pub(crate) simulated: Vec<(Layer, Simulated)>,
+}
+
+/// How sure of a layer a host wants to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Demand {
+    InForce,
+    Verified,
 }
 
 /// A layer that a test makes to be missing, or to be claimed without being there.
@@ -59,7 +68,25 @@ impl Profile {
             threads: DECODER_THREADS,
             descriptors: DECODER_DESCRIPTORS,
         };
-        Self { limits, simulated: Vec::new() }
+        Self { limits, demands: Vec::new(), simulated: Vec::new() }
+    }
+
+    /// The system calls that the worker may make, and those that fail without being reported. What no rule matches is
+    /// reported, and kills if no decoder ever does it.
+    pub fn rules(&self) -> Vec<Rule> {
+        rules::decoder()
+    }
+
+    /// The profile in words: limits, then one line for each rule with its conditions and the reason for it.
+    pub fn explain(&self) -> String {
+        let Limits { memory, cpu_seconds, threads, descriptors } = self.limits;
+        let megabytes = memory >> 20;
+        let limits = format!(
+            "at most {megabytes} MiB of address space, {cpu_seconds} s of CPU time, {threads} threads, {descriptors} descriptors"
+        );
+        let rules = self.rules().into_iter().map(|rule| rule.to_string());
+        let rest = "every other call fails and is reported; one that no decoder makes kills".to_owned();
+        std::iter::once(limits).chain(rules).chain([rest]).collect::<Vec<_>>().join("\n")
     }
 
     /// What the worker may use up.
@@ -88,6 +115,18 @@ impl Profile {
     /// The same profile with at most `count` open descriptors.
     pub fn descriptors(mut self, count: u32) -> Self {
         self.limits.descriptors = count;
+        self
+    }
+
+    /// The same profile, refused where `layer` is not in force. For layers that the tiers do not demand by themselves.
+    pub fn demand(mut self, layer: Layer) -> Self {
+        self.demands.push((layer, Demand::InForce));
+        self
+    }
+
+    /// The same profile, refused where the host can not see from outside that `layer` is in force.
+    pub fn demand_verified(mut self, layer: Layer) -> Self {
+        self.demands.push((layer, Demand::Verified));
         self
     }
 
@@ -144,6 +183,14 @@ mod tests {
     #[test]
     fn the_strict_profile_is_sound() {
         assert_eq!(Profile::decoder().validate(), Ok(()));
+    }
+
+    #[test]
+    fn every_rule_is_explained() {
+        let explained = Profile::decoder().explain();
+        assert_eq!(explained.lines().count(), Profile::decoder().rules().len() + 2);
+        assert!(explained.contains("allow   mmap               arg2 within 0x3, arg3 within"), "{explained}");
+        assert!(explained.contains("ENOSYS  clone3"), "{explained}");
     }
 
     #[test]

@@ -60,6 +60,7 @@ fn threads_are_bounded() {
         let (_child, mut channel) = start(launch).unwrap();
         let mut count = [0; 4];
         channel.read_exact(&mut count).unwrap();
-        assert_eq!(u32::from_le_bytes(count), 6, "{tier}");
+        // One more may slip in while the stub, which the kernel counts too, is still there to be counted.
+        assert!((6..=7).contains(&u32::from_le_bytes(count)), "{tier}");
     }
 }
