@@ -7,6 +7,7 @@ use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
 use crate::input::Input;
+use crate::play::{PlayError, Played};
 use crate::playback::Playback;
 use crate::progress::Progress;
 use crate::protocol::{Nanos, Packet, Stepped};
@@ -15,7 +16,6 @@ use crate::sink::{OutputError, Wanted};
 use crate::stage::audio::AudioDecoder;
 use crate::stage::demux::Demuxer;
 use crate::stage::video::{VideoDecoder, VideoError};
-use crate::{PlayError, Played};
 
 /// Plays `input` from `seek` on, `repeat` times, until the end or until `stop` is set.
 ///

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The arguments that choose how the player does its work; every test runs once for each.
-pub const WAYS: [&[&str]; 1] = [&["--in-process"]];
+pub const WAYS: [&[&str]; 3] = [&["--in-process"], &["--model", "broker"], &["--model", "orchestrator"]];
 
 /// Longer than anything takes that does not hang, also on a busy machine and without optimisation.
 const TIMEOUT: Duration = Duration::from_secs(120);

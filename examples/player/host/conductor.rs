@@ -15,7 +15,7 @@ use super::Order;
 use super::crew::{self, ROLES};
 use super::fault::{Fault, Faults};
 use super::recovery::{Recovery, Seeking};
-use crate::PlayError;
+use crate::play::PlayError;
 use crate::playback::Playback;
 use crate::progress::Progress;
 use crate::protocol::{
@@ -277,7 +277,10 @@ impl<'a> Conductor<'a> {
             _ if self.phase == Phase::Waiting => Ok(()),
             Seeking::Start => match self.order.seek {
                 Some(seek) => self.seek(SeekTo::KeyBefore(seek)),
-                None => self.begin(),
+                None => {
+                    self.tell_of_deaths(0);
+                    self.begin()
+                }
             },
             Seeking::Again => self.seek(SeekTo::KeyBefore(0)),
             Seeking::Resume => self.seek_to_resume(),
@@ -297,6 +300,7 @@ impl<'a> Conductor<'a> {
             (Seeking::Resume, _) => self.resumed(landing),
             _ => {}
         }
+        self.tell_of_deaths(landing);
         self.begin()
     }
 

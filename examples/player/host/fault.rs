@@ -2,8 +2,7 @@
 
 use std::str::FromStr;
 
-use cloison_broker::msg::{Interface, Rights};
-use cloison_broker::{HOST, Rules};
+use cloison_broker::msg::Interface;
 
 use crate::protocol::{DECODER, DEMUX};
 use crate::worker::{AUDIO, DEMUX as DEMUXER, VIDEO};
@@ -86,14 +85,9 @@ impl Fault {
         if self.role == DEMUXER { &DEMUX } else { &DECODER }
     }
 
-    /// Lets the host tell the worker to misbehave, if this fault needs that.
-    pub fn allow(&self, rules: Rules) -> Rules {
-        let told = matches!(self.kind, FaultKind::Silence | FaultKind::Busy);
-        // The host's link to the demuxer exists already; that of a decoder does not.
-        if !told || self.role == DEMUXER {
-            return rules;
-        }
-        rules.allow_with(HOST, self.role, self.interface(), Rights::methods(self.interface().only(&["hang"])))
+    /// Whether the worker must be told to misbehave.
+    pub fn is_told(&self) -> bool {
+        matches!(self.kind, FaultKind::Silence | FaultKind::Busy)
     }
 
     fn parse(text: &str, kind: FaultKind) -> Result<(Self, impl Iterator<Item = &str>), FaultError> {
@@ -163,7 +157,8 @@ mod tests {
 
     #[test]
     fn a_fault_happens_once_unless_it_happens_always() {
-        let mut faults = Faults::new(&[Fault::crash("video@2").expect("a fault"), Fault::crash("audio@1:always").expect("a fault")]);
+        let mut faults =
+            Faults::new(&[Fault::crash("video@2").expect("a fault"), Fault::crash("audio@1:always").expect("a fault")]);
         assert_eq!(faults.started(VIDEO), None);
         assert_eq!(faults.count(VIDEO), None);
         assert!(faults.count(VIDEO).is_some());

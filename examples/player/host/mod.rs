@@ -15,10 +15,10 @@ pub use fault::Fault;
 
 use crate::in_process::this_process;
 use crate::input::Input;
+use crate::play::{PlayError, Played};
 use crate::progress::Progress;
 use crate::protocol::Nanos;
 use crate::sink::Wanted;
-use crate::{PlayError, Played};
 
 use conductor::Conductor;
 

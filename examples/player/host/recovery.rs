@@ -6,7 +6,7 @@ use cloison_broker::WorkerEvent;
 
 use super::conductor::{Conductor, Phase};
 use super::crew::ROLES;
-use crate::PlayError;
+use crate::play::PlayError;
 use crate::protocol::{Nanos, SeekTo};
 use crate::worker::DEMUX;
 
@@ -105,15 +105,19 @@ impl Conductor<'_> {
         self.seek(if self.recovery.skips { SeekTo::KeyAfter(point) } else { SeekTo::KeyBefore(point) })
     }
 
-    /// Playing goes on.
+    /// Playing goes on after a loss.
     pub(super) fn resumed(&mut self, landing: Nanos) {
-        let deaths = std::mem::take(&mut self.recovery.deaths);
         let Some(playback) = &mut self.playback else { return };
-        if !deaths.is_empty() {
-            let seconds = landing as f64 / 1e9;
-            playback.note(format!("{}; playing went on from {seconds:.3} s", deaths.join("; ")));
-        }
         if std::mem::take(&mut self.recovery.skips) { playback.skipped(landing) } else { playback.restarted() }
+    }
+
+    /// Says which workers died, and where playing went on.
+    pub(super) fn tell_of_deaths(&mut self, landing: Nanos) {
+        let deaths = std::mem::take(&mut self.recovery.deaths);
+        if let (Some(playback), false) = (&mut self.playback, deaths.is_empty()) {
+            let seconds = landing as f64 / 1e9;
+            playback.replaced(format!("{}; playing went on from {seconds:.3} s", deaths.join("; ")));
+        }
     }
 
     /// The position asked for cannot be reached.
