@@ -106,6 +106,10 @@ impl Launcher {
 
     fn start(&self, launch: &Launch, channel: OwnedFd, throwaway: bool) -> Result<Child, LaunchError> {
         launch.profile.validate()?;
+        // A worker that could not show the directory would lack its root, and the launch fall to a weaker tier.
+        if let Some(absent) = launch.profile.readable.iter().find(|directory| !directory.is_dir()) {
+            return Err(ProfileError::Directory(absent.clone()).into());
+        }
         if launch.least > launch.most {
             return Err(LaunchError::Contradiction { least: launch.least, most: launch.most });
         }
@@ -156,6 +160,7 @@ impl Launcher {
             tier,
             role: launch.name.clone(),
             limits: launch.profile.limits,
+            readable: launch.profile.readable.clone(),
             user,
             filters: (*self.filters(&launch.profile, !alone)?).clone(),
             host_counts_threads: !alone,

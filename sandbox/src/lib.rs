@@ -39,6 +39,7 @@
 //! The order of the layers, what each of them stops, and what is not promised stand in `CONFINEMENT.md` beside this crate.
 
 mod child;
+mod dispatch;
 mod enter;
 mod filter;
 mod handshake;
