@@ -11,9 +11,11 @@ use cloison_worker::{Link, Request, Role, ServeError, Worker};
 use crate::floor::{Placement, Row, Running, pin};
 
 /// A call over a socket of the link's own.
-pub const DIRECT: Row = Row { name: "call, direct", against: Some("raw pair"), start: |at| start(at, Model::Orchestrator) };
+pub const DIRECT: Row =
+    Row { name: "call, direct", against: Some("raw pair"), start: |at| start(at, Model::Orchestrator) };
 /// A call that passes the broker and is checked there.
-pub const RELAYED: Row = Row { name: "call, through the broker", against: Some("raw relay"), start: |at| start(at, Model::Broker) };
+pub const RELAYED: Row =
+    Row { name: "call, through the broker", against: Some("raw relay"), start: |at| start(at, Model::Broker) };
 
 /// What this executable can be as a worker.
 pub const ROLES: [Role<'static, ServeError>; 2] = [("caller", caller), ("echo", |worker| worker.serve(echo))];

@@ -203,18 +203,7 @@ pub(crate) fn decoder() -> Vec<Rule> {
     ] {
         rules.push(allow("madvise", &[Test::Is(2, bits(advice))], why));
     }
-    for (command, why) in [
-        (libc::F_GETFD, "debug builds check a descriptor before they close it"),
-        (libc::F_GETFL, "checking a descriptor that arrived"),
-        (libc::F_GET_SEALS, "checking a buffer that arrived"),
-        (libc::F_DUPFD_CLOEXEC, "try_clone"),
-    ] {
-        rules.push(allow("fcntl", &[Test::Is(1, bits(command))], why));
-    }
-    for option in [libc::SO_DOMAIN, libc::SO_TYPE] {
-        let tests = [Test::Is(1, bits(libc::SOL_SOCKET)), Test::Is(2, bits(option))];
-        rules.push(allow("getsockopt", &tests, "checking a socket that arrived"));
-    }
+    rules.extend(descriptors());
     rules.extend([
         allow("prctl", &[Test::Is(0, bits(libc::PR_SET_NAME))], "naming a thread"),
         allow("prctl", &[Test::Is(0, PR_SET_VMA)], "allocator: naming a map"),
@@ -248,6 +237,31 @@ pub(crate) fn reader() -> Vec<Rule> {
         rules.push(Rule { call, tests, effect: Effect::Allow, why });
     }
     rules
+}
+
+/// What it takes to check a descriptor that arrived, and to use it.
+fn descriptors() -> Vec<Rule> {
+    let allow = |call, tests: &[Test], why| Rule { call, tests: tests.to_vec(), effect: Effect::Allow, why };
+    let fcntl = |command, why| allow("fcntl", &[Test::Is(1, bits(command))], why);
+    let only_writer = bits(libc::F_SEAL_FUTURE_WRITE | libc::F_SEAL_SEAL);
+    let socket = bits(libc::SOL_SOCKET);
+    vec![
+        fcntl(libc::F_GETFD, "debug builds check a descriptor before they close it"),
+        fcntl(libc::F_GETFL, "checking a descriptor that arrived"),
+        fcntl(libc::F_GET_SEALS, "checking a buffer that arrived"),
+        fcntl(libc::F_DUPFD_CLOEXEC, "try_clone"),
+        allow(
+            "fcntl",
+            &[Test::Is(1, bits(libc::F_ADD_SEALS)), Test::Is(2, only_writer)],
+            "becoming a pool's only writer",
+        ),
+        allow(
+            "getsockopt",
+            &[Test::Is(1, socket), Test::Is(2, bits(libc::SO_DOMAIN))],
+            "checking a socket that arrived",
+        ),
+        allow("getsockopt", &[Test::Is(1, socket), Test::Is(2, bits(libc::SO_TYPE))], "checking a socket that arrived"),
+    ]
 }
 
 /// A non-negative C constant as the kernel sees it in a register.

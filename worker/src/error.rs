@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use cloison_ipc::{AdoptError, MapPoolError};
-use cloison_msg::{Gone, Name, NameError, Refusal, Text};
+use cloison_msg::{Failure, Gone, Name, NameError, RecvError, Refusal, Text};
 use cloison_sandbox::EnterError;
 
 /// Why the broker is no longer there.
@@ -121,6 +121,9 @@ pub enum AcquireError {
 /// Why a buffer that a peer names cannot be borrowed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BorrowError {
+    /// The message names no buffer here.
+    #[error("the message names no buffer here: {0}")]
+    NoReference(#[from] RecvError),
     /// The peer has lent no such pool over this link.
     #[error("a buffer of a pool that was never lent over this link")]
     UnknownPool,
@@ -130,4 +133,10 @@ pub enum BorrowError {
     /// The peer broke the protocol. The link has been cut.
     #[error("{0}")]
     Breach(cloison_ipc::BorrowError),
+}
+
+impl From<BorrowError> for Failure {
+    fn from(error: BorrowError) -> Self {
+        Self::Undecodable(error.to_string().into())
+    }
 }

@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use cloison_ipc::{ReadablePool, ReturnError, WritablePool};
 use cloison_msg::control::{PoolId, ToBroker};
-use cloison_msg::{Destination, Header, Shape, Text, decode_whole};
+use cloison_msg::{Destination, Header, Text, decode_whole};
 
+use crate::link::shape;
 use crate::session::Session;
 
 /// The pools of one link.
@@ -113,17 +114,16 @@ impl Session {
 
     /// Sends returned buffers home, as far as the link's window has room.
     pub(crate) fn send_returns(&mut self, name: Destination) {
-        while let Some(end) = self.ends.get_mut(name)
-            && let Some(returned) = end.lending.returns.front()
-        {
-            self.scratch.append(returned).expect("two numbers are short");
-            let shape = Shape { payload: self.scratch.payload_len(), descriptors: 0 };
-            let Ok(header) = end.link.release(shape) else {
-                self.scratch.clear();
-                return;
-            };
-            end.lending.returns.pop_front();
-            self.post_scratch(&header);
+        while let Some(returned) = self.ends.get_mut(name).and_then(|end| end.lending.returns.pop_front()) {
+            let message = self.message_of(&returned);
+            let Some(end) = self.ends.get_mut(name) else { return };
+            match end.link.release(shape(&message)) {
+                Ok(header) => self.post_own(&header, message),
+                Err(_) => {
+                    end.lending.returns.push_front(returned);
+                    return self.return_message(message);
+                }
+            }
         }
     }
 }

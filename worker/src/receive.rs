@@ -3,13 +3,14 @@
 use cloison_ipc::{Passed, RecvError};
 use cloison_msg::control::ToBroker;
 use cloison_msg::{
-    Arrival, CallFailure, Credit, Denial, Descriptor, DescriptorClasses, Destination, Failure, Gone, Header, Kind,
-    Messages, Pending, Route, Shape, Text, Time, Use, Verdict, decide,
+    Arrival, CallFailure, Denial, Descriptor, DescriptorClasses, Destination, Failure, Gone, Header, Kind, Messages,
+    Pending, Route, Text, Time, Use, Verdict, decide,
 };
 
 use crate::buffers::Place;
 use crate::clock::{NEVER, now};
 use crate::error::Disconnect;
+use crate::link::shape;
 use crate::session::{Outcome, Queued, Session};
 use crate::wire::OUTBOX_MAX;
 
@@ -165,33 +166,27 @@ impl Session {
 
     /// Answers a call with a failure.
     pub(crate) fn answer_failure(&mut self, call: &Header, failure: &Failure) {
-        self.scratch.append(failure).expect("a failure is short");
-        let shape = Shape { payload: self.scratch.payload_len(), descriptors: 0 };
-        let Some(end) = self.ends.get_mut(call.destination) else {
-            self.scratch.clear();
-            return;
-        };
-        let header = end.link.answer(call, true, shape);
-        self.post_scratch(&header);
-        self.check_outbox(call.destination);
+        let message = self.message_of(failure);
+        match self.ends.get_mut(call.destination) {
+            Some(end) => {
+                let header = end.link.answer(call, true, shape(&message));
+                self.post_own(&header, message);
+                self.check_outbox(call.destination);
+            }
+            None => self.return_message(message),
+        }
     }
 
     /// Notes that a request or a returned buffer was taken out of its link's window, and says so when that is due.
     pub(crate) fn note_taken(&mut self, header: &Header) {
         let Some(end) = self.ends.get_mut(header.destination) else { return };
         let Some(credit) = end.link.taken(header) else { return };
-        self.send_credit(header.destination, credit);
-        self.check_outbox(header.destination);
-    }
-
-    fn send_credit(&mut self, name: Destination, credit: Credit) {
-        self.scratch.append(&credit).expect("a credit is short");
-        let shape = Shape { payload: self.scratch.payload_len(), descriptors: 0 };
-        if let Some(end) = self.ends.get(name) {
-            let header = end.link.credit(shape);
-            self.post_scratch(&header);
+        let message = self.message_of(&credit);
+        if let Some(end) = self.ends.get_mut(header.destination) {
+            let credit = end.link.credit(credit, shape(&message));
+            self.post_own(&credit, message);
         }
-        self.scratch.clear();
+        self.check_outbox(header.destination);
     }
 
     /// A peer that sends and never takes what it is owed must not make this worker keep it for ever.

@@ -94,7 +94,16 @@ impl<'a> Request<'a> {
         std::mem::replace(&mut self.reader, Reader::new(&[], Vec::new())).finish()
     }
 
-    /// Borrows a buffer that the request names.
+    /// The next value, which names a buffer, and at once that buffer.
+    ///
+    /// # Errors
+    /// [`BorrowError`].
+    pub fn recv_buffer(&mut self) -> Result<Borrowed, BorrowError> {
+        let reference = self.recv()?;
+        self.borrow(reference)
+    }
+
+    /// Borrows a buffer that the request has named.
     ///
     /// # Errors
     /// [`BorrowError`].

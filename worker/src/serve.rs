@@ -136,7 +136,7 @@ impl Worker {
             return session.discard(queued);
         }
         let outer = session.enter(&queued);
-        let mut reply = session.spare_reply();
+        let mut reply = session.spare_message();
         drop(session);
 
         let mut request = Request::new(self, &mut queued);
@@ -149,7 +149,7 @@ impl Worker {
         } else {
             session.expect_more_from(queued.header.destination);
         }
-        session.return_reply(reply);
+        session.return_message(reply);
         session.discard(queued);
     }
 }
@@ -202,10 +202,9 @@ impl Session {
         let Some(end) = self.ends.get_mut(call.destination) else { return };
         let header = end.link.answer(call, result.is_err(), shape(reply));
         if let Err(error) = self.post(&header, reply) {
-            let failure = Failure::Unanswerable(error.to_string().into());
-            self.scratch.append(&failure).expect("a failure is short");
-            let payload = self.scratch.payload_len();
-            self.post_scratch(&Header { kind: Kind::Error, payload, descriptors: 0, ..header });
+            let message = self.message_of(&Failure::Unanswerable(error.to_string().into()));
+            let payload = message.payload_len();
+            self.post_own(&Header { kind: Kind::Error, payload, descriptors: 0, ..header }, message);
         }
         self.check_outbox(call.destination);
     }

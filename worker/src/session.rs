@@ -8,6 +8,7 @@ use std::rc::Rc;
 use cloison_ipc::Passed;
 use cloison_msg::control::{RequestId, ToBroker};
 use cloison_msg::{CallFailure, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Time};
+use serde::Serialize;
 use slab::Slab;
 
 use crate::buffers::{Buffers, Payload};
@@ -46,10 +47,8 @@ pub(crate) struct Session {
     chains: u32,
     /// What was sent over direct links.
     pub(crate) sent: Traffic,
-    /// What the runtime's own messages are built in.
-    pub(crate) scratch: Message<OwnedFd>,
-    /// What replies are built in: one for each request being served, and spare ones.
-    replies: Vec<Message<OwnedFd>>,
+    /// Messages to build in, whose memory has grown already: as many as ever were in use at once.
+    spares: Vec<Message<OwnedFd>>,
 }
 
 /// The worker's end of one link.
@@ -118,8 +117,7 @@ impl Session {
             passed: Vec::new(),
             chains: 0,
             sent: Traffic::default(),
-            scratch: Message::new(),
-            replies: Vec::new(),
+            spares: Vec::new(),
         }
     }
 
@@ -138,14 +136,22 @@ impl Session {
         }
     }
 
-    /// An empty message to build a reply in.
-    pub(crate) fn spare_reply(&mut self) -> Message<OwnedFd> {
-        self.replies.pop().unwrap_or_default()
+    /// An empty message to build in.
+    pub(crate) fn spare_message(&mut self) -> Message<OwnedFd> {
+        self.spares.pop().unwrap_or_default()
     }
 
-    pub(crate) fn return_reply(&mut self, mut reply: Message<OwnedFd>) {
-        reply.clear();
-        self.replies.push(reply);
+    /// Takes back what [`spare_message`](Self::spare_message) gave.
+    pub(crate) fn return_message(&mut self, mut message: Message<OwnedFd>) {
+        message.clear();
+        self.spares.push(message);
+    }
+
+    /// A message of the runtime's own, which consists of one short value.
+    pub(crate) fn message_of(&mut self, value: &impl Serialize) -> Message<OwnedFd> {
+        let mut message = self.spare_message();
+        message.append(value).expect("what the runtime itself says is short");
+        message
     }
 
     /// Sends a message by the route of the link that its header names, and clears it.
@@ -171,20 +177,18 @@ impl Session {
         Ok(posted)
     }
 
-    /// Sends what the runtime itself has to say: it stands in the scratch message.
-    pub(crate) fn post_scratch(&mut self, header: &Header) {
-        let mut scratch = std::mem::take(&mut self.scratch);
+    /// Sends a message of the runtime's own.
+    pub(crate) fn post_own(&mut self, header: &Header, mut message: Message<OwnedFd>) {
         // What the system refuses here (for want of memory, that is) is missed by the peer, whose deadline tells it.
-        let _ = self.post(header, &mut scratch);
-        scratch.clear();
-        self.scratch = scratch;
+        let _ = self.post(header, &mut message);
+        self.return_message(message);
     }
 
     /// Says something to the broker itself.
     pub(crate) fn say(&mut self, word: &ToBroker) {
-        self.scratch.append(word).expect("control words are short");
-        let header = Header { kind: Kind::Control, payload: self.scratch.payload_len(), ..Header::default() };
-        self.post_scratch(&header);
+        let message = self.message_of(word);
+        let header = Header { kind: Kind::Control, payload: message.payload_len(), ..Header::default() };
+        self.post_own(&header, message);
     }
 
     /// The control socket is of no more use: everything that was awaited has failed.

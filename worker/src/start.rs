@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 use std::io::Write;
-use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use cloison_ipc::ProcessIpc;
@@ -74,7 +74,7 @@ pub fn roles_after<E: Display>(warm_up: impl FnOnce(), roles: &[Role<'_, E>]) {
     let code = match roles.iter().find(|(name, _)| *name == role) {
         Some((_, main)) => play(warm_up, main),
         None => {
-            complain(&format!("this executable plays no role {role:?}"));
+            complain(&role, &"this executable plays no such role");
             EXIT_NO_SUCH_ROLE
         }
     };
@@ -82,40 +82,49 @@ pub fn roles_after<E: Display>(warm_up: impl FnOnce(), roles: &[Role<'_, E>]) {
 }
 
 fn play<E: Display>(warm_up: impl FnOnce(), main: impl FnOnce(&Worker) -> Result<(), E>) -> u8 {
-    std::panic::set_hook(Box::new(say_panic));
-    catch_unwind(AssertUnwindSafe(|| match start(warm_up) {
-        Ok(worker) => conclude(&worker, main(&worker)),
-        Err(StartError::Disconnected(Disconnect::Ended)) => 0,
-        Err(error) => fail(&error),
+    // Asked now: once confined, a process cannot find out any more.
+    let role = cloison_sandbox::is_worker().unwrap_or_else(|| "worker".to_owned());
+    let panicked = role.clone();
+    std::panic::set_hook(Box::new(move |panic| complain(&panicked, panic)));
+    catch_unwind(AssertUnwindSafe(|| match start_and_finish(warm_up, main) {
+        Ok(()) => 0,
+        Err(error) => {
+            complain(&role, &error);
+            EXIT_FAILED
+        }
     }))
     .unwrap_or(EXIT_PANICKED)
 }
 
-fn start(warm_up: impl FnOnce()) -> Result<Worker, StartError> {
-    let control = cloison_sandbox::enter_after(warm_up)?;
-    Worker::over(ProcessIpc::from_fd(control)?)
-}
-
-fn conclude<E: Display>(worker: &Worker, result: Result<(), E>) -> u8 {
+/// From the start to the end; an error is what is to be said of it.
+fn start_and_finish<E: Display>(
+    warm_up: impl FnOnce(),
+    main: impl FnOnce(&Worker) -> Result<(), E>,
+) -> Result<(), String> {
+    let worker = match start(warm_up) {
+        Ok(worker) => worker,
+        Err(StartError::Disconnected(Disconnect::Ended)) => return Ok(()),
+        Err(error) => return Err(error.to_string()),
+    };
+    let result = main(&worker);
     worker.say_farewell();
     match (result, worker.disconnected()) {
-        (_, Some(Disconnect::Ended)) | (Ok(()), None) => 0,
-        (Ok(()), Some(why)) => fail(&why),
-        (Err(error), _) => fail(&error),
+        (_, Some(Disconnect::Ended)) | (Ok(()), None) => Ok(()),
+        (Ok(()), Some(why)) => Err(why.to_string()),
+        (Err(error), _) => Err(error.to_string()),
     }
 }
 
-fn fail(error: &dyn Display) -> u8 {
-    complain(&error.to_string());
-    EXIT_FAILED
-}
-
-fn say_panic(panic: &PanicHookInfo<'_>) {
-    complain(&panic.to_string());
+fn start(warm_up: impl FnOnce()) -> Result<Worker, StartError> {
+    let control = cloison_sandbox::enter_after(|| {
+        // The first reading finds the vDSO through a file; without it, every later one would be a system call.
+        crate::clock::now();
+        warm_up();
+    })?;
+    Worker::over(ProcessIpc::from_fd(control)?)
 }
 
 /// One line on standard error, of bounded length, without anything that a terminal could obey.
-fn complain(what: &str) {
-    let role = cloison_sandbox::is_worker().unwrap_or_else(|| "worker".to_owned());
-    let _ = writeln!(std::io::stderr(), "{role}: {}", Text::new(what));
+fn complain(role: &str, what: &dyn Display) {
+    let _ = writeln!(std::io::stderr(), "{role}: {}", Text::new(&what.to_string()));
 }

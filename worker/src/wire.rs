@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 /// Most packets that wait for one direct link's socket: an honest peer, one that takes the answers to its own calls,
 /// can owe no more than the answers, one window of requests and the credits for another.
+#[expect(clippy::cast_possible_truncation, reason = "a window is a small number")]
 pub(crate) const OUTBOX_MAX: usize = CALLS_IN_FLIGHT as usize + 2 * WINDOW_MESSAGES as usize;
 
 /// How long to wait before trying again what failed for want of something that no poll reports.

@@ -114,8 +114,8 @@ impl Driver {
 
     pub(super) fn host_credits(&mut self, link: Destination, credit: Credit) {
         let message = encode(&Body::Credit(credit));
-        let Some(end) = self.desk.ends.get(link) else { return };
-        let header = end.end.credit(Shape { payload: message.payload_len(), descriptors: 0 });
+        let Some(end) = self.desk.ends.get_mut(link) else { return };
+        let header = end.end.credit(credit, Shape { payload: message.payload_len(), descriptors: 0 });
         self.host_message(&header, message);
     }
 

@@ -1,0 +1,111 @@
+//! A peer that writes its messages by hand, for what no honest worker does.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use cloison_ipc::ProcessIpc;
+use cloison_msg::control::{PROTOCOL_VERSION, ToBroker, ToWorker};
+use cloison_msg::{
+    CallId, ChainId, Destination, HEADER_LEN, Header, Kind, Message, Messages, PACKET_MAX, Route, RpcIndex,
+    decode_whole,
+};
+
+use super::World;
+
+/// A peer with one link, which somebody else opens.
+pub struct Raw {
+    control: ProcessIpc,
+    socket: Option<ProcessIpc>,
+    pub link: Destination,
+    words: VecDeque<(ToWorker, Vec<OwnedFd>)>,
+    arrived: VecDeque<(Header, Vec<u8>)>,
+}
+
+impl Raw {
+    /// A peer that has been welcomed.
+    pub fn new(world: &mut World, role: &str) -> Self {
+        let control = world.port(role);
+        let mut raw =
+            Self { control, socket: None, link: Destination::BROKER, words: VecDeque::new(), arrived: VecDeque::new() };
+        raw.say(&ToBroker::Hello { version: PROTOCOL_VERSION });
+        assert!(matches!(raw.word().0, ToWorker::Welcome { .. }));
+        raw
+    }
+
+    /// Waits for the link that somebody opens.
+    pub fn granted(&mut self) {
+        let (ToWorker::Granted { link, route, .. }, mut fds) = self.word() else { panic!("not granted") };
+        self.link = link;
+        if route == Route::Direct {
+            self.socket = Some(ProcessIpc::from_fd(fds.remove(0)).unwrap());
+        }
+    }
+
+    /// The next word of the broker.
+    pub fn word(&mut self) -> (ToWorker, Vec<OwnedFd>) {
+        while self.words.is_empty() {
+            self.receive(true);
+        }
+        self.words.pop_front().unwrap()
+    }
+
+    /// The next message on the link.
+    pub fn recv(&mut self) -> (Header, Vec<u8>) {
+        while self.arrived.is_empty() {
+            self.receive(self.socket.is_none());
+        }
+        self.arrived.pop_front().unwrap()
+    }
+
+    pub fn say(&self, word: &ToBroker) {
+        let mut message = Message::<()>::new();
+        message.append(word).unwrap();
+        let header = Header { kind: Kind::Control, payload: message.payload_len(), ..Header::default() };
+        self.control.send(message.packet(&header), &[]).unwrap();
+    }
+
+    /// Sends a message of this payload on the link.
+    pub fn send(&self, header: Header, payload: &[u8]) {
+        let header = Header { destination: self.link, payload: u32::try_from(payload.len()).unwrap(), ..header };
+        self.send_bytes(&[&header.encode(), payload].concat());
+    }
+
+    /// Sends bytes over the link's route.
+    pub fn send_bytes(&self, packet: &[u8]) {
+        self.socket.as_ref().unwrap_or(&self.control).send(packet, &[]).unwrap();
+    }
+
+    pub fn reply(&self, call: &Header, payload: &[u8]) {
+        self.send(Header { kind: Kind::Reply, remaining: 0, ..*call }, payload);
+    }
+
+    fn receive(&mut self, control: bool) {
+        let from = if control { &self.control } else { self.socket.as_ref().unwrap() };
+        let mut packet = vec![0; PACKET_MAX];
+        let mut passed = Vec::new();
+        let len = from.recv(&mut packet, &mut passed).unwrap();
+        let mut fds: Vec<OwnedFd> = passed.into_iter().map(OwnedFd::from).collect();
+        for message in Messages::new(&packet[..len]) {
+            let (start, header) = message.unwrap();
+            let payload = &packet[start + HEADER_LEN..start + header.message_len()];
+            if header.kind == Kind::Control {
+                self.words.push_back((decode_whole(payload).unwrap(), std::mem::take(&mut fds)));
+            } else {
+                self.arrived.push_back((header, payload.to_vec()));
+            }
+        }
+    }
+}
+
+/// A call's header.
+pub fn call(rpc: u16, id: u64) -> Header {
+    let remaining = u32::try_from(Duration::from_secs(5).as_micros()).unwrap();
+    let chain = ChainId::new(99, u32::try_from(id).unwrap());
+    Header { kind: Kind::Call, rpc: RpcIndex(rpc), call: CallId(id), chain, remaining, ..Header::default() }
+}
+
+/// A oneway's header.
+pub fn oneway(rpc: u16) -> Header {
+    Header { kind: Kind::Oneway, rpc: RpcIndex(rpc), ..Header::default() }
+}
