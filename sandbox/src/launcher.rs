@@ -202,6 +202,13 @@ impl Launcher {
     }
 }
 
+/// Hosts launch from whatever thread they like.
+const _: () = {
+    const fn anywhere<T: Send + Sync>() {}
+    anywhere::<Launcher>();
+    anywhere::<Child>();
+};
+
 /// What the tries of one launch share.
 struct Attempt {
     deadline: Instant,

@@ -223,6 +223,22 @@ pub(crate) fn decoder() -> Vec<Rule> {
     rules
 }
 
+/// The rules of a worker that may read directories: those of the strict profile, with files opened for reading only.
+pub(crate) fn reader() -> Vec<Rule> {
+    let widened = ["openat", "newfstatat"];
+    let mut rules: Vec<Rule> = decoder().into_iter().filter(|rule| !widened.contains(&rule.call)).collect();
+    let reading = vec![Test::Within(2, READING)];
+    for (call, tests, why) in [
+        ("openat", reading, "reading in a readable directory"),
+        ("newfstatat", Vec::new(), "reading in a readable directory"),
+        ("getdents64", Vec::new(), "listing a readable directory"),
+        ("lseek", Vec::new(), "reading in a readable directory"),
+    ] {
+        rules.push(Rule { call, tests, effect: Effect::Allow, why });
+    }
+    rules
+}
+
 /// What it takes to check a descriptor that arrived, and to use it.
 fn descriptors() -> Vec<Rule> {
     let allow = |call, tests: &[Test], why| Rule { call, tests: tests.to_vec(), effect: Effect::Allow, why };
@@ -246,22 +262,6 @@ fn descriptors() -> Vec<Rule> {
         ),
         allow("getsockopt", &[Test::Is(1, socket), Test::Is(2, bits(libc::SO_TYPE))], "checking a socket that arrived"),
     ]
-}
-
-/// The rules of a worker that may read directories: those of the strict profile, with files opened for reading only.
-pub(crate) fn reader() -> Vec<Rule> {
-    let widened = ["openat", "newfstatat"];
-    let mut rules: Vec<Rule> = decoder().into_iter().filter(|rule| !widened.contains(&rule.call)).collect();
-    let reading = vec![Test::Within(2, READING)];
-    for (call, tests, why) in [
-        ("openat", reading, "reading in a readable directory"),
-        ("newfstatat", Vec::new(), "reading in a readable directory"),
-        ("getdents64", Vec::new(), "listing a readable directory"),
-        ("lseek", Vec::new(), "reading in a readable directory"),
-    ] {
-        rules.push(Rule { call, tests, effect: Effect::Allow, why });
-    }
-    rules
 }
 
 /// A non-negative C constant as the kernel sees it in a register.
