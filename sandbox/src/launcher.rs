@@ -126,6 +126,12 @@ impl Launcher {
         Err(LaunchError::TooWeak { least: launch.least, missing: lacking })
     }
 
+    /// From now on nothing is started, and launches that are under way fail with [`LaunchError::Stopped`] at once. For a
+    /// host that ends.
+    pub fn stop(&self) {
+        self.shared.spawner.stop();
+    }
+
     fn attempt(
         &self,
         launch: &Launch,
@@ -246,6 +252,9 @@ pub enum LaunchError {
         /// The start of what it wrote on its standard error, escaped.
         stderr: String,
     },
+    /// [`Launcher::stop`] was called meanwhile.
+    #[error("the launcher was stopped")]
+    Stopped,
     /// The child spoke out of turn on the launch channel.
     #[error("the child broke the launch protocol ({stage})")]
     Protocol {
