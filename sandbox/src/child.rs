@@ -159,7 +159,7 @@ impl Process {
 
     /// Waits until the process has ended, or `deadline` has passed; `None` is no deadline. Returns whether it has ended.
     pub fn ended_by(&self, deadline: Option<Instant>) -> io::Result<bool> {
-        wait_readable(&[self.pidfd.as_fd()], deadline).map(|ready| ready[0])
+        wait_readable(&[self.pidfd.as_fd()], deadline).map(|ready| !ready[0].is_empty())
     }
 }
 
@@ -176,8 +176,8 @@ impl Drop for Process {
     }
 }
 
-/// Waits until one of `descriptors` is readable or hung up, or `deadline` has passed; which ones are.
-pub(crate) fn wait_readable(descriptors: &[BorrowedFd<'_>], deadline: Option<Instant>) -> io::Result<Vec<bool>> {
+/// Waits until one of `descriptors` is readable or hung up, or `deadline` has passed; what each is.
+pub(crate) fn wait_readable(descriptors: &[BorrowedFd<'_>], deadline: Option<Instant>) -> io::Result<Vec<PollFlags>> {
     let mut polled: Vec<_> = descriptors.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -186,7 +186,7 @@ pub(crate) fn wait_readable(descriptors: &[BorrowedFd<'_>], deadline: Option<Ins
             Err(rustix::io::Errno::INTR) => {}
             outcome => {
                 outcome?;
-                return Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect());
+                return Ok(polled.iter().map(PollFd::revents).collect());
             }
         }
     }

@@ -125,8 +125,8 @@ impl Handshake {
     fn wait_for(&self, fd: BorrowedFd<'_>, stage: &'static str) -> Result<(), LaunchError> {
         let ready = wait_readable(&[fd, self.spawner.stopped()], Some(self.deadline)).map_err(LaunchError::Channel)?;
         match ready[..] {
-            [_, true] => Err(LaunchError::Stopped),
-            [true, _] => Ok(()),
+            [_, stopped] if !stopped.is_empty() => Err(LaunchError::Stopped),
+            [awaited, _] if !awaited.is_empty() => Ok(()),
             _ => Err(LaunchError::TooLate { stage }),
         }
     }
@@ -249,7 +249,7 @@ fn receive(socket: &OwnedFd) -> io::Result<Option<(FromWorker, Option<OwnedFd>)>
 /// What is waiting in a child's standard error, as one printable line.
 fn last_words(stderr: &OwnedFd) -> String {
     let mut bytes = [0; LAST_WORDS_MAX];
-    let waiting = wait_readable(&[stderr.as_fd()], Some(Instant::now())).is_ok_and(|ready| ready[0]);
+    let waiting = wait_readable(&[stderr.as_fd()], Some(Instant::now())).is_ok_and(|ready| !ready[0].is_empty());
     let length = if waiting { rustix::io::read(stderr, &mut bytes).unwrap_or(0) } else { 0 };
     String::from_utf8_lossy(&bytes[..length]).trim_end().escape_debug().to_string()
 }

@@ -23,6 +23,8 @@ pub(crate) struct Setup {
     /// The kernel could only count all threads of the user, so the host is asked for each one.
     pub host_counts_threads: bool,
     pub simulated: Vec<(Layer, Simulated)>,
+    /// The worker only shows that it can be confined, and ends.
+    pub throwaway: bool,
 }
 
 /// Which user the worker becomes.

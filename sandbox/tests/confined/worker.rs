@@ -32,6 +32,7 @@ pub fn main(role: &str) -> ExitCode {
         },
         "getppid" => getppid(channel),
         "connect" => drop(std::net::TcpStream::connect("127.0.0.1:9")),
+        "unshare" => drop(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER)),
         "other-thread" => {
             let offender = std::thread::spawn(|| std::net::TcpStream::connect("127.0.0.1:9"));
             let _ = offender.join();
