@@ -137,6 +137,12 @@ impl Launcher {
         Err(LaunchError::TooWeak { least: launch.least, missing: attempt.lacking })
     }
 
+    /// From now on nothing is started, and launches that are under way fail with [`LaunchError::Stopped`] at once. For a
+    /// host that ends.
+    pub fn stop(&self) {
+        self.shared.spawner.stop();
+    }
+
     /// What this system gives: confines a throwaway copy of this executable as far as possible, and says how far that is.
     /// The answer is kept; what has become impossible since is noticed by [`launch`](Self::launch).
     ///
@@ -284,6 +290,9 @@ pub enum LaunchError {
         /// The start of what it wrote on its standard error, escaped.
         stderr: String,
     },
+    /// [`Launcher::stop`] was called meanwhile.
+    #[error("the launcher was stopped")]
+    Stopped,
     /// The child spoke out of turn on the launch channel.
     #[error("the child broke the launch protocol ({stage})")]
     Protocol {

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// Longer than anything takes that happens by itself, on a busy machine too.
 pub const SOON: Duration = Duration::from_secs(30);
@@ -42,6 +42,16 @@ impl Witness {
         info.lines().any(|line| line.split_whitespace().eq(["Pid:", "-1"]))
     }
 
+    /// Whether it has ended, though perhaps nobody has waited for it yet.
+    pub fn has_ended(&self) -> bool {
+        self.is_gone() || matches!(self.state(), None | Some('Z' | 'X'))
+    }
+
+    /// Sends it a signal from outside.
+    pub fn signal(&self, signal: Signal) {
+        pidfd_send_signal(&self.pidfd, signal).unwrap();
+    }
+
     /// The state letter of the process, as `ps` shows it.
     pub fn state(&self) -> Option<char> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;
@@ -76,6 +86,19 @@ impl Holdings {
             holdings.children += children.split_whitespace().count();
         }
         holdings
+    }
+
+    /// The numbers of this process's children whose role is `role`.
+    pub fn children_named(role: &str) -> Vec<u32> {
+        let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+        let children: Vec<String> =
+            tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok()).collect();
+        let numbers = children.iter().flat_map(|list| list.split_whitespace()).filter_map(|pid| pid.parse().ok());
+        let plays = |pid: &u32| {
+            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            arguments.split(|&byte| byte == 0).nth(1) == Some(role.as_bytes())
+        };
+        numbers.filter(plays).collect()
     }
 
     /// How many descriptors.
