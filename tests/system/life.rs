@@ -7,8 +7,8 @@ use cloison_broker::msg::{CallFailure, DescriptorClasses, Gone, Header, Kind, Na
 use cloison_broker::router::Violation;
 use cloison_broker::sandbox::LaunchError;
 use cloison_broker::{
-    Ask, Death, Item, Model, QUARANTINE_AFTER, Quarantined, RESTART_PAUSE, RESTARTS, SpawnError, WorkerEvent, WorkerSpec,
-    WorkerState,
+    Ask, Death, Item, Model, QUARANTINE_AFTER, Quarantined, RESTART_PAUSE, RESTARTS, SpawnError, WorkerEvent,
+    WorkerSpec, WorkerState,
 };
 use rustix::process::Signal;
 
@@ -480,10 +480,7 @@ async fn on_tokio(model: Model) -> Vec<Witness> {
     let (a, b) = tokio::join!(host.broker.open_async("a", &PEER), host.broker.open_async("b", &PEER));
     let (a, b) = (a.unwrap(), b.unwrap());
     // Two calls at once, one of which waits for the other end to be done with the first.
-    let (slow, quick) = tokio::join!(
-        a.start(NAP, saying(&50u64), AMPLE),
-        b.start(ECHO, saying(&"quick"), AMPLE)
-    );
+    let (slow, quick) = tokio::join!(a.start(NAP, saying(&50u64), AMPLE), b.start(ECHO, saying(&"quick"), AMPLE));
     assert!(slow.is_ok());
     assert_eq!(quick.unwrap().reader().recv::<String>().unwrap(), "quick");
     // A worker calls the host while the host awaits the worker.
