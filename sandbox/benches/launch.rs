@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::resource::{UsageWho, getrusage};
+
 use cloison_sandbox::{Child, Launch, LaunchError, Launcher, Tier};
 
 /// Launches of each tier, one after the other.
@@ -51,7 +53,9 @@ fn bare(rounds: usize) {
         child.wait().unwrap();
         taken
     };
+    let used = cpu_time();
     print("(none)", "spawn to first byte", (0..rounds).map(|_| timed()).collect());
+    print_cpu("(none)", cpu_time() - used, rounds);
 }
 
 fn start(launcher: &Launcher, tier: Tier) -> Result<(Child, UnixStream), LaunchError> {
@@ -68,7 +72,9 @@ fn one_by_one(launcher: &Launcher, tier: Tier, rounds: usize) {
         drop(started);
         taken
     };
+    let used = cpu_time();
     print(tier, "spawn to ready", (0..rounds).map(|_| timed()).collect());
+    print_cpu(tier, cpu_time() - used, rounds);
 }
 
 fn at_once(launcher: &Launcher, tier: Tier, rounds: usize) {
@@ -89,6 +95,24 @@ fn print(tier: impl std::fmt::Display, what: &str, mut times: Vec<Duration>) {
     times.sort();
     let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
     println!("{tier:<10} {what:<36} p50 {:>7.2?}  p99 {:>7.2?}", at(50), at(99));
+}
+
+fn print_cpu(tier: impl std::fmt::Display, used: Duration, rounds: usize) {
+    let each = used / u32::try_from(rounds).unwrap();
+    println!("{tier:<10} {:<36} {each:>11.2?} of host and worker together", "CPU time of a launch and its end");
+}
+
+/// CPU time of this process and of its children that have ended. Unlike time by the clock it does not depend on what else
+/// the machine does.
+fn cpu_time() -> Duration {
+    let of = |who| {
+        let usage = getrusage(who).unwrap();
+        let micros = |time: nix::sys::time::TimeVal| {
+            Duration::from_secs(time.tv_sec().unsigned_abs()) + Duration::from_micros(time.tv_usec().unsigned_abs())
+        };
+        micros(usage.user_time()) + micros(usage.system_time())
+    };
+    of(UsageWho::RUSAGE_SELF) + of(UsageWho::RUSAGE_CHILDREN)
 }
 
 /// The worker's own share of memory. Readable only by root, since the worker is not dumpable.

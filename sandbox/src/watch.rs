@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use rustix::event::PollFlags;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::child::wait_readable;
@@ -116,7 +117,8 @@ impl Watcher {
     fn run(mut self) {
         self.subject.stub.settle(self.subject.pid);
         while let Ok(ready) = wait_readable(&[self.subject.listener.as_fd(), self.subject.pidfd.as_fd()], None) {
-            if ready[1] {
+            // Readable: a call waits. Hung up: no thread is left that could make one, though its process may linger.
+            if !ready[0].contains(PollFlags::IN) {
                 return;
             }
             match sys::receive_notification(self.subject.listener.as_fd()) {

@@ -10,7 +10,7 @@ use cloison_msg::{CallError, Credit, Destination, Failure, Gone, Header, Key, Me
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
-use crate::host::{HostLink, Incoming, Ticket};
+use crate::host::{Incoming, Ticket, Unclaimed};
 
 /// A message as the host builds it.
 pub type HostMessage = Message<Passed>;
@@ -58,7 +58,7 @@ pub(crate) enum Command {
     /// Nobody will play the role again.
     Retire { role: Name, why: Gone },
     /// The host asks for a link.
-    Open { role: Name, interface: Name, within: Duration, done: oneshot::Sender<Result<HostLink, Refusal>> },
+    Open { role: Name, interface: Name, within: Duration, done: oneshot::Sender<Result<Unclaimed, Refusal>> },
     /// The host sends something.
     Send(Outgoing),
     /// The host answers a call.

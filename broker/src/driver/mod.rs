@@ -154,7 +154,9 @@ impl Driver {
                 Ok(len) => self.handle_packet(port, len),
                 Err(RecvError::WouldBlock) => return,
                 Err(RecvError::Closed) => return self.unseat(port),
-                Err(_) => self.evict(port, Violation::Truncated),
+                // That packet is gone; the next may be there.
+                Err(RecvError::TooLong { .. } | RecvError::DescriptorsLost) => self.evict(port, Violation::Truncated),
+                Err(RecvError::System(_)) => return self.evict(port, Violation::Truncated),
             }
         }
     }
@@ -229,8 +231,12 @@ impl Driver {
         let _ = epoll::modify(&self.epoll, seat.as_fd(), epoll::EventData::new_u64(mark_of(port)), flags);
     }
 
-    /// Last words of a dead worker come before the news of its death.
+    /// Last words of a dead worker come before the news of its death. There is an end to them: whoever holds a
+    /// duplicate of its socket says nothing more.
     fn bury(&mut self, port: Key, why: &Gone) {
+        if let Some(seat) = self.seats.get(&port) {
+            seat.shut();
+        }
         self.hear(port, usize::MAX);
         if let Some(seat) = self.seats.remove(&port) {
             let _ = epoll::delete(&self.epoll, seat.as_fd());

@@ -22,6 +22,7 @@ pub fn trials() -> Vec<(&'static str, fn())> {
         ("a_large_host_with_many_threads_launches", || plays("crowd")),
         ("a_host_that_ignores_sigchld_launches", a_host_that_ignores_sigchld_launches),
         ("a_launcher_with_low_descriptors_launches", || plays("first")),
+        ("a_host_with_rights_over_its_mounts_keeps_them", a_host_with_rights_over_its_mounts_keeps_them),
         ("a_dead_host_takes_its_children_along", a_dead_host_takes_its_children_along),
         ("a_dropped_child_is_gone", a_dropped_child_is_gone),
         ("children_outlive_the_launcher_handle", children_outlive_the_launcher_handle),
@@ -58,6 +59,18 @@ fn a_host_that_ignores_sigchld_launches() {
     command.args(["-c", "trap '' CHLD; exec \"$0\" play=ignoring"]).arg(std::env::current_exe().unwrap());
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A host that is root in a namespace where it may mount, but may make no further user namespace: a worker that could not
+/// enter a mount namespace of its own must not change the host's.
+fn a_host_with_rights_over_its_mounts_keeps_them() {
+    let script = "echo 0 > /proc/sys/user/max_user_namespaces || exit 0; exec \"$0\" play=rounds";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]).arg(std::env::current_exe().unwrap());
+    let output = command.env("CLOISON_ROUNDS", "1").output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    // Where user namespaces are forbidden, there is no such host.
+    assert!(output.status.success() || error.contains("unshare"), "{error}");
 }
 
 fn rounds() {
@@ -123,6 +136,11 @@ fn ignoring() {
         let (child, channel) = start(plan("idle", tier)).unwrap();
         drop(channel);
         assert!(matches!(end(child).exit, Exit::Code(0) | Exit::Lost));
+        let (child, _channel) = start(plan("idle", tier)).unwrap();
+        child.kill();
+        let exit = end(child).exit;
+        println!("{exit}");
+        assert!(matches!(exit, Exit::Signal { signal: 9, .. } | Exit::Lost), "{exit}");
     }
 }
 

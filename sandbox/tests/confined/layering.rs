@@ -1,14 +1,18 @@
 //! Each layer can be missing, or be claimed without being there; neither goes unnoticed.
 
+use std::io::Read;
+
 use cloison_sandbox::{Launch, LaunchError, Layer, Profile, Simulated, Standing, Tier};
 
-use crate::host::{plan, start, tiers};
+use crate::host::{end, launcher, plan, start, tiers};
 
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![
         ("a_missing_layer_is_reported_or_refused", a_missing_layer_is_reported_or_refused),
         ("a_false_claim_is_caught", a_false_claim_is_caught),
         ("without_namespaces_a_launch_falls_to_the_tier_below", without_namespaces_a_launch_falls_to_the_tier_below),
+        ("without_a_listener_the_filter_serves_alone", without_a_listener_the_filter_serves_alone),
+        ("a_probe_says_what_the_system_gives", a_probe_says_what_the_system_gives),
         ("a_host_can_demand_a_layer", a_host_can_demand_a_layer),
         ("more_than_is_tried_can_not_be_demanded", more_than_is_tried_can_not_be_demanded),
     ]
@@ -92,6 +96,33 @@ fn without_namespaces_a_launch_falls_to_the_tier_below() {
         assert!(matches!(standing, Standing::Unavailable { .. }), "{layer}: {standing}");
         assert!(child.report().to_string().contains(layer.name()), "{}", child.report());
     }
+}
+
+/// A host that lives under a listener of its own can have no second one.
+fn without_a_listener_the_filter_serves_alone() {
+    for &tier in tiers() {
+        let start = |role| {
+            let profile = Profile::decoder().simulate(Layer::SeccompNotify, Simulated::Missing);
+            start(Launch { profile, ..plan(role, tier) }).unwrap()
+        };
+        let (child, mut channel) = start("getppid");
+        let mut failed = [0; 4];
+        channel.read_exact(&mut failed).unwrap();
+        assert_eq!(u32::from_le_bytes(failed), 300);
+        assert!(child.violations().calls().is_empty());
+        assert!(matches!(child.report().standing(Layer::SeccompNotify), Standing::Unavailable { .. }));
+        let (killed, _channel) = start("unshare");
+        assert!(end(killed).exit.to_string().starts_with("killed by SIGSYS"));
+        let (_child, mut channel) = start("threads");
+        channel.read_exact(&mut failed).unwrap();
+        assert_eq!(u32::from_le_bytes(failed), 10);
+    }
+}
+
+fn a_probe_says_what_the_system_gives() {
+    let probed = launcher().probe().unwrap();
+    assert_eq!(probed.tier, tiers()[0]);
+    assert_eq!(launcher().probe().unwrap(), probed);
 }
 
 fn a_host_can_demand_a_layer() {
