@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// The arguments that choose how the player does its work; every test runs once for each.
-pub const WAYS: [&[&str]; 3] = [&["--in-process"], &["--model", "broker"], &["--model", "orchestrator"]];
+/// The arguments that choose how the player does its work.
+const WAYS: [&[&str]; 3] = [&["--in-process"], &["--model", "broker"], &["--model", "orchestrator"]];
 
 /// Longer than anything takes that does not hang, also on a busy machine and without optimisation.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -26,15 +26,31 @@ pub struct Stage {
     way: &'static [&'static str],
 }
 
-/// Runs `test` once for each way.
+/// Runs `test` once for each way of playing.
 pub fn each_way(test: impl Fn(&Stage)) {
     for way in WAYS {
-        eprintln!("player {}", way.join(" "));
-        test(&Stage { folder: tempfile::tempdir().expect("a folder for output"), way });
+        test(&Stage::new(way));
+    }
+}
+
+/// Runs `test` once for each model.
+pub fn each_model(test: impl Fn(&Stage)) {
+    for way in &WAYS[1..] {
+        test(&Stage::new(way));
     }
 }
 
 impl Stage {
+    fn new(way: &'static [&'static str]) -> Self {
+        eprintln!("player {}", way.join(" "));
+        Self { folder: tempfile::tempdir().expect("a folder for output"), way }
+    }
+
+    /// Another one for the same way.
+    pub fn another(&self) -> Self {
+        Self::new(self.way)
+    }
+
     /// A path for an output file.
     pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)

@@ -1,10 +1,14 @@
 //! The host: embeds a broker, has the file played by confined workers, and goes on when one of them dies.
 
+mod awaited;
 mod conductor;
 mod crew;
+mod delivery;
 mod fault;
 mod policy;
 mod recovery;
+mod start;
+mod steps;
 
 use std::sync::atomic::AtomicBool;
 
@@ -46,7 +50,6 @@ pub struct Order<'a> {
 /// If nothing can be played, or an output file cannot be written.
 pub fn play(order: &Order<'_>, progress: &mut Progress, stop: &AtomicBool) -> Result<Played, PlayError> {
     let (broker, inbox) = Broker::start(policy::policy(order.faults), order.model).map_err(PlayError::Broker)?;
-    crew::spawn(&broker, order.sandbox)?;
     let mut conductor = Conductor::new(&broker, inbox, order);
     let failure = conductor.conduct(progress, stop).err();
     let playback = conductor.into_playback();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cloison_broker::WorkerEvent;
+use cloison_broker::{Quarantined, WorkerEvent};
 
 use super::conductor::{Conductor, Phase};
 use super::crew::ROLES;
@@ -95,7 +95,11 @@ impl Conductor<'_> {
 
     /// All workers run again: has the file opened, if need be, and the decoders.
     pub(super) fn resume(&mut self) -> Result<(), PlayError> {
-        if self.demux.is_none() { self.open() } else { self.select() }
+        if self.demux.is_some() {
+            return self.select();
+        }
+        self.link();
+        Ok(())
     }
 
     /// Goes back to where nothing is left out; or past it, if what comes there has killed too often.
@@ -151,9 +155,14 @@ impl Conductor<'_> {
         }
     }
 
-    /// Says which stretch of the file is being decoded: the one that starts at `point`.
-    fn begin_input(&self, role: &str, point: Nanos) -> Result<(), cloison_broker::Quarantined> {
-        self.broker.begin_input(role, point.max(0).unsigned_abs())
+    /// Says which stretch of the file a worker is about to work on: the one that starts at `point`. Each worker's have
+    /// numbers of their own, so that it takes two deaths of the same worker to condemn one.
+    fn begin_input(&self, role: &str, point: Nanos) -> Result<(), Quarantined> {
+        let number = ROLES.iter().position(|known| *known == role).unwrap_or(ROLES.len()) as u64;
+        self.broker.begin_input(
+            role,
+            point.max(0).unsigned_abs().saturating_mul(ROLES.len() as u64 + 1).saturating_add(number),
+        )
     }
 
     fn restart_point(&self) -> Nanos {
