@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Credit { link: Destination, credit: Credit },
     /// The host closes a link.
     Close { link: Destination },
+    /// The host has taken what was waiting in its inbox.
+    CaughtUp,
     /// Notes what each worker sent through the broker, and asks what it sent directly; `done` is dropped when all have
     /// answered.
     Count { done: oneshot::Sender<()> },
@@ -113,7 +115,9 @@ impl Commands {
 
     /// The driver has ended.
     pub(super) fn close(&self) {
-        drop(self.queue().take());
+        let ended = self.queue().take();
+        // Only now, without the lock: whoever hears of it may give another command.
+        drop(ended);
     }
 
     pub(super) fn bell(&self) -> BorrowedFd<'_> {

@@ -141,8 +141,14 @@ impl Driver {
         if flags.contains(epoll::EventFlags::OUT)
             && let Some(seat) = self.seats.get_mut(&port)
         {
+            let was_crowded = seat.is_crowded();
             seat.flush();
+            let caught_up = was_crowded && !seat.is_crowded();
             self.watch(port);
+            if caught_up {
+                self.router.handle_crowd(port, false);
+                self.obey();
+            }
         }
         if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
             let most = self.seats.get_mut(&port).map_or(0, |seat| seat.allowance(self.turn));
@@ -188,7 +194,12 @@ impl Driver {
             messages += 1;
             let forward = self.router.handle_message(port, &header, &message[HEADER_LEN..], &mut descriptors, now());
             if let Some(forward) = forward {
-                self.forward(&forward, message, &mut descriptors);
+                if !descriptors.is_empty() && self.seats.get(&forward.to).is_some_and(Seat::is_crowded) {
+                    descriptors.clear();
+                    self.router.handle_undelivered(port, &header);
+                } else {
+                    self.forward(&forward, message, &mut descriptors);
+                }
             }
             self.obey();
         }

@@ -1,8 +1,8 @@
 //! The one path of a message through the broker.
 
 use cloison_msg::{
-    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Header, HeaderError, Key, Kind, Route, Time, Verdict, decide,
-    decode_whole,
+    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Header, HeaderError, Key, Kind, Route, Time,
+    Verdict, decide, decode_whole,
 };
 
 use super::link::{Link, Side};
@@ -78,6 +78,13 @@ impl<D: Descriptor> Router<D> {
                 None
             }
             Err(violation) => self.violate(from, violation),
+        }
+    }
+
+    /// A message that was to be forwarded is not: too many descriptors wait for its receiver already. Its sender hears so.
+    pub fn handle_undelivered(&mut self, from: Key, header: &Header) {
+        if let Some(Entry::Open(end)) = self.ports.get(from).map(|port| port.meaning(header.destination)) {
+            self.deny(from, end, header, Denial::Crowded);
         }
     }
 
