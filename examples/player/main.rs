@@ -136,7 +136,8 @@ fn run(options: &Options, stop: &AtomicBool) -> Report {
     let file = options.file();
     let model = options.model_name().to_owned();
     let mut report = Report { file: file.display().to_string(), model, ..Report::default() };
-    let played = Input::open(&file).map_err(PlayError::from).and_then(|input| play(options, input, &mut progress, stop));
+    let played =
+        Input::open(&file).map_err(PlayError::from).and_then(|input| play(options, input, &mut progress, stop));
     progress.finish();
     report.elapsed_seconds = started.elapsed().as_secs_f64();
     report.exit_code = match played {

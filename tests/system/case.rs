@@ -75,7 +75,12 @@ impl Case {
     fn run_in_own_process(self) -> Result<(), Failed> {
         let executable = std::env::current_exe().map_err(|error| error.to_string())?;
         let mut command = Command::new(executable);
-        command.args([ALONE, &self.name]).env("RUST_BACKTRACE", "0").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args([ALONE, &self.name])
+            .env("RUST_BACKTRACE", "0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         let deadline = Instant::now() + HANGS_AFTER;
         while child.try_wait().map_err(|error| error.to_string())?.is_none() {

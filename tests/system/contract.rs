@@ -60,7 +60,10 @@ fn calls_bring_replies_or_typed_errors(model: Model) {
     assert!(answers[1].is_err());
     // And from the host itself.
     let own = host.puppet("b").0;
-    assert_eq!(decoded::<u32>(&encoded(&own.call(ADD, message(&numbers(4, 5))).unwrap().reader().recv::<u32>().unwrap())), 9);
+    assert_eq!(
+        decoded::<u32>(&encoded(&own.call(ADD, message(&numbers(4, 5))).unwrap().reader().recv::<u32>().unwrap())),
+        9
+    );
     let error = own.call(FAIL, Message::new()).unwrap_err();
     assert_eq!((error.peer.as_str(), error.rpc), ("b", FAIL));
     assert_eq!(error.why, CallFailure::Failed(Failure::remote(7, "as asked")));
@@ -79,8 +82,12 @@ fn deadlines_end_calls_and_are_inherited(model: Model) {
     for _ in 0..3 {
         let payloads = vec![nap(1); usize::from(CALLS_IN_FLIGHT)];
         let answers = a.calls(link, NAP, payloads, Duration::from_micros(300));
-        assert!(answers.iter().all(|answer| answer.is_ok() || *answer == Err("Deadline".to_owned())
-            || answer.as_ref().is_err_and(|why| why.contains("its deadline had passed") || why == "Overloaded")), "{answers:?}");
+        assert!(
+            answers.iter().all(|answer| answer.is_ok()
+                || *answer == Err("Deadline".to_owned())
+                || answer.as_ref().is_err_and(|why| why.contains("its deadline had passed") || why == "Overloaded")),
+            "{answers:?}"
+        );
         assert_eq!(a.call(link, ECHO, encoded("still")), Ok(encoded("still")));
     }
     // What the host leaves is what the inner call gets, whatever that asks for.
@@ -129,7 +136,8 @@ fn windows_are_the_same_size(model: Model) {
     assert_eq!(a.sent(&step(notes, 1, 0)), (0, overloaded.clone()));
     // 128 KiB: two of 60,000 bytes, not three.
     assert_eq!(a.sent(&step(bytes, 10, 60_000)), (2, overloaded));
-    let answers = a.calls(calls, ECHO, vec![encoded("x"); usize::from(CALLS_IN_FLIGHT) + 2], Duration::from_millis(300));
+    let answers =
+        a.calls(calls, ECHO, vec![encoded("x"); usize::from(CALLS_IN_FLIGHT) + 2], Duration::from_millis(300));
     let places = answers.iter().filter(|answer| **answer == Err("Deadline".to_owned())).count();
     assert_eq!(places, usize::from(CALLS_IN_FLIGHT), "{answers:?}");
     assert_eq!(answers.last(), Some(&Err("Overloaded".to_owned())));

@@ -7,8 +7,8 @@ use cloison_broker::{
     Ask, Broker, Death, Grant, HostLink, HostMessage, Inbox, Incoming, Item, Model, PendingCall, Policy, WorkerEvent,
     WorkerSpec,
 };
-use serde::de::DeserializeOwned;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::raw::{RawOutcome, RawStep};
 use crate::watch::{SOON, Witness};

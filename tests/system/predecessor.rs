@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use cloison_broker::msg::{CallFailure, Destination, DescriptorClasses, Gone, Header, Kind, Name, RpcIndex};
+use cloison_broker::msg::{CallFailure, DescriptorClasses, Destination, Gone, Header, Kind, Name, RpcIndex};
 use cloison_broker::router::Violation;
 use cloison_broker::{Ask, Death, Grant, Model, WorkerSpec};
 

@@ -35,12 +35,7 @@ struct Puppet {
 }
 
 impl Service for Puppet {
-    fn serve(
-        &self,
-        worker: &Worker,
-        request: &mut Request<'_>,
-        reply: &mut Message<OwnedFd>,
-    ) -> Result<(), Failure> {
+    fn serve(&self, worker: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), Failure> {
         match request.rpc() {
             DO => {
                 let step = request.recv()?;
@@ -97,12 +92,7 @@ fn inner(why: cloison_worker::msg::CallFailure) -> Failure {
 }
 
 impl Puppet {
-    fn visit(
-        &self,
-        worker: &Worker,
-        request: &mut Request<'_>,
-        reply: &mut Message<OwnedFd>,
-    ) -> Result<(), Failure> {
+    fn visit(&self, worker: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), Failure> {
         let roles: Vec<String> = request.recv()?;
         request.finish()?;
         let mut visited = vec![worker.role().to_string()];

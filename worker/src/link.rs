@@ -14,7 +14,7 @@ use crate::clock::now;
 use crate::pending::PendingCall;
 use crate::session::{Frame, Outcome, Session};
 use crate::wire::Posted;
-use crate::worker::{DEFAULT_DEADLINE, Interrupted};
+use crate::worker::{Awaited, DEFAULT_DEADLINE, Interrupted};
 use crate::{Incoming, Worker};
 
 /// How long to wait for the broker's word on why a link is gone, once its socket says that it is.
@@ -114,12 +114,15 @@ impl Link {
         let since = now();
         let frame = self.worker.session().frame_of_call();
         let deadline = frame.deadline.min(since.after(within));
-        let sent = self.worker.wait_for(deadline, None, |session| session.try_oneway(self.name, rpc, message, frame));
+        let sent = self
+            .worker
+            .wait_for(deadline, Awaited::Anything, |session| session.try_oneway(self.name, rpc, message, frame));
         match flatten(sent, &self.worker, self.name) {
             Ok(Posted::Sent) => Ok(()),
             Ok(Posted::Waiting) => {
                 // It is accepted, and leaves by itself from now on whenever this worker waits for anything.
-                let _ = self.worker.wait_for(deadline, None, |session| (!session.has_unsent()).then_some(()));
+                let _ =
+                    self.worker.wait_for(deadline, Awaited::Anything, |session| (!session.has_unsent()).then_some(()));
                 Ok(())
             }
             Ok(Posted::Lost) => Err(self.call_error(rpc, since, CallFailure::Gone(self.wait_for_word()))),
@@ -149,7 +152,7 @@ impl Link {
     /// Closes this end. What was sent before still reaches the peer; calls that wait for a reply fail.
     pub fn close(self) {
         let deadline = now().after(WORD_WITHIN);
-        let _ = self.worker.wait_for(deadline, None, |session| (!session.has_unsent()).then_some(()));
+        let _ = self.worker.wait_for(deadline, Awaited::Anything, |session| (!session.has_unsent()).then_some(()));
         self.worker.session().close_end(self.name);
     }
 
@@ -174,9 +177,9 @@ impl Link {
         }
         let frame = Frame { deadline: frame.deadline.min(deadline), ..frame };
         let at = CallFrame { now: since, deadline: frame.deadline, chain: frame.chain, depth: frame.depth };
-        let begun = self
-            .worker
-            .wait_for(frame.deadline, Some(frame.chain), |session| session.try_call(self.name, rpc, message, at));
+        let begun = self.worker.wait_for(frame.deadline, Awaited::Room(frame.chain), |session| {
+            session.try_call(self.name, rpc, message, at)
+        });
         let (slot, call) = flatten(begun, &self.worker, self.name)?;
         Ok(Begun { slot, call, frame })
     }
@@ -184,7 +187,9 @@ impl Link {
     /// Why the link is gone, which its socket knows already and the broker will say.
     fn wait_for_word(&self) -> Gone {
         let deadline = now().after(WORD_WITHIN);
-        let _ = self.worker.wait_for(deadline, None, |session| session.ends.get(self.name).is_none().then_some(()));
+        let _ = self
+            .worker
+            .wait_for(deadline, Awaited::Anything, |session| session.ends.get(self.name).is_none().then_some(()));
         self.gone().unwrap_or(Gone::Closed)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use cloison_ipc::BRIEF_WAIT_MAX;
 use cloison_msg::{Destination, Text, Time};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -9,31 +10,27 @@ use smallvec::SmallVec;
 
 use crate::clock::{NEVER, now, timeout};
 use crate::error::Disconnect;
-use crate::receive::{Patience, Received};
+use crate::receive::Received;
 use crate::session::Session;
-use crate::wire::Wire;
+use crate::wire::{Patience, Wire};
 
 /// So many sockets are polled without allocating: the control socket and seven direct links.
 const POLLED_INLINE: usize = 8;
 
 /// Most packets taken from one socket before the others are looked at again.
-const EAGER_RUN_MAX: u8 = 16;
+const UNASKED_RUN_MAX: u8 = 16;
 
 /// A socket, by the name of its link, and what can be done with it.
 type Ready = SmallVec<[(Destination, PollFlags); POLLED_INLINE]>;
 
 impl Session {
     /// Waits until something arrives, something that waited can leave, or it is `until`; takes in one packet from each
-    /// socket that has any.
-    pub(crate) fn pump(&mut self, until: Time) {
-        if self.disconnect.is_some() || self.receive_eagerly() {
+    /// socket that has any. If it is an answer that is waited for, `answer_on` is the link it will come by.
+    pub(crate) fn pump(&mut self, now: Time, until: Time, answer_on: Option<Destination>) {
+        if self.disconnect.is_some() || self.receive_eagerly() || self.receive_briefly(now, until, answer_on) {
             return;
         }
-        self.eager_run = 0;
-        if until == NEVER && self.has_only_control() {
-            self.receive(Destination::BROKER, Patience::Endless);
-            return;
-        }
+        self.unasked = 0;
         match self.poll(until) {
             Ok(ready) => self.attend(&ready),
             Err(Errno::INTR) => {}
@@ -56,30 +53,71 @@ impl Session {
     /// Looks for a packet where there probably is one, without asking first; but now and then all must be asked.
     fn receive_eagerly(&mut self) -> bool {
         let Some(source) = self.eager.take() else { return false };
-        self.eager_run += 1;
-        self.eager_run <= EAGER_RUN_MAX && self.receive(source, Patience::None) == Received::Packet
+        self.unasked += 1;
+        self.unasked <= UNASKED_RUN_MAX && self.receive(source, Patience::None) != Received::Nothing
+    }
+
+    /// Waits on the one socket that matters, if there is one and the deadline is far enough. A blocking receive is one
+    /// system call where polling needs two, and its timer costs less.
+    fn receive_briefly(&mut self, now: Time, until: Time, answer_on: Option<Destination>) -> bool {
+        if until.since(now) < BRIEF_WAIT_MAX {
+            return false;
+        }
+        let source = if self.has_only_control() {
+            self.unasked = 0;
+            Some(Destination::BROKER)
+        } else {
+            self.sole_source(answer_on)
+        };
+        source.is_some_and(|source| self.receive(source, Patience::Brief) != Received::Nothing)
     }
 
     fn has_only_control(&self) -> bool {
-        self.control.waiting() == 0 && self.ends.iter().all(|(_, end)| end.wire.is_none())
+        self.control.waits_for_packets_only() && self.ends.iter().all(|(_, end)| end.wire.is_none())
+    }
+
+    /// The link on which an answer is awaited, if nothing that comes by another socket can matter to whoever waits for
+    /// that answer, for as long as a brief wait takes.
+    ///
+    /// What does matter is a request of the same chain, since the answer may depend on its being served. Such a one comes
+    /// by the link of some peer; so the link must be the only one, except for those to the host, who never calls within a
+    /// chain that it did not begin. A link that is granted during the wait is seen after it. A peer's death ends the wait
+    /// at once, since the broker shuts the link's socket down first. All else that can come (requests of other chains,
+    /// words of the broker, its end) is but queued or noted while an answer is awaited, as it is while a service runs, and
+    /// a look at all sockets after every so many packets keeps a worker that only makes calls from being deaf to it.
+    fn sole_source(&mut self, answer_on: Option<Destination>) -> Option<Destination> {
+        let name = answer_on?;
+        let is_only = self.ends.iter().all(|(other, end)| other == name || end.is_host);
+        let wire = self.ends.get(name)?.wire.as_ref()?;
+        if !is_only || !wire.waits_for_packets_only() || !self.control.waits_for_packets_only() {
+            return None;
+        }
+        self.unasked += 1;
+        (self.unasked <= UNASKED_RUN_MAX).then_some(name)
     }
 
     fn sources(&self) -> impl Iterator<Item = (Destination, &Wire)> {
         let direct = self.ends.iter().filter_map(|(name, end)| Some((name, end.wire.as_ref()?)));
-        std::iter::once((Destination::BROKER, &self.control))
-            .chain(direct)
-            .filter(|(_, wire)| !wire.interest().is_empty())
+        std::iter::once((Destination::BROKER, &self.control)).chain(direct)
     }
 
     fn poll(&mut self, until: Time) -> Result<Ready, Errno> {
-        let retry = self.sources().filter_map(|(_, wire)| wire.retry_at()).min().unwrap_or(NEVER);
-        let mut polled: SmallVec<[PollFd<'_>; POLLED_INLINE]> =
-            self.sources().map(|(_, wire)| PollFd::from_borrowed_fd(wire.as_fd(), wire.interest())).collect();
+        let mut names: SmallVec<[Destination; POLLED_INLINE]> = SmallVec::new();
+        let mut polled: SmallVec<[PollFd<'_>; POLLED_INLINE]> = SmallVec::new();
+        let mut retry = NEVER;
+        for (name, wire) in self.sources() {
+            retry = wire.retry_at().map_or(retry, |at| at.min(retry));
+            let interest = wire.interest();
+            if !interest.is_empty() {
+                names.push(name);
+                polled.push(PollFd::from_borrowed_fd(wire.as_fd(), interest));
+            }
+        }
         poll(&mut polled, timeout(until.min(retry)).as_ref())?;
-        let mut ready: Ready = self.sources().zip(&polled).map(|((name, _), fd)| (name, fd.revents())).collect();
+        let events = names.iter().zip(&polled).map(|(&name, fd)| (name, fd.revents()));
+        let ready: Ready = events.filter(|(_, events)| !events.is_empty()).collect();
         drop(polled);
-        ready.retain(|(_, events)| !events.is_empty());
-        if retry <= now() {
+        if retry != NEVER && retry <= now() {
             self.flush_all();
         }
         Ok(ready)
@@ -105,14 +143,13 @@ impl Session {
     }
 
     fn flush(&mut self, name: Destination) {
-        let now = now();
         if name == Destination::BROKER {
-            self.control.flush(now);
+            self.control.flush();
             if self.control.is_deaf() {
                 self.end(Disconnect::Ended);
             }
         } else if let Some(wire) = self.ends.get_mut(name).and_then(|end| end.wire.as_mut()) {
-            wire.flush(now);
+            wire.flush();
         }
     }
 }

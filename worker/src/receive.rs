@@ -12,20 +12,15 @@ use crate::clock::{NEVER, now};
 use crate::error::Disconnect;
 use crate::link::shape;
 use crate::session::{Outcome, Queued, Session};
-use crate::wire::OUTBOX_MAX;
+use crate::wire::{OUTBOX_MAX, Patience};
 
-/// Whether a packet was there to be received.
+/// What looking for a packet has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     Packet,
     Nothing,
-}
-
-/// Whether to wait for a packet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    None,
-    Endless,
+    /// Nothing more will come from there.
+    End,
 }
 
 impl Session {
@@ -37,10 +32,9 @@ impl Session {
             Destination::BROKER => Some(&mut self.control),
             link => self.ends.get_mut(link).and_then(|end| end.wire.as_mut()),
         };
-        let received = match (wire, patience) {
-            (Some(wire), Patience::None) => wire.try_recv(&mut packet, &mut passed),
-            (Some(wire), Patience::Endless) => wire.recv(&mut packet, &mut passed),
-            (None, _) => Err(RecvError::WouldBlock),
+        let received = match wire {
+            Some(wire) => wire.recv(&mut packet, &mut passed, patience),
+            None => Err(RecvError::WouldBlock),
         };
         let result = match received {
             Ok(len) => {
@@ -53,11 +47,11 @@ impl Session {
                 if from == Destination::BROKER {
                     self.end(Disconnect::Ended);
                 }
-                Received::Nothing
+                Received::End
             }
             Err(error) => {
                 self.breach(from, &error.to_string());
-                Received::Nothing
+                Received::End
             }
         };
         passed.clear();

@@ -10,6 +10,8 @@ use cloison_msg::{CALLS_IN_FLIGHT, Header, Message, Time, WINDOW_MESSAGES};
 use rustix::event::PollFlags;
 use smallvec::SmallVec;
 
+use crate::clock::now;
+
 /// Most packets that wait for one direct link's socket: an honest peer, one that takes the answers to its own calls,
 /// can owe no more than the answers, one window of requests and the credits for another.
 #[expect(clippy::cast_possible_truncation, reason = "a window is a small number")]
@@ -24,6 +26,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(5);
 /// would ever read.
 pub(crate) struct Wire {
     ipc: ProcessIpc,
+    /// Whether descriptors may come by it.
+    takes_descriptors: bool,
     outbox: VecDeque<Parcel>,
     /// Nothing more will come.
     ended: bool,
@@ -39,6 +43,15 @@ struct Parcel {
     descriptors: Vec<OwnedFd>,
 }
 
+/// Whether to wait for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    /// For a few milliseconds: see [`BRIEF_WAIT_MAX`](cloison_ipc::BRIEF_WAIT_MAX).
+    Brief,
+}
+
 /// What became of a message that was posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Posted {
@@ -51,17 +64,23 @@ pub(crate) enum Posted {
 }
 
 impl Wire {
-    pub(crate) const fn new(ipc: ProcessIpc) -> Self {
-        Self { ipc, outbox: VecDeque::new(), ended: false, deaf: false, retry_at: None }
+    /// The socket that leads to the broker.
+    pub(crate) const fn control(ipc: ProcessIpc) -> Self {
+        Self { ipc, takes_descriptors: true, outbox: VecDeque::new(), ended: false, deaf: false, retry_at: None }
+    }
+
+    /// A socket of a link's own. Rights that allow descriptors keep a link relayed, so none ever comes by it.
+    pub(crate) fn direct(ipc: ProcessIpc) -> Self {
+        Self { takes_descriptors: false, ..Self::control(ipc) }
     }
 
     /// Sends a message behind `header`, now or as soon as there is room, and clears it.
     ///
     /// # Errors
     /// The system's, if it refuses this message whatever the state of the queue. The message is as before then.
-    pub(crate) fn post(&mut self, header: &Header, message: &mut Message<OwnedFd>, now: Time) -> io::Result<Posted> {
+    pub(crate) fn post(&mut self, header: &Header, message: &mut Message<OwnedFd>) -> io::Result<Posted> {
         let descriptors = message.take_descriptors();
-        let posted = match self.try_send(message.packet(header), &descriptors, now) {
+        let posted = match self.try_send(message.packet(header), &descriptors) {
             Ok(Posted::Waiting) => {
                 let bytes = message.packet(header).to_vec();
                 self.outbox.push_back(Parcel { bytes, descriptors });
@@ -80,12 +99,12 @@ impl Wire {
     }
 
     /// Sends what waits, as far as there is room.
-    pub(crate) fn flush(&mut self, now: Time) {
-        if self.retry_at.is_some_and(|at| now < at) {
+    pub(crate) fn flush(&mut self) {
+        if self.retry_at.is_some_and(|at| now() < at) {
             return;
         }
         while let Some(parcel) = self.outbox.pop_front() {
-            match self.send(&parcel.bytes, &parcel.descriptors, now) {
+            match self.send(&parcel.bytes, &parcel.descriptors) {
                 Ok(Posted::Sent) => {}
                 Ok(Posted::Waiting) => return self.outbox.push_front(parcel),
                 Ok(Posted::Lost) => {}
@@ -96,17 +115,18 @@ impl Wire {
     }
 
     /// Receives one packet, if there is one.
-    pub(crate) fn try_recv(&mut self, packet: &mut [u8], passed: &mut Vec<Passed>) -> Result<usize, RecvError> {
-        let received = self.ipc.try_recv(packet, passed);
-        if matches!(received, Err(RecvError::Closed | RecvError::System(_))) {
-            self.ended = true;
-        }
-        received
-    }
-
-    /// Waits for one packet, however long that takes.
-    pub(crate) fn recv(&mut self, packet: &mut [u8], passed: &mut Vec<Passed>) -> Result<usize, RecvError> {
-        let received = self.ipc.recv(packet, passed);
+    pub(crate) fn recv(
+        &mut self,
+        packet: &mut [u8],
+        passed: &mut Vec<Passed>,
+        patience: Patience,
+    ) -> Result<usize, RecvError> {
+        let received = match (self.takes_descriptors, patience) {
+            (true, Patience::None) => self.ipc.try_recv(packet, passed),
+            (true, Patience::Brief) => self.ipc.recv_briefly(packet, passed),
+            (false, Patience::None) => self.ipc.try_recv_bytes(packet),
+            (false, Patience::Brief) => self.ipc.recv_bytes_briefly(packet),
+        };
         if matches!(received, Err(RecvError::Closed | RecvError::System(_))) {
             self.ended = true;
         }
@@ -119,6 +139,11 @@ impl Wire {
         interest.set(PollFlags::IN, !self.ended);
         interest.set(PollFlags::OUT, !self.outbox.is_empty() && self.retry_at.is_none());
         interest
+    }
+
+    /// Whether all that can happen on this socket is that a packet comes.
+    pub(crate) fn waits_for_packets_only(&self) -> bool {
+        !self.ended && self.outbox.is_empty()
     }
 
     /// When to call [`flush`](Self::flush) again although no poll says so.
@@ -141,24 +166,24 @@ impl Wire {
         self.deaf
     }
 
-    fn try_send(&mut self, packet: &[u8], descriptors: &[OwnedFd], now: Time) -> io::Result<Posted> {
+    fn try_send(&mut self, packet: &[u8], descriptors: &[OwnedFd]) -> io::Result<Posted> {
         if self.deaf {
             Ok(Posted::Lost)
         } else if self.outbox.is_empty() {
-            self.send(packet, descriptors, now)
+            self.send(packet, descriptors)
         } else {
             Ok(Posted::Waiting)
         }
     }
 
-    fn send(&mut self, packet: &[u8], descriptors: &[OwnedFd], now: Time) -> io::Result<Posted> {
+    fn send(&mut self, packet: &[u8], descriptors: &[OwnedFd]) -> io::Result<Posted> {
         let descriptors: SmallVec<[BorrowedFd<'_>; 4]> = descriptors.iter().map(AsFd::as_fd).collect();
         self.retry_at = None;
         match self.ipc.try_send(packet, &descriptors) {
             Ok(()) => Ok(Posted::Sent),
             Err(SendError::WouldBlock) => Ok(Posted::Waiting),
             Err(SendError::TooManyInFlight) => {
-                self.retry_at = Some(now.after(RETRY_AFTER));
+                self.retry_at = Some(now().after(RETRY_AFTER));
                 Ok(Posted::Waiting)
             }
             Err(SendError::Closed) => {

@@ -38,6 +38,33 @@ struct Core {
     service: RefCell<Option<Rc<dyn Service>>>,
 }
 
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Awaited {
+    /// Anything at all.
+    Anything,
+    /// Room for a call of this chain.
+    Room(ChainId),
+    /// The answer to a call of this chain, and the link it will come by.
+    Answer(ChainId, Destination),
+}
+
+impl Awaited {
+    const fn chain(self) -> Option<ChainId> {
+        match self {
+            Self::Anything => None,
+            Self::Room(chain) | Self::Answer(chain, _) => Some(chain),
+        }
+    }
+
+    const fn answer_on(self) -> Option<Destination> {
+        match self {
+            Self::Answer(_, link) => Some(link),
+            Self::Anything | Self::Room(_) => None,
+        }
+    }
+}
+
 /// Why waiting ended without what was waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupted {
@@ -52,7 +79,7 @@ impl Worker {
     /// # Errors
     /// [`StartError`].
     pub fn over(control: ProcessIpc) -> Result<Self, StartError> {
-        let mut session = Session::new(Wire::new(control));
+        let mut session = Session::new(Wire::control(control));
         session.say(&ToBroker::Hello { version: PROTOCOL_VERSION });
         let deadline = now().after(WELCOME_WITHIN);
         let welcome = loop {
@@ -62,10 +89,11 @@ impl Worker {
             if let Some(why) = session.disconnect {
                 return Err(why.into());
             }
-            if now() >= deadline {
+            let now = now();
+            if now >= deadline {
                 return Err(StartError::Silence(WELCOME_WITHIN));
             }
-            session.pump(deadline);
+            session.pump(now, deadline, None);
         };
         if welcome.version != PROTOCOL_VERSION {
             return Err(StartError::Version { broker: welcome.version, worker: PROTOCOL_VERSION });
@@ -113,7 +141,7 @@ impl Worker {
 
     fn ask_for_link(&self, role: Name, interface: Name, within: Duration) -> Result<Link, OpenFailure> {
         let request = self.session().ask(Destination::BROKER, |request| ToBroker::Open { request, role, interface });
-        let answer = self.wait_for(now().after(within), None, |session| session.take_answer(request));
+        let answer = self.wait_for(now().after(within), Awaited::Anything, |session| session.take_answer(request));
         match answer {
             Ok(Answer::Opened(Ok(name))) => Ok(self.link(name)),
             Ok(Answer::Opened(Err(refusal))) => Err(refusal.into()),
@@ -132,12 +160,12 @@ impl Worker {
         Link::new(self, name, peer.unwrap_or_else(|| Rc::new(self.role().clone())))
     }
 
-    /// Pumps the sockets until `look` finds something. Meanwhile requests of the chain that is being served, and of
-    /// `chain`, are served.
+    /// Pumps the sockets until `look` finds something. Meanwhile requests of the chain that is being served, and of that
+    /// of the call that is `awaited`, are served.
     pub(crate) fn wait_for<T>(
         &self,
         deadline: Time,
-        chain: Option<ChainId>,
+        awaited: Awaited,
         mut look: impl FnMut(&mut Session) -> Option<T>,
     ) -> Result<T, Interrupted> {
         let mut last_look = false;
@@ -152,11 +180,14 @@ impl Worker {
             if last_look {
                 return Err(Interrupted::Deadline);
             }
-            if let Some(queued) = session.take_nested(chain, self.has_service()) {
+            if let Some(queued) = session.take_nested(awaited.chain(), self.has_service()) {
                 drop(session);
                 self.serve_nested(queued);
-            } else if now() < deadline {
-                session.pump(deadline);
+                continue;
+            }
+            let now = now();
+            if now < deadline {
+                session.pump(now, deadline, awaited.answer_on());
             } else {
                 session.pump_at_once();
                 last_look = true;
@@ -166,7 +197,8 @@ impl Worker {
 
     /// Waits, for a short time only, until everything that was accepted for sending has left.
     pub(crate) fn say_farewell(&self) {
-        let _ = self.wait_for(now().after(FAREWELL), None, |session| (!session.has_unsent()).then_some(()));
+        let _ =
+            self.wait_for(now().after(FAREWELL), Awaited::Anything, |session| (!session.has_unsent()).then_some(()));
     }
 
     /// Everything the worker holds. Never kept while code of the worker's author runs.

@@ -163,7 +163,8 @@ mod tests {
 
     #[test]
     fn a_fault_happens_once_unless_it_happens_always() {
-        let mut faults = Faults::new(&[Fault::crash("video@2").expect("a fault"), Fault::crash("audio@1:always").expect("a fault")]);
+        let mut faults =
+            Faults::new(&[Fault::crash("video@2").expect("a fault"), Fault::crash("audio@1:always").expect("a fault")]);
         assert_eq!(faults.started(VIDEO), None);
         assert_eq!(faults.count(VIDEO), None);
         assert!(faults.count(VIDEO).is_some());

@@ -52,7 +52,11 @@ impl AudioLane {
 
     /// A piece arrives; what is new of it goes to `write`, with silence before it where something is missing.
     /// Returns whether anything is.
-    pub fn take<E>(&mut self, mut samples: Samples, mut write: impl FnMut(&Samples) -> Result<(), E>) -> Result<bool, E> {
+    pub fn take<E>(
+        &mut self,
+        mut samples: Samples,
+        mut write: impl FnMut(&Samples) -> Result<(), E>,
+    ) -> Result<bool, E> {
         if !samples.is_playable() || samples.frames() == 0 {
             return Ok(false);
         }
