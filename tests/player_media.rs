@@ -103,6 +103,19 @@ fn sound_starts_with_the_pictures() {
 }
 
 #[test]
+fn there_is_nothing_beyond_the_end() {
+    each_way(|stage| {
+        for name in ["clip-av1.webm", "clip-av1.mp4", "tone.wav", "tone.mp3", "tone.m4a"] {
+            let run = stage.run(&["--seek", "100", "--wav", "sound", &clip(name)]);
+            assert_eq!(run.code, Some(2), "{name}: {}", run.stderr);
+            assert!(run.stderr.contains("the file has nothing to play "), "{name}: {}", run.stderr);
+            assert!(run.stderr.contains("100.000 s"), "{name}: {}", run.stderr);
+        }
+        assert!(files(stage).is_empty());
+    });
+}
+
+#[test]
 fn bad_files_are_told_apart() {
     each_way(|stage| {
         std::fs::write(stage.path("empty"), "").expect("writable");

@@ -57,7 +57,10 @@ pub fn play(order: &Order<'_>, progress: &mut Progress, stop: &AtomicBool) -> Re
     workers.extend(crew::dismiss(&broker));
     drop(broker);
     match (playback, failure) {
-        (Some(playback), failure) => {
+        (Some(mut playback), failure) => {
+            if failure.is_some() {
+                playback.ended(Some("playing was given up"));
+            }
             let container = playback.container();
             Ok(Played { container, summary: playback.finish()?, workers, failure })
         }
