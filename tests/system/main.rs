@@ -7,6 +7,7 @@ mod case;
 mod contract;
 mod host;
 mod life;
+mod pools;
 mod predecessor;
 mod puppet;
 mod raw;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
 }
 
 fn cases() -> Vec<Case> {
-    [predecessor::cases(), contract::cases(), life::cases()].concat()
+    [predecessor::cases(), contract::cases(), life::cases(), pools::cases()].concat()
 }
 
 /// What a worker of these tests does depends on its role alone.

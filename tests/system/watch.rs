@@ -88,6 +88,19 @@ impl Holdings {
         holdings
     }
 
+    /// What this process holds once that no longer changes: what a start leaves behind for a moment is gone then.
+    pub fn steady() -> Self {
+        let mut last = Self::now();
+        let mut since = Instant::now();
+        eventually("this process holds what it held before", || {
+            let now = Self::now();
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            (since.elapsed() > Duration::from_millis(100)).then(|| last.clone())
+        })
+    }
+
     /// The numbers of this process's children whose role is `role`.
     pub fn children_named(role: &str) -> Vec<u32> {
         let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
