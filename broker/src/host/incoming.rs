@@ -72,7 +72,7 @@ impl Incoming {
     /// The buffer that the message lends.
     ///
     /// # Errors
-    /// [`BorrowError`] if the peer made the reference up.
+    /// [`BorrowError`]. A peer that made the reference up is evicted.
     pub fn borrow(&self, buffer: BufferRef) -> Result<Borrowed, BorrowError> {
         Borrowed::new(&self.core, buffer)
     }
