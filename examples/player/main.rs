@@ -17,6 +17,7 @@ mod report;
 mod sink;
 mod stage;
 mod text;
+mod usage;
 mod worker;
 
 use std::process::ExitCode;
@@ -38,6 +39,7 @@ use text::plain;
 fn main() -> ExitCode {
     // Does not return in a process that is a worker.
     cloison_worker::roles(&worker::ROLES);
+    usage::begin();
     let options = Options::parse();
     let stop = Arc::new(AtomicBool::new(false));
     if let Err(error) = stop_on_signals(&stop) {

@@ -6,7 +6,9 @@
 mod case;
 mod contract;
 mod host;
+mod leaks;
 mod life;
+mod pools;
 mod predecessor;
 mod puppet;
 mod raw;
@@ -40,7 +42,7 @@ fn main() -> ExitCode {
 }
 
 fn cases() -> Vec<Case> {
-    [predecessor::cases(), contract::cases(), life::cases()].concat()
+    [predecessor::cases(), contract::cases(), life::cases(), pools::cases(), leaks::cases()].concat()
 }
 
 /// What a worker of these tests does depends on its role alone.

@@ -10,7 +10,6 @@ use cloison_msg::{
     RpcIndex, Shape, Text, Time,
 };
 
-use crate::clock::now;
 use crate::pending::PendingCall;
 use crate::session::{Frame, Outcome, Session};
 use crate::wire::Posted;
@@ -86,7 +85,7 @@ impl Link {
         message: &mut Message<OwnedFd>,
         within: Duration,
     ) -> Result<PendingCall, CallError> {
-        let since = now();
+        let since = self.worker.tick();
         match self.begin(rpc, message, since, since.after(within)) {
             Ok(begun) => Ok(PendingCall::new(self.clone(), rpc, begun.slot, begun.call, since, begun.frame)),
             Err(why) => Err(self.call_error(rpc, since, why)),
@@ -111,7 +110,7 @@ impl Link {
         message: &mut Message<OwnedFd>,
         within: Duration,
     ) -> Result<(), CallError> {
-        let since = now();
+        let since = self.worker.tick();
         let frame = self.worker.session().frame_of_call();
         let deadline = frame.deadline.min(since.after(within));
         let sent = self.worker.wait_for(deadline, None, |session| session.try_oneway(self.name, rpc, message, frame));
@@ -119,7 +118,8 @@ impl Link {
             Ok(Posted::Sent) => Ok(()),
             Ok(Posted::Waiting) => {
                 // It is accepted, and leaves by itself from now on whenever this worker waits for anything.
-                let _ = self.worker.wait_for(deadline, None, |session| (!session.has_unsent()).then_some(()));
+                let _ =
+                    self.worker.wait_for(deadline, None, |session| (!session.has_unsent_to(self.name)).then_some(()));
                 Ok(())
             }
             Ok(Posted::Lost) => Err(self.call_error(rpc, since, CallFailure::Gone(self.wait_for_word()))),
@@ -148,8 +148,8 @@ impl Link {
 
     /// Closes this end. What was sent before still reaches the peer; calls that wait for a reply fail.
     pub fn close(self) {
-        let deadline = now().after(WORD_WITHIN);
-        let _ = self.worker.wait_for(deadline, None, |session| (!session.has_unsent()).then_some(()));
+        let deadline = self.worker.tick().after(WORD_WITHIN);
+        let _ = self.worker.wait_for(deadline, None, |session| (!session.has_unsent_to(self.name)).then_some(()));
         self.worker.session().close_end(self.name);
     }
 
@@ -158,7 +158,7 @@ impl Link {
     }
 
     pub(crate) fn call_error(&self, rpc: RpcIndex, since: Time, why: CallFailure) -> CallError {
-        CallError { peer: Name::clone(&self.peer), rpc, after: now().since(since), why }
+        CallError { peer: Name::clone(&self.peer), rpc, after: self.worker.tick().since(since), why }
     }
 
     fn begin(
@@ -183,7 +183,7 @@ impl Link {
 
     /// Why the link is gone, which its socket knows already and the broker will say.
     fn wait_for_word(&self) -> Gone {
-        let deadline = now().after(WORD_WITHIN);
+        let deadline = self.worker.tick().after(WORD_WITHIN);
         let _ = self.worker.wait_for(deadline, None, |session| session.ends.get(self.name).is_none().then_some(()));
         self.gone().unwrap_or(Gone::Closed)
     }

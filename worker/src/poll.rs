@@ -7,9 +7,9 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use smallvec::SmallVec;
 
-use crate::clock::{NEVER, now, timeout};
+use crate::clock::{NEVER, timeout};
 use crate::error::Disconnect;
-use crate::receive::{Patience, Received};
+use crate::receive::{Look, Received};
 use crate::session::Session;
 use crate::wire::Wire;
 
@@ -31,7 +31,7 @@ impl Session {
         }
         self.eager_run = 0;
         if until == NEVER && self.has_only_control() {
-            self.receive(Destination::BROKER, Patience::Endless);
+            self.receive(Destination::BROKER, Look::Wait);
             return;
         }
         match self.poll(until) {
@@ -50,14 +50,14 @@ impl Session {
 
     /// Takes in all that is there on the control socket.
     pub(crate) fn drain_control(&mut self) {
-        while self.disconnect.is_none() && self.receive(Destination::BROKER, Patience::None) == Received::Packet {}
+        while self.disconnect.is_none() && self.receive(Destination::BROKER, Look::Try) == Received::Packet {}
     }
 
     /// Looks for a packet where there probably is one, without asking first; but now and then all must be asked.
     fn receive_eagerly(&mut self) -> bool {
         let Some(source) = self.eager.take() else { return false };
         self.eager_run += 1;
-        self.eager_run <= EAGER_RUN_MAX && self.receive(source, Patience::None) == Received::Packet
+        self.eager_run <= EAGER_RUN_MAX && self.receive(source, Look::Try) == Received::Packet
     }
 
     fn has_only_control(&self) -> bool {
@@ -72,47 +72,46 @@ impl Session {
     }
 
     fn poll(&mut self, until: Time) -> Result<Ready, Errno> {
-        let retry = self.sources().filter_map(|(_, wire)| wire.retry_at()).min().unwrap_or(NEVER);
-        let mut polled: SmallVec<[PollFd<'_>; POLLED_INLINE]> =
-            self.sources().map(|(_, wire)| PollFd::from_borrowed_fd(wire.as_fd(), wire.interest())).collect();
-        poll(&mut polled, timeout(until.min(retry)).as_ref())?;
-        let mut ready: Ready = self.sources().zip(&polled).map(|((name, _), fd)| (name, fd.revents())).collect();
-        drop(polled);
-        ready.retain(|(_, events)| !events.is_empty());
-        if retry <= now() {
-            self.flush_all();
+        let mut polled: SmallVec<[PollFd<'_>; POLLED_INLINE]> = SmallVec::new();
+        let mut ready = Ready::new();
+        let mut until = until;
+        for (name, wire) in self.sources() {
+            polled.push(PollFd::from_borrowed_fd(wire.as_fd(), wire.interest()));
+            ready.push((name, PollFlags::empty()));
+            until = until.min(wire.retry_at().unwrap_or(NEVER));
         }
-        Ok(ready)
+        let outcome = poll(&mut polled, timeout(self.time, until).as_ref());
+        for ((_, events), fd) in ready.iter_mut().zip(&polled) {
+            *events = fd.revents();
+        }
+        drop(polled);
+        self.tick();
+        outcome.map(|_| ready)
     }
 
     fn attend(&mut self, ready: &Ready) {
         for &(name, events) in ready {
-            if events.contains(PollFlags::OUT) {
+            if events.contains(PollFlags::OUT) || self.is_to_retry(name) {
                 self.flush(name);
             }
             // An error or a hang-up is learnt by receiving what comes before it.
             if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
-                self.receive(name, Patience::None);
+                self.receive(name, Look::Ready);
             }
         }
     }
 
-    fn flush_all(&mut self) {
-        let names: Ready = self.sources().map(|(name, _)| (name, PollFlags::OUT)).collect();
-        for (name, _) in names {
-            self.flush(name);
-        }
+    fn is_to_retry(&self, name: Destination) -> bool {
+        self.wire(name).and_then(Wire::retry_at).is_some_and(|at| at <= self.time)
     }
 
     fn flush(&mut self, name: Destination) {
-        let now = now();
-        if name == Destination::BROKER {
-            self.control.flush(now);
-            if self.control.is_deaf() {
-                self.end(Disconnect::Ended);
-            }
-        } else if let Some(wire) = self.ends.get_mut(name).and_then(|end| end.wire.as_mut()) {
+        let now = self.time;
+        if let Some(wire) = self.wire_mut(name) {
             wire.flush(now);
+        }
+        if self.control.is_deaf() {
+            self.end(Disconnect::Ended);
         }
     }
 }

@@ -8,7 +8,7 @@ use cloison_msg::{
 };
 
 use crate::buffers::Place;
-use crate::clock::{NEVER, now};
+use crate::clock::NEVER;
 use crate::error::Disconnect;
 use crate::link::shape;
 use crate::session::{Outcome, Queued, Session};
@@ -21,27 +21,30 @@ pub(crate) enum Received {
     Nothing,
 }
 
-/// Whether to wait for a packet.
+/// How to look for a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    None,
-    Endless,
+pub(crate) enum Look {
+    /// A poll has just said that there is one.
+    Ready,
+    /// There may be one.
+    Try,
+    /// Wait until there is one.
+    Wait,
 }
 
 impl Session {
     /// Receives one packet from the socket of the link named `from`, or from the control socket, and takes it in.
-    pub(crate) fn receive(&mut self, from: Destination, patience: Patience) -> Received {
+    pub(crate) fn receive(&mut self, from: Destination, look: Look) -> Received {
         let mut packet = self.buffers.packet();
         let mut passed = std::mem::take(&mut self.passed);
-        let wire = match from {
-            Destination::BROKER => Some(&mut self.control),
-            link => self.ends.get_mut(link).and_then(|end| end.wire.as_mut()),
-        };
-        let received = match (wire, patience) {
-            (Some(wire), Patience::None) => wire.try_recv(&mut packet, &mut passed),
-            (Some(wire), Patience::Endless) => wire.recv(&mut packet, &mut passed),
+        let received = match (self.wire_mut(from), look) {
+            (Some(wire), Look::Wait) => wire.recv(&mut packet, &mut passed),
+            (Some(wire), _) => wire.try_recv(&mut packet, &mut passed),
             (None, _) => Err(RecvError::WouldBlock),
         };
+        if look != Look::Ready {
+            self.tick();
+        }
         let result = match received {
             Ok(len) => {
                 self.take_packet(from, &mut packet, len, &mut passed);
@@ -67,7 +70,7 @@ impl Session {
     }
 
     fn take_packet(&mut self, from: Destination, packet: &mut Vec<u8>, len: usize, passed: &mut Vec<Passed>) {
-        let now = now();
+        let now = self.time;
         match Header::decode(&packet[..len]) {
             Ok(header) if header.message_len() == len => {
                 self.take_message(from, header, Place::Whole(packet), passed, now);

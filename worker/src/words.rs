@@ -8,7 +8,7 @@ use cloison_msg::control::{PoolId, PoolShape, RequestId, ToBroker, ToWorker};
 use cloison_msg::{Destination, Gone, LinkEnd, Name, Refusal, Rights, Route, Text, decode_whole};
 
 use crate::lending::Lending;
-use crate::receive::{Patience, Received};
+use crate::receive::{Look, Received};
 use crate::session::{End, Session};
 use crate::wire::Wire;
 
@@ -151,7 +151,7 @@ impl Session {
         let is_open = |session: &Self| {
             session.ends.get(link).and_then(|end| end.wire.as_ref()).is_some_and(|wire| !wire.has_ended())
         };
-        while is_open(self) && self.receive(link, Patience::None) == Received::Packet {}
+        while is_open(self) && self.receive(link, Look::Try) == Received::Packet {}
         self.depart(link, why);
     }
 

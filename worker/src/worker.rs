@@ -10,7 +10,6 @@ use cloison_msg::control::{PROTOCOL_VERSION, ToBroker};
 use cloison_msg::{ChainId, Destination, Interface, Name, Time};
 
 use crate::Link;
-use crate::clock::now;
 use crate::error::{Disconnect, OpenError, OpenFailure, StartError};
 use crate::serve::Service;
 use crate::session::Session;
@@ -54,7 +53,7 @@ impl Worker {
     pub fn over(control: ProcessIpc) -> Result<Self, StartError> {
         let mut session = Session::new(Wire::new(control));
         session.say(&ToBroker::Hello { version: PROTOCOL_VERSION });
-        let deadline = now().after(WELCOME_WITHIN);
+        let deadline = session.time.after(WELCOME_WITHIN);
         let welcome = loop {
             if let Some(welcome) = session.welcome.clone() {
                 break welcome;
@@ -62,7 +61,7 @@ impl Worker {
             if let Some(why) = session.disconnect {
                 return Err(why.into());
             }
-            if now() >= deadline {
+            if session.time >= deadline {
                 return Err(StartError::Silence(WELCOME_WITHIN));
             }
             session.pump(deadline);
@@ -112,8 +111,9 @@ impl Worker {
     }
 
     fn ask_for_link(&self, role: Name, interface: Name, within: Duration) -> Result<Link, OpenFailure> {
+        let deadline = self.tick().after(within);
         let request = self.session().ask(Destination::BROKER, |request| ToBroker::Open { request, role, interface });
-        let answer = self.wait_for(now().after(within), None, |session| session.take_answer(request));
+        let answer = self.wait_for(deadline, None, |session| session.take_answer(request));
         match answer {
             Ok(Answer::Opened(Ok(name))) => Ok(self.link(name)),
             Ok(Answer::Opened(Err(refusal))) => Err(refusal.into()),
@@ -152,21 +152,28 @@ impl Worker {
             if last_look {
                 return Err(Interrupted::Deadline);
             }
-            if let Some(queued) = session.take_nested(chain, self.has_service()) {
-                drop(session);
-                self.serve_nested(queued);
-            } else if now() < deadline {
-                session.pump(deadline);
-            } else {
+            if session.time >= deadline {
                 session.pump_at_once();
                 last_look = true;
+            } else if let Some(queued) = session.take_nested(chain, self.has_service()) {
+                drop(session);
+                self.serve_nested(queued);
+                self.tick();
+            } else {
+                session.pump(deadline);
             }
         }
     }
 
     /// Waits, for a short time only, until everything that was accepted for sending has left.
     pub(crate) fn say_farewell(&self) {
-        let _ = self.wait_for(now().after(FAREWELL), None, |session| (!session.has_unsent()).then_some(()));
+        let deadline = self.tick().after(FAREWELL);
+        let _ = self.wait_for(deadline, None, |session| (!session.has_unsent()).then_some(()));
+    }
+
+    /// Reads the clock.
+    pub(crate) fn tick(&self) -> Time {
+        self.session().tick()
     }
 
     /// Everything the worker holds. Never kept while code of the worker's author runs.

@@ -17,12 +17,12 @@ use cloison_broker::{Broker, Model};
 
 pub use fault::Fault;
 
-use crate::in_process::this_process;
 use crate::input::Input;
 use crate::play::{PlayError, Played};
 use crate::progress::Progress;
 use crate::protocol::Nanos;
 use crate::sink::Wanted;
+use crate::usage::this_process;
 
 use conductor::Conductor;
 
