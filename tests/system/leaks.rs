@@ -91,7 +91,9 @@ fn workers_that_crash_in_the_middle(model: Model) {
         let mut left = vec!["a", "b", "raw"];
         while !left.is_empty() {
             let role = host.hear("the restarts", |item| match item {
-                cloison_broker::Item::Worker(cloison_broker::WorkerEvent::Started { role, .. }) => Some(role.to_string()),
+                cloison_broker::Item::Worker(cloison_broker::WorkerEvent::Started { role, .. }) => {
+                    Some(role.to_string())
+                }
                 _ => None,
             });
             host.broker.progress(&role);
@@ -140,12 +142,8 @@ fn descriptors_under_way_to_the_dead() {
         let RawOutcome::Links(links) = raw.tell(&RawStep::Links) else { panic!("no links") };
         assert!(host.broker.freeze("b"));
         let header = Header { destination: links[at].name, descriptors: 8, rpc: DESCRIPTOR, ..Header::default() };
-        let step = RawStep::Send {
-            via: Via::Control,
-            packet: packet(&header, &[]),
-            loot: vec![Loot::Pipe; 8],
-            times: 8,
-        };
+        let step =
+            RawStep::Send { via: Via::Control, packet: packet(&header, &[]), loot: vec![Loot::Pipe; 8], times: 8 };
         assert!(matches!(raw.tell(&step), RawOutcome::Sent(8, None)));
         // The host's own, too.
         let own = host.broker.open("b", &PEER).unwrap();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloison_broker::msg::control::{PoolShape, ToBroker};
 use cloison_broker::msg::{CallFailure, DescriptorClasses, Destination, Gone, Header, Kind, Rights, RpcIndex};
 use cloison_broker::router::{POOL_BYTES_PER_WORKER, POOLS_PER_LINK, Violation};
-use cloison_broker::{Ask, Borrowed, BorrowError, Death, Grant, HOST, Incoming, Model};
+use cloison_broker::{Ask, BorrowError, Borrowed, Death, Grant, HOST, Incoming, Model};
 use cloison_ipc::{BUFFERS_MAX, BufferRef};
 
 use crate::case::{Case, alone, both, module, once};
@@ -312,7 +312,10 @@ fn what_was_never_lent_to_the_host_evicts() {
         assert_eq!(matches!(error, BorrowError::NoSuchPool(99)), i == 0, "{error}");
         drop(sent);
         let (death, _) = host.death("raw");
-        assert!(matches!(&death, Death::Evicted(Violation::Buffer(why)) if *why == error.to_string().into()), "{death:?}");
+        assert!(
+            matches!(&death, Death::Evicted(Violation::Buffer(why)) if *why == error.to_string().into()),
+            "{death:?}"
+        );
         host.restarted("raw");
         assert_eq!(sound.map(|picture| bytes_of(&picture)), (i == 3).then(|| vec![0; 5000]));
         assert_eq!(a.call(bystanding, ECHO, encoded("well")), Ok(encoded("well")));
