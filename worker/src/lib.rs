@@ -13,6 +13,7 @@ mod poll;
 mod pools;
 mod receive;
 mod request;
+mod send;
 mod serve;
 mod session;
 mod start;
