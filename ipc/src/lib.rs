@@ -20,7 +20,8 @@
 //!
 //! - Every descriptor is owned at every instant: on any error, whatever arrived is closed.
 //! - Everything this crate makes or receives is close-on-exec.
-//! - No call here allocates, once the vector that takes the descriptors in has room for [`DESCRIPTORS_MAX`] of them.
+//! - Sending, receiving, lending and borrowing allocate nothing, once the vector that takes descriptors in has room for
+//!   [`DESCRIPTORS_MAX`] of them.
 //! - Memory that another process can write is never shown as `&[u8]`; it is copied out.
 //! - `unsafe` stands in the private module `memory` and nowhere else.
 //!

@@ -131,9 +131,17 @@ pub struct Header {
 /// Why bytes are no header. Whoever sent them is not our code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum HeaderError {
-    /// Fewer bytes than a header has, or than it announces.
-    #[error("{0} bytes are less than a header, or than the message it announces")]
+    /// Fewer than [`HEADER_LEN`] bytes.
+    #[error("{0} bytes are no header, which has {HEADER_LEN}")]
     Short(usize),
+    /// Fewer bytes than the header announces.
+    #[error("{found} bytes of a message that announces {announced}")]
+    Cut {
+        /// Length of the message, header and payload, in bytes.
+        announced: usize,
+        /// What there is of it.
+        found: usize,
+    },
     /// A kind without a meaning.
     #[error("kind {0} has no meaning")]
     Kind(u8),
@@ -204,8 +212,9 @@ impl Header {
     /// [`HeaderError`], also when the payload is cut short.
     pub fn of_message(bytes: &[u8]) -> Result<Self, HeaderError> {
         let header = Self::decode(bytes)?;
-        if header.message_len() > bytes.len() {
-            return Err(HeaderError::Short(bytes.len()));
+        let (announced, found) = (header.message_len(), bytes.len());
+        if announced > found {
+            return Err(HeaderError::Cut { announced, found });
         }
         Ok(header)
     }

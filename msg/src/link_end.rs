@@ -181,9 +181,11 @@ impl<C> LinkEnd<C> {
         Header { call: call.call, chain: call.chain, depth: call.depth, ..self.header(kind, call.rpc, shape) }
     }
 
-    /// The header of a credit.
+    /// The header of a credit, by which the peer has more room from now on; in this end's own account, too.
     #[must_use]
-    pub fn credit(&self, shape: Shape) -> Header {
+    pub fn credit(&mut self, credit: Credit, shape: Shape) -> Header {
+        // Totals of what `handle` admitted, so the account cannot be overdrawn here.
+        let _ = self.inbound.credit(credit);
         self.header(Kind::Credit, RpcIndex::default(), shape)
     }
 
@@ -236,10 +238,7 @@ impl<C> LinkEnd<C> {
 
     /// Notes that the application has taken a request or a returned buffer; gives the credit to send, when one is due.
     pub fn taken(&mut self, header: &Header) -> Option<Credit> {
-        let credit = self.taken.take(header.kind, header.payload)?;
-        // Totals of what `handle` admitted, so the account cannot be overdrawn here.
-        let _ = self.inbound.credit(credit);
-        Some(credit)
+        self.taken.take(header.kind, header.payload)
     }
 
     /// Takes back what was counted for a call, a oneway or a release that could not be sent after all.
@@ -340,7 +339,7 @@ mod tests {
             if let Some(credit) = b.taken(&header) {
                 let mut payload = Message::<()>::new();
                 payload.append(&credit).unwrap();
-                let header = b.credit(Shape { payload: payload.payload_len(), descriptors: 0 });
+                let header = b.credit(credit, Shape { payload: payload.payload_len(), descriptors: 0 });
                 assert_eq!(a.handle(&header, payload.payload(), NONE, Time(0)), Ok(Arrival::Credit));
             }
         }

@@ -335,6 +335,6 @@ mod tests {
         let starts: Vec<_> = Messages::new(&packet).map(|message| message.unwrap().0).collect();
         assert_eq!(starts, [0, first_len]);
         let cut: Vec<_> = Messages::new(&packet[..first_len - 1]).collect();
-        assert_eq!(cut, [Err(HeaderError::Short(first_len - 1))]);
+        assert_eq!(cut, [Err(HeaderError::Cut { announced: first_len, found: first_len - 1 })]);
     }
 }

@@ -149,7 +149,8 @@ impl Process {
                 if !self.ended_by(Some(Instant::now()))? {
                     return Ok(None);
                 }
-                Ended { exit: Exit::Lost, usage: Usage::default() }
+                let exit = sys::ended(self.pidfd.as_fd()).map_or(Exit::Lost, |(code, status)| Exit::new(code, status));
+                Ended { exit, usage: Usage::default() }
             }
             Err(error) => return Err(error),
         };
@@ -159,7 +160,7 @@ impl Process {
 
     /// Waits until the process has ended, or `deadline` has passed; `None` is no deadline. Returns whether it has ended.
     pub fn ended_by(&self, deadline: Option<Instant>) -> io::Result<bool> {
-        wait_readable(&[self.pidfd.as_fd()], deadline).map(|ready| ready[0])
+        wait_readable(&[self.pidfd.as_fd()], deadline).map(|ready| !ready[0].is_empty())
     }
 }
 
@@ -176,8 +177,8 @@ impl Drop for Process {
     }
 }
 
-/// Waits until one of `descriptors` is readable or hung up, or `deadline` has passed; which ones are.
-pub(crate) fn wait_readable(descriptors: &[BorrowedFd<'_>], deadline: Option<Instant>) -> io::Result<Vec<bool>> {
+/// Waits until one of `descriptors` is readable or hung up, or `deadline` has passed; what each is.
+pub(crate) fn wait_readable(descriptors: &[BorrowedFd<'_>], deadline: Option<Instant>) -> io::Result<Vec<PollFlags>> {
     let mut polled: Vec<_> = descriptors.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
     loop {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -186,7 +187,7 @@ pub(crate) fn wait_readable(descriptors: &[BorrowedFd<'_>], deadline: Option<Ins
             Err(rustix::io::Errno::INTR) => {}
             outcome => {
                 outcome?;
-                return Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect());
+                return Ok(polled.iter().map(PollFd::revents).collect());
             }
         }
     }
@@ -235,8 +236,18 @@ pub enum Exit {
         details: String,
     },
     /// It has ended, but something else in the host took its status: `SIGCHLD` is ignored, or somebody waits for any
-    /// child.
+    /// child. Only before Linux 6.15; since then the status can still be had, though not what the child had used.
     Lost,
+}
+
+impl Exit {
+    /// From a `CLD_*` code, and what came with it.
+    fn new(code: libc::c_int, status: libc::c_int) -> Self {
+        match code {
+            libc::CLD_EXITED => Self::Code(status),
+            code => Self::Signal { signal: status, core: code == libc::CLD_DUMPED },
+        }
+    }
 }
 
 impl fmt::Display for Exit {
@@ -279,10 +290,7 @@ fn explain(mut ended: Ended, watch: Option<&Watch>) -> Ended {
 
 impl From<sys::Waited> for Ended {
     fn from(waited: sys::Waited) -> Self {
-        let exit = match waited.code {
-            libc::CLD_EXITED => Exit::Code(waited.status),
-            code => Exit::Signal { signal: waited.status, core: code == libc::CLD_DUMPED },
-        };
+        let exit = Exit::new(waited.code, waited.status);
         Self { exit, usage: Usage { cpu: waited.cpu, peak_memory: waited.peak_memory } }
     }
 }

@@ -5,6 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
 
+use nix::errno::Errno;
 use nix::unistd::setsid;
 use rustix::net::{SocketType, sockopt};
 use rustix::process::{Signal, set_parent_process_death_signal};
@@ -13,7 +14,8 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::filter::Filters;
-use crate::layers::{Dressing, landlocked, limits, namespaces, privileges, root};
+use crate::layers::namespaces::{self, Entered};
+use crate::layers::{Dressing, landlocked, limits, privileges, root};
 use crate::report::{Layer, Tier};
 use crate::sys::{self, Cloned};
 use crate::wire::{self, Claim, FromWorker, PACKET_MAX, Setup, ToWorker, UserChange};
@@ -67,15 +69,18 @@ pub fn enter_after(warm_up: impl FnOnce()) -> Result<OwnedFd, EnterError> {
     let mut dressing = Dressing::new(setup.simulated.clone());
     become_worker(&setup, &launch, &mut dressing)?;
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from)?;
+    say(&launch, &FromWorker::Look, None)?;
     name_process(&setup.role);
     if setup.tier == Tier::Off {
-        say(&launch, &FromWorker::Look, None)?;
         expect(&launch, &ToWorker::Close)?;
         say(&launch, &FromWorker::Ready(Vec::new()), None)?;
     } else {
         confine(&setup, &launch, dressing)?;
     }
     expect(&launch, &ToWorker::Go)?;
+    if setup.throwaway {
+        sys::exit_now(0);
+    }
     Ok(channel)
 }
 
@@ -107,16 +112,18 @@ pub enum EnterError {
 
 /// Goes from the stub, which exits here, to the worker.
 fn become_worker(setup: &Setup, launch: &UnixDatagram, dressing: &mut Dressing) -> Result<(), EnterError> {
-    let mut namespaces = 0;
+    let mut namespaces = Entered::default();
     let mut swapped = false;
     if setup.tier != Tier::Off {
         change_user(setup, dressing)?;
     }
     if setup.tier == Tier::Full {
         namespaces = namespaces::enter(dressing);
-        swapped = dressing.put_on(Layer::EmptyRoot, root::swap);
+        // A host with the right to mount has it over its own mounts too: never touch those.
+        let swap = || if namespaces.own_mounts { root::swap(&setup.readable) } else { Err(Errno::EPERM.into()) };
+        swapped = dressing.put_on(Layer::EmptyRoot, swap);
     }
-    match sys::clone_worker(namespaces) {
+    match sys::clone_worker(namespaces.for_clone) {
         Ok(Cloned::Worker) => Ok(()),
         Ok(Cloned::Stub(pidfd)) => {
             let told = say(launch, &FromWorker::Handover, Some(pidfd));
@@ -162,11 +169,10 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
     }
     d.put_on(Layer::WriteXorExecute, sys::refuse_exec_gain);
     privileges::stop_speculation(d);
-    say(launch, &FromWorker::Look, None)?;
     expect(launch, &ToWorker::Close)?;
 
     d.put_on(Layer::NotDumpable, privileges::hide);
-    landlocked::restrict(d);
+    landlocked::restrict(d, &setup.readable);
     let listener = filter(d, &setup.filters);
     if setup.host_counts_threads {
         let counted = listener.is_some();
@@ -178,11 +184,16 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
 /// Installs the system-call filters, the last layer. Returns the listener for the host.
 fn filter(dressing: &mut Dressing, filters: &Filters) -> Option<OwnedFd> {
     let mut listener = Err("no filter".to_owned());
+    let unheard = dressing.simulation(Layer::SeccompNotify).is_some();
     dressing.put_on(Layer::Seccomp, || {
-        match sys::install_filter(&filters.notify, true) {
+        let installed = match unheard {
+            true => Err(io::Error::other("simulated")),
+            false => sys::install_filter(&filters.notify, true),
+        };
+        match installed {
             Ok(fd) => listener = fd.ok_or_else(|| "the kernel gave no listener".to_owned()),
             Err(error) => {
-                listener = Err(format!("no second listener is possible here: {error}"));
+                listener = Err(format!("no listener is possible here, there may be one already: {error}"));
                 sys::install_filter(&filters.fallback, false)?;
             }
         }

@@ -2,19 +2,17 @@
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use nix::unistd::Pid;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendFlags, SocketFlags,
     SocketType, recvmsg, send, socketpair,
 };
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{PidfdFlags, pidfd_open};
 use serde::Serialize;
 
 use crate::child::{Child, Exit, Process, wait_readable};
@@ -22,7 +20,8 @@ use crate::launcher::LaunchError;
 use crate::outside::{self, Seen};
 use crate::report::{FULL_NEEDS, Layer, Report, Standing, Tier};
 use crate::spawner::Spawner;
-use crate::watch::{Subject, Watch};
+use crate::stub::Stub;
+use crate::watch::{Prepared, Subject, Watch};
 use crate::wire::{self, Claim, FromWorker, PACKET_MAX, Setup, ToWorker, UserChange};
 
 /// How much of a failed child's standard error is kept, in bytes.
@@ -31,13 +30,14 @@ const LAST_WORDS_MAX: usize = 512;
 /// A launch under way. Dropping it ends the stub and the worker.
 pub(crate) struct Handshake {
     socket: OwnedFd,
-    stub: Process,
+    stub: Stub,
     worker: Option<Process>,
     setup: Setup,
     stdout: OwnedFd,
     stderr: OwnedFd,
     deadline: Instant,
     spawner: Arc<Spawner>,
+    watch: Prepared,
 }
 
 impl Handshake {
@@ -59,9 +59,12 @@ impl Handshake {
         let descriptors = [null, their_stdout, their_stderr, channel, theirs];
         let failed = |source| LaunchError::Spawn { program: program.to_owned(), source };
         let pid = spawner.spawn(program, &setup.role, descriptors).map_err(failed)?;
-        let stub = open_stub(pid).map_err(failed)?;
+        let kernel_counts = setup.tier != Tier::Off && !setup.host_counts_threads;
+        let threads = kernel_counts.then_some(setup.limits.threads);
+        let stub = Stub::open(pid, threads).map_err(failed)?;
         let spawner = Arc::clone(spawner);
-        Ok(Self { socket, stub, worker: None, setup, stdout, stderr, deadline, spawner })
+        let watch = Watch::prepare().map_err(LaunchError::Watch)?;
+        Ok(Self { socket, stub, worker: None, setup, stdout, stderr, deadline, spawner, watch })
     }
 
     /// Follows the worker until it is confined, checks its claims, and lets it go.
@@ -84,39 +87,31 @@ impl Handshake {
         let mut seen = Seen::new();
         let confined = self.setup.tier != Tier::Off;
         if confined {
-            outside::look_early(pid, self.setup.tier == Tier::Full, &mut seen);
+            outside::look(pid, &self.setup, &mut seen);
         }
         say(&self.socket, &ToWorker::Close)?;
         let (FromWorker::Ready(claims), listener) = self.hear("the confinement")? else {
             return Err(LaunchError::Protocol { stage: "the confinement" });
         };
-        self.reap_stub()?;
         if confined {
-            outside::look_late(pid, &self.setup, &mut seen);
+            self.look_late(pid, &mut seen)?;
         }
         let report = judge(&self.setup, &claims, seen, lacking)?;
-        let watch = listener.map(|listener| self.watch(listener, pid)).transpose()?;
         say(&self.socket, &ToWorker::Go)?;
-        let Some(worker) = self.worker.take() else { return Err(LaunchError::Protocol { stage: "the end" }) };
+        let Some(worker) = self.worker else { return Err(LaunchError::Protocol { stage: "the end" }) };
+        let watch = match listener {
+            Some(listener) => Some(watch(self.watch, &self.setup, listener, &worker, pid, self.stub)?),
+            None => {
+                self.stub.settle(pid);
+                None
+            }
+        };
         Ok(Child::new(worker, pid, report, [self.stdout, self.stderr], watch, self.spawner))
-    }
-
-    /// Listens to the worker's forbidden calls from now on.
-    fn watch(&self, listener: OwnedFd, pid: u32) -> Result<Watch, LaunchError> {
-        let worker = self.worker.as_ref().ok_or(LaunchError::Protocol { stage: "the start" })?;
-        let pidfd = worker.pidfd.try_clone().map_err(LaunchError::Descriptors)?;
-        // In a process namespace of its own it is process 1.
-        let own_pid = if self.setup.tier == Tier::Full { 1 } else { pid };
-        let threads = self.setup.limits.threads;
-        Watch::start(Subject { listener, pidfd, pid, own_pid, threads }).map_err(LaunchError::Watch)
     }
 
     /// The next message, or what became of the child that should have sent it.
     fn hear(&mut self, stage: &'static str) -> Result<(FromWorker, Option<OwnedFd>), LaunchError> {
-        let ready = wait_readable(&[self.socket.as_fd()], Some(self.deadline)).map_err(LaunchError::Channel)?;
-        if !ready[0] {
-            return Err(LaunchError::TooLate { stage });
-        }
+        self.wait_for(self.socket.as_fd(), stage)?;
         match receive(&self.socket) {
             Ok(Some(said)) => Ok(said),
             Ok(None) => Err(self.obituary(stage)),
@@ -126,13 +121,27 @@ impl Handshake {
         }
     }
 
+    /// Waits until `fd` is readable, unless time is up or nothing is to be started any more.
+    fn wait_for(&self, fd: BorrowedFd<'_>, stage: &'static str) -> Result<(), LaunchError> {
+        let ready = wait_readable(&[fd, self.spawner.stopped()], Some(self.deadline)).map_err(LaunchError::Channel)?;
+        match ready[..] {
+            [_, stopped] if !stopped.is_empty() => Err(LaunchError::Stopped),
+            [awaited, _] if !awaited.is_empty() => Ok(()),
+            _ => Err(LaunchError::TooLate { stage }),
+        }
+    }
+
     /// How the child ended that closed its launch channel, and what it said before.
     fn obituary(&mut self, stage: &'static str) -> LaunchError {
-        let process = self.worker.as_mut().unwrap_or(&mut self.stub);
-        if !process.ended_by(Some(self.deadline)).unwrap_or(false) {
-            return LaunchError::TooLate { stage };
+        let pidfd = self.worker.as_ref().map_or_else(|| self.stub.pidfd(), |worker| Some(worker.pidfd.as_fd()));
+        if let Some(Err(error)) = pidfd.map(|pidfd| self.wait_for(pidfd, stage)) {
+            return error;
         }
-        let exit = process.try_reap().ok().flatten().map_or(Exit::Lost, |ended| ended.exit);
+        let reaped = match &mut self.worker {
+            Some(worker) => worker.try_reap(),
+            None => self.stub.try_reap(),
+        };
+        let exit = reaped.ok().flatten().map_or(Exit::Lost, |ended| ended.exit);
         LaunchError::Died { stage, exit, stderr: last_words(&self.stderr) }
     }
 
@@ -146,19 +155,33 @@ impl Handshake {
         pid.filter(|&pid| pid > 1).ok_or(LaunchError::Protocol { stage: "the start" })
     }
 
-    fn reap_stub(&mut self) -> Result<(), LaunchError> {
-        let ended = self.stub.ended_by(Some(self.deadline)).map_err(LaunchError::Channel)?;
-        if !ended {
-            return Err(LaunchError::TooLate { stage: "the end of the stub" });
+    /// Looks at the finished worker; waits for the stub if that has not taken the old root away yet.
+    fn look_late(&self, pid: u32, seen: &mut Seen) -> Result<(), LaunchError> {
+        outside::look(pid, &self.setup, seen);
+        if matches!(seen.get(&Layer::EmptyRoot), Some(Err(_))) {
+            if !self.stub.ended_by(Some(self.deadline)).map_err(LaunchError::Channel)? {
+                return Err(LaunchError::TooLate { stage: "the end of the stub" });
+            }
+            outside::look(pid, &self.setup, seen);
         }
-        self.stub.try_reap().map(drop).map_err(LaunchError::Channel)
+        Ok(())
     }
 }
 
-/// The stub has not been reaped, so its number still means it.
-fn open_stub(pid: Pid) -> io::Result<Process> {
-    let pid = rustix::process::Pid::from_raw(pid.as_raw()).ok_or(io::ErrorKind::NotFound)?;
-    Ok(Process::new(pidfd_open(pid, PidfdFlags::empty())?))
+/// Listens to the worker's forbidden calls from now on.
+fn watch(
+    prepared: Prepared,
+    setup: &Setup,
+    listener: OwnedFd,
+    worker: &Process,
+    pid: u32,
+    stub: Stub,
+) -> Result<Watch, LaunchError> {
+    let pidfd = worker.pidfd.try_clone().map_err(LaunchError::Descriptors)?;
+    // In a process namespace of its own it is process 1.
+    let own_pid = if setup.tier == Tier::Full { 1 } else { pid };
+    let threads = setup.limits.threads;
+    prepared.start(Subject { listener, pidfd, pid, own_pid, threads, stub }).map_err(LaunchError::Watch)
 }
 
 /// Compares what the worker claims with what the host has seen.
@@ -226,7 +249,7 @@ fn receive(socket: &OwnedFd) -> io::Result<Option<(FromWorker, Option<OwnedFd>)>
 /// What is waiting in a child's standard error, as one printable line.
 fn last_words(stderr: &OwnedFd) -> String {
     let mut bytes = [0; LAST_WORDS_MAX];
-    let waiting = wait_readable(&[stderr.as_fd()], Some(Instant::now())).is_ok_and(|ready| ready[0]);
+    let waiting = wait_readable(&[stderr.as_fd()], Some(Instant::now())).is_ok_and(|ready| !ready[0].is_empty());
     let length = if waiting { rustix::io::read(stderr, &mut bytes).unwrap_or(0) } else { 0 };
     String::from_utf8_lossy(&bytes[..length]).trim_end().escape_debug().to_string()
 }

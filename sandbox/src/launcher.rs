@@ -14,11 +14,11 @@ use crate::child::{Child, Exit};
 use crate::filter::{self, FilterError, Filters};
 use crate::handshake::Handshake;
 use crate::profile::{Profile, ProfileError};
-use crate::report::{Layer, Tier};
+use crate::report::{FULL_NEEDS, Layer, Report, Tier};
 use crate::spawner::{self, Spawner};
 use crate::user;
+use crate::wire;
 use crate::wire::UserChange;
-use crate::{rules, wire};
 
 /// Which program a child runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,14 +48,14 @@ pub struct Launch {
 
 impl Launch {
     /// The strictest launch of this very executable in the role `name`: [`Profile::decoder`], [`Tier::NoUserNs`] at
-    /// least, within five seconds.
+    /// least, within ten seconds: a launch takes two milliseconds, but a machine may be busy.
     pub fn own(name: impl Into<String>) -> Self {
         Self {
             program: Program::Own,
             name: name.into(),
             profile: Profile::decoder(),
             least: Tier::NoUserNs,
-            ready_within: Duration::from_secs(5),
+            ready_within: Duration::from_secs(10),
             most: Tier::Full,
         }
     }
@@ -75,6 +75,8 @@ struct Shared {
     filters: Mutex<HashMap<(Profile, bool), Arc<Filters>>>,
     /// Why this system allows no [`Tier::Full`], once that is known.
     no_full: Mutex<Option<Vec<(Layer, String)>>>,
+    /// The answer of [`Launcher::probe`].
+    probed: Mutex<Option<Report>>,
 }
 
 impl Launcher {
@@ -86,7 +88,8 @@ impl Launcher {
         let own = openat(CWD, "/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let own = spawner::out_of_the_way(own)?;
         let spawner = Arc::new(Spawner::new()?);
-        let shared = Shared { spawner, own, filters: Mutex::default(), no_full: Mutex::default() };
+        let shared =
+            Shared { spawner, own, filters: Mutex::default(), no_full: Mutex::default(), probed: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -98,58 +101,86 @@ impl Launcher {
     /// # Errors
     /// [`LaunchError`]; no process is left.
     pub fn launch(&self, launch: Launch, channel: OwnedFd) -> Result<Child, LaunchError> {
+        self.start(&launch, channel, false)
+    }
+
+    fn start(&self, launch: &Launch, channel: OwnedFd, throwaway: bool) -> Result<Child, LaunchError> {
         launch.profile.validate()?;
+        // A worker that could not show the directory would lack its root, and the launch fall to a weaker tier.
+        if let Some(absent) = launch.profile.readable.iter().find(|directory| !directory.is_dir()) {
+            return Err(ProfileError::Directory(absent.clone()).into());
+        }
         if launch.least > launch.most {
             return Err(LaunchError::Contradiction { least: launch.least, most: launch.most });
         }
         let deadline = Instant::now() + launch.ready_within;
-        let mut lacking = Vec::new();
+        let mut attempt = Attempt { deadline, throwaway, lacking: Vec::new() };
         for tier in [Tier::Full, Tier::NoUserNs, Tier::Off] {
             if tier > launch.most || tier < launch.least {
                 continue;
             }
-            if let (Tier::Full, Some(known)) = (tier, self.known_without_full(&launch)) {
-                lacking = known;
+            if let (Tier::Full, Some(known)) = (tier, self.known_without_full(launch)) {
+                attempt.lacking = known;
                 continue;
             }
             let channel = channel.try_clone().map_err(LaunchError::Descriptors)?;
-            match self.attempt(&launch, tier, channel, deadline, &lacking) {
+            match self.attempt(launch, tier, channel, &attempt) {
                 Err(LaunchError::TooWeak { missing, .. }) => {
                     if tier == Tier::Full {
-                        self.remember_without_full(&launch, &missing);
+                        self.remember_without_full(launch, &missing);
                     }
-                    lacking.extend(missing);
+                    attempt.lacking.extend(missing);
                 }
                 outcome => return outcome,
             }
         }
-        Err(LaunchError::TooWeak { least: launch.least, missing: lacking })
+        Err(LaunchError::TooWeak { least: launch.least, missing: attempt.lacking })
     }
 
-    fn attempt(
-        &self,
-        launch: &Launch,
-        tier: Tier,
-        channel: OwnedFd,
-        deadline: Instant,
-        lacking: &[(Layer, String)],
-    ) -> Result<Child, LaunchError> {
+    /// From now on nothing is started, and launches that are under way fail with [`LaunchError::Stopped`] at once. For a
+    /// host that ends.
+    pub fn stop(&self) {
+        self.shared.spawner.stop();
+    }
+
+    /// What this system gives: confines a throwaway copy of this executable as far as possible, and says how far that is.
+    /// The answer is kept; what has become impossible since is noticed by [`launch`](Self::launch).
+    ///
+    /// # Errors
+    /// As for [`launch`](Self::launch); that not even [`Tier::NoUserNs`] is possible is one.
+    pub fn probe(&self) -> Result<Report, LaunchError> {
+        let mut known = self.shared.probed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(report) = &*known {
+            return Ok(report.clone());
+        }
+        let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+        let null = null.map_err(|error| LaunchError::Descriptors(error.into()))?;
+        let child = self.start(&Launch::own("probe"), null, true)?;
+        Ok(known.insert(child.report().clone()).clone())
+    }
+
+    fn attempt(&self, launch: &Launch, tier: Tier, channel: OwnedFd, attempt: &Attempt) -> Result<Child, LaunchError> {
         let user = user::change();
         let alone = tier == Tier::Full || matches!(user, UserChange::Become(_));
         let setup = wire::Setup {
             tier,
             role: launch.name.clone(),
             limits: launch.profile.limits,
+            readable: launch.profile.readable.clone(),
             user,
             filters: (*self.filters(&launch.profile, !alone)?).clone(),
             host_counts_threads: !alone,
             simulated: launch.profile.simulated.clone(),
+            throwaway: attempt.throwaway,
         };
         let program = match &launch.program {
             Program::Own => spawner::path_of(self.shared.own.as_fd()),
             Program::Path(path) => path.clone(),
         };
-        Handshake::start(&self.shared.spawner, &program, setup, channel, deadline)?.finish(lacking)
+        let handshake = Handshake::start(&self.shared.spawner, &program, setup, channel, attempt.deadline)?;
+        let child = handshake.finish(&attempt.lacking)?;
+        let missing = child.report().unmet(&launch.profile.demands);
+        if missing.is_empty() { Ok(child) } else { Err(LaunchError::Unmet { missing }) }
     }
 
     fn filters(&self, profile: &Profile, host_counts_threads: bool) -> Result<Arc<Filters>, LaunchError> {
@@ -158,7 +189,7 @@ impl Launcher {
         if let Some(filters) = known.get(&key) {
             return Ok(Arc::clone(filters));
         }
-        let filters = Arc::new(filter::compile(&rules::decoder(), host_counts_threads)?);
+        let filters = Arc::new(filter::compile(&profile.rules(), host_counts_threads)?);
         known.insert(key, Arc::clone(&filters));
         Ok(filters)
     }
@@ -170,10 +201,26 @@ impl Launcher {
     }
 
     fn remember_without_full(&self, launch: &Launch, missing: &[(Layer, String)]) {
-        if launch.profile.simulated.is_empty() {
+        let namespaces = missing.iter().any(|(layer, _)| FULL_NEEDS.contains(layer));
+        if namespaces && launch.profile.simulated.is_empty() {
             *self.shared.no_full.lock().unwrap_or_else(PoisonError::into_inner) = Some(missing.to_vec());
         }
     }
+}
+
+/// Hosts launch from whatever thread they like.
+const _: () = {
+    const fn anywhere<T: Send + Sync>() {}
+    anywhere::<Launcher>();
+    anywhere::<Child>();
+};
+
+/// What the tries of one launch share.
+struct Attempt {
+    deadline: Instant,
+    throwaway: bool,
+    /// What stronger tiers lacked.
+    lacking: Vec<(Layer, String)>,
 }
 
 /// Why no child was started. Whatever had been started is gone.
@@ -200,6 +247,12 @@ pub enum LaunchError {
         /// What the host accepts.
         least: Tier,
         /// The layers that are missing, and why.
+        missing: Vec<(Layer, String)>,
+    },
+    /// A layer is missing, or not to be seen, that the profile demands beyond what the tier does.
+    #[error("the profile demands more than the system gives: {}", list(missing))]
+    Unmet {
+        /// The layers, and what is the matter with them.
         missing: Vec<(Layer, String)>,
     },
     /// A worker claims a layer that the host sees not to be there.
@@ -237,6 +290,9 @@ pub enum LaunchError {
         /// The start of what it wrote on its standard error, escaped.
         stderr: String,
     },
+    /// [`Launcher::stop`] was called meanwhile.
+    #[error("the launcher was stopped")]
+    Stopped,
     /// The child spoke out of turn on the launch channel.
     #[error("the child broke the launch protocol ({stage})")]
     Protocol {

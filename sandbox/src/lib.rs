@@ -1,7 +1,45 @@
 //! Starts a confined child process and says truthfully which layers of confinement are in force. It is not a container
 //! runtime, and it knows nothing of what host and child say to each other.
+//!
+//! A child that parses what a stranger made may compute, start a few threads and talk on one channel; it can not open a
+//! file, make a socket, see or signal another process. An ordinary user can confine children so; no privilege, no set-uid
+//! helper and no daemon is needed.
+//!
+//! ```standalone_crate
+//! use std::{io::{Read, Write}, os::unix::net::UnixStream};
+//! use cloison_sandbox::{Launch, Launcher};
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     if cloison_sandbox::is_worker().is_some() {
+//!         let mut channel = UnixStream::from(cloison_sandbox::enter()?); // confined from here on
+//!         let refused = std::fs::read("/etc/passwd").is_err();
+//!         return Ok(channel.write_all(&[u8::from(refused)])?);
+//!     }
+//!     let (mut ours, theirs) = UnixStream::pair()?;
+//!     let child = Launcher::new()?.launch(Launch::own("decoder"), theirs.into())?;
+//!     println!("{:#}", child.report());
+//!     let mut answer = [0];
+//!     ours.read_exact(&mut answer)?;
+//!     assert_eq!(answer, [1]);
+//!     Ok(())
+//! }
+//! ```
+//!
+//! | you want | use |
+//! |---|---|
+//! | to start a child | [`Launcher::launch`] with a [`Launch`] |
+//! | to say what a child may do | [`Profile`]; [`Profile::explain`] prints it |
+//! | to know what is in force | [`Child::report`], a [`Report`] of [`Layer`]s |
+//! | to refuse less | [`Launch::least`], [`Profile::demand`], [`Profile::demand_verified`] |
+//! | to know what this system gives | [`Launcher::probe`] |
+//! | to know how a child ended | [`Child::wait`], an [`Exit`] that names a forbidden call |
+//! | to hear of refused calls | [`Child::violations`] |
+//! | to be the child | [`is_worker`], then [`enter`] or [`enter_after`] |
+//!
+//! The order of the layers, what each of them stops, and what is not promised stand in the book of the house, DESIGN.md.
 
 mod child;
+mod dispatch;
 mod enter;
 mod filter;
 mod handshake;
@@ -12,6 +50,7 @@ mod profile;
 mod report;
 mod rules;
 mod spawner;
+mod stub;
 mod sys;
 mod user;
 mod verdict;
@@ -28,4 +67,5 @@ pub use profile::{
     ProfileError, Simulated,
 };
 pub use report::{Layer, Report, Standing, Tier};
+pub use rules::{Effect, Rule, Test};
 pub use violation::{VIOLATIONS_MAX, Violation, Violations};

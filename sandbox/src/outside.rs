@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::SysconfVar;
@@ -30,48 +31,59 @@ const NAMESPACES: &[(Layer, &str)] = &[
 /// The descriptors a worker has during its launch.
 const DESCRIPTORS: &[&str] = &["0", "1", "2", "3", "4"];
 
-/// Looks at what is hidden once the worker is not dumpable.
-pub(crate) fn look_early(pid: u32, namespaces: bool, seen: &mut Seen) {
-    if namespaces {
-        for &(layer, name) in NAMESPACES {
-            note(seen, layer, namespace(pid, name));
+/// Looks at all that can be seen of the worker and was not yet seen to be in force.
+///
+/// What is in force stays so: none of these layers can be taken off again. So the host may look as early as it likes, and
+/// looks again at the rest; some of it is hidden once the worker is not dumpable, the rest is only there at the end.
+pub(crate) fn look(pid: u32, setup: &Setup, seen: &mut Seen) {
+    let mut look = |layer, at: &dyn Fn() -> io::Result<Result<String, String>>| {
+        if !matches!(seen.get(&layer), Some(Ok(_)))
+            && let Ok(outcome) = at()
+        {
+            seen.insert(layer, outcome);
         }
+    };
+    if setup.tier == Tier::Full {
+        for &(layer, name) in NAMESPACES {
+            look(layer, &|| namespace(pid, name));
+        }
+        look(Layer::EmptyRoot, &|| empty_root(pid, &setup.readable));
     }
-    note(seen, Layer::Environment, environment(pid));
-    note(seen, Layer::Descriptors, descriptors(pid));
+    look(Layer::Environment, &|| environment(pid));
+    look(Layer::Descriptors, &|| descriptors(pid));
+    look(Layer::Session, &|| session(pid));
+    look(Layer::ResourceLimits, &|| resource_limits(pid, &setup.limits));
+    look(Layer::NotDumpable, &|| hidden(pid));
+    if !matches!(seen.get(&Layer::Seccomp), Some(Ok(_))) {
+        status(pid, &setup.user, seen);
+    }
 }
 
-/// Looks at what only the finished worker shows, once the stub has ended too.
-pub(crate) fn look_late(pid: u32, setup: &Setup, seen: &mut Seen) {
-    if setup.tier == Tier::Full {
-        note(seen, Layer::EmptyRoot, empty_root(pid));
-    }
-    note(seen, Layer::NotDumpable, hidden(pid));
-    note(seen, Layer::Session, session(pid));
-    note(seen, Layer::ResourceLimits, resource_limits(pid, &setup.limits));
+/// The lines of `/proc/<pid>/status`. What could not be read is not noted, and stays a matter of the worker's word.
+fn status(pid: u32, user: &UserChange, seen: &mut Seen) {
     let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return };
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(|value| value.trim().to_owned())
     };
-    let mut expect = |layer, name: &'static str, is_right: &dyn Fn(&str) -> bool| {
-        if let Some(value) = field(name) {
-            let text = format!("/proc status {name}: {value}");
-            seen.insert(layer, if is_right(&value) { Ok(text) } else { Err(text) });
-        }
+    let mut expect = |layer, names: &[&str], is_right: &dyn Fn(&str) -> bool| {
+        let values: Option<Vec<String>> = names.iter().map(|name| field(name)).collect();
+        let Some(values) = values else { return };
+        let right = values.iter().all(|value| is_right(value));
+        let pairs: Vec<String> = names.iter().zip(&values).map(|(name, value)| format!("{name} {value}")).collect();
+        let text = format!("/proc status: {}", pairs.join(", "));
+        seen.insert(layer, if right { Ok(text) } else { Err(text) });
     };
     let empty = |value: &str| value.bytes().all(|digit| digit == b'0');
-    for name in ["CapEff", "CapPrm", "CapInh", "CapAmb"] {
-        expect(Layer::Capabilities, name, &empty);
-    }
-    expect(Layer::BoundingSet, "CapBnd", &empty);
-    expect(Layer::NoNewPrivileges, "NoNewPrivs", &|value| value == "1");
-    expect(Layer::Seccomp, "Seccomp", &|value| value == "2");
-    expect(Layer::StoreBypass, "Speculation_Store_Bypass", &|value| value.contains("force mitigated"));
-    expect(Layer::IndirectBranch, "SpeculationIndirectBranch", &|value| value.contains("force disabled"));
-    if let UserChange::Become(number) = &setup.user {
+    expect(Layer::Capabilities, &["CapEff", "CapPrm", "CapInh", "CapAmb"], &empty);
+    expect(Layer::BoundingSet, &["CapBnd"], &empty);
+    expect(Layer::NoNewPrivileges, &["NoNewPrivs"], &|value| value == "1");
+    expect(Layer::Seccomp, &["Seccomp"], &|value| value == "2");
+    expect(Layer::StoreBypass, &["Speculation_Store_Bypass"], &|value| value.contains("force mitigated"));
+    expect(Layer::IndirectBranch, &["SpeculationIndirectBranch"], &|value| value.contains("force disabled"));
+    if let UserChange::Become(number) = user {
         let number = number.to_string();
-        expect(Layer::User, "Uid", &|value| value.split_whitespace().all(|uid| uid == number));
+        expect(Layer::User, &["Uid", "Gid"], &|value| value.split_whitespace().all(|id| id == number));
     }
 }
 
@@ -93,13 +105,6 @@ pub(crate) fn threads(pid: u32) -> Option<u32> {
     status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
 }
 
-/// Notes what was seen; what could not be looked at is not noted, and stays a matter of the worker's word.
-fn note(seen: &mut Seen, layer: Layer, outcome: io::Result<Result<String, String>>) {
-    if let Ok(outcome) = outcome {
-        seen.insert(layer, outcome);
-    }
-}
-
 fn namespace(pid: u32, name: &str) -> io::Result<Result<String, String>> {
     let theirs = fs::read_link(format!("/proc/{pid}/ns/{name}"))?;
     let ours = fs::read_link(format!("/proc/self/ns/{name}"))?;
@@ -107,15 +112,21 @@ fn namespace(pid: u32, name: &str) -> io::Result<Result<String, String>> {
     Ok(if theirs == ours { Err(format!("{text}, the host's own")) } else { Ok(text) })
 }
 
-fn empty_root(pid: u32) -> io::Result<Result<String, String>> {
+/// One read-only tmpfs, and below it only what the worker may read.
+fn empty_root(pid: u32, readable: &[PathBuf]) -> io::Result<Result<String, String>> {
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
-    let lines: Vec<&str> = mounts.lines().collect();
-    Ok(match lines.as_slice() {
-        [only] if only.contains(" / / ro,") && only.contains(" - tmpfs ") => {
-            Ok("/proc mountinfo: one read-only tmpfs".to_owned())
-        }
-        [only] => Err(format!("/proc mountinfo: {only}")),
-        many => Err(format!("/proc mountinfo: {} mounts", many.len())),
+    let is_root = |line: &str| line.contains(" / / ro,") && line.contains(" - tmpfs ");
+    let is_readable = |line: &str| {
+        let place = line.split(' ').nth(4).map(|place| place.replace("\\040", " "));
+        place.is_some_and(|place| readable.iter().any(|directory| Path::new(&place).starts_with(directory)))
+    };
+    let mut lines = mounts.lines();
+    let root = lines.next().unwrap_or_default();
+    let strange = if is_root(root) { lines.find(|line| !is_readable(line)) } else { Some(root) };
+    Ok(match strange {
+        None if readable.is_empty() => Ok("/proc mountinfo: one read-only tmpfs".to_owned()),
+        None => Ok("/proc mountinfo: one read-only tmpfs and what is readable".to_owned()),
+        Some(line) => Err(format!("/proc mountinfo: {} mounts, one is {line}", mounts.lines().count())),
     })
 }
 

@@ -1,11 +1,13 @@
 //! What a worker may still do to the system, as data.
 
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::report::Layer;
+use crate::rules::{self, Rule};
 
 /// Address space of [`Profile::decoder`], in bytes. Eight decoder threads were seen to reserve 531 MB of it for 41 MB
 /// of resident memory; below 2 GB the arenas of the C library run out first.
@@ -38,7 +40,16 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Profile {
     pub(crate) limits: Limits,
+    pub(crate) readable: Vec<PathBuf>,
+    pub(crate) demands: Vec<(Layer, Demand)>,
     pub(crate) simulated: Vec<(Layer, Simulated)>,
+}
+
+/// How sure of a layer a host wants to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Demand {
+    InForce,
+    Verified,
 }
 
 /// A layer that a test makes to be missing, or to be claimed without being there.
@@ -59,7 +70,26 @@ impl Profile {
             threads: DECODER_THREADS,
             descriptors: DECODER_DESCRIPTORS,
         };
-        Self { limits, simulated: Vec::new() }
+        Self { limits, readable: Vec::new(), demands: Vec::new(), simulated: Vec::new() }
+    }
+
+    /// The system calls that the worker may make, and those that fail without being reported. What no rule matches is
+    /// reported, and kills if no decoder ever does it.
+    pub fn rules(&self) -> Vec<Rule> {
+        if self.readable.is_empty() { rules::decoder() } else { rules::reader() }
+    }
+
+    /// The profile in words: limits, then one line for each rule with its conditions and the reason for it.
+    pub fn explain(&self) -> String {
+        let Limits { memory, cpu_seconds, threads, descriptors } = self.limits;
+        let megabytes = memory >> 20;
+        let limits = format!(
+            "at most {megabytes} MiB of address space, {cpu_seconds} s of CPU time, {threads} threads, {descriptors} descriptors"
+        );
+        let readable = self.readable.iter().map(|directory| format!("reads what is below {}", directory.display()));
+        let rules = self.rules().into_iter().map(|rule| rule.to_string());
+        let rest = "every other call fails and is reported; one that no decoder makes kills".to_owned();
+        std::iter::once(limits).chain(readable).chain(rules).chain([rest]).collect::<Vec<_>>().join("\n")
     }
 
     /// What the worker may use up.
@@ -91,6 +121,29 @@ impl Profile {
         self
     }
 
+    /// The same profile, widened by `directory`, which the worker may list and whose files it may read, at the same path
+    /// as the host. An absolute path, outside `/proc`.
+    ///
+    /// Opens to the worker: whatever the host's user can read below it; the calls `openat` (reading only), `newfstatat`,
+    /// `getdents64` and `lseek`, which look at paths in the kernel; and in [`Tier::Full`](crate::Tier::Full) the mounts
+    /// below the directory. Landlock and the root, not the filter, keep all other paths out then.
+    pub fn readable(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.readable.push(directory.into());
+        self
+    }
+
+    /// The same profile, refused where `layer` is not in force. For layers that the tiers do not demand by themselves.
+    pub fn demand(mut self, layer: Layer) -> Self {
+        self.demands.push((layer, Demand::InForce));
+        self
+    }
+
+    /// The same profile, refused where the host can not see from outside that `layer` is in force.
+    pub fn demand_verified(mut self, layer: Layer) -> Self {
+        self.demands.push((layer, Demand::Verified));
+        self
+    }
+
     /// For tests: pretends that the system lacks `layer`, or that the worker lies about having put it on.
     pub fn simulate(mut self, layer: Layer, how: Simulated) -> Self {
         self.simulated.push((layer, how));
@@ -115,6 +168,14 @@ impl Profile {
         if descriptors < DESCRIPTOR_FLOOR {
             return Err(ProfileError::Descriptors(descriptors));
         }
+        let unfit = |directory: &&PathBuf| {
+            let ordinary = |part| matches!(part, Component::RootDir | Component::Normal(_));
+            let below_root = directory.is_absolute() && directory.parent().is_some();
+            !below_root || directory.starts_with("/proc") || !directory.components().all(ordinary)
+        };
+        if let Some(directory) = self.readable.iter().find(unfit) {
+            return Err(ProfileError::Directory(directory.clone()));
+        }
         Ok(())
     }
 }
@@ -132,6 +193,9 @@ pub enum ProfileError {
     /// No thread.
     #[error("a worker needs at least one thread, the one it starts with")]
     Threads,
+    /// A directory that can not be shown to a worker.
+    #[error("{} can not be readable: name an existing directory below the root, absolute, outside /proc", .0.display())]
+    Directory(PathBuf),
     /// Too few descriptors.
     #[error("{0} descriptors are too few: a worker starts with {DESCRIPTOR_FLOOR}")]
     Descriptors(u32),
@@ -147,10 +211,23 @@ mod tests {
     }
 
     #[test]
+    fn every_rule_is_explained() {
+        let explained = Profile::decoder().explain();
+        assert_eq!(explained.lines().count(), Profile::decoder().rules().len() + 2);
+        assert!(explained.contains("allow   mmap               arg2 within 0x3, arg3 within"), "{explained}");
+        assert!(explained.contains("ENOSYS  clone3"), "{explained}");
+    }
+
+    #[test]
     fn limits_nobody_can_live_with_are_named() {
         assert_eq!(Profile::decoder().memory(1).validate(), Err(ProfileError::Memory(1)));
         assert_eq!(Profile::decoder().cpu_seconds(0).validate(), Err(ProfileError::Cpu));
         assert_eq!(Profile::decoder().threads(0).validate(), Err(ProfileError::Threads));
+        for unfit in ["fonts", "/", "/proc/1", "/usr/../etc"] {
+            let refused = Profile::decoder().readable(unfit).validate();
+            assert_eq!(refused, Err(ProfileError::Directory(unfit.into())));
+        }
+        assert_eq!(Profile::decoder().readable("/usr/share/fonts").validate(), Ok(()));
         assert_eq!(Profile::decoder().descriptors(3).validate(), Err(ProfileError::Descriptors(3)));
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::profile::Demand;
+
 /// How much confinement is in force, or the least that is accepted. Ordered: `Off < NoUserNs < Full`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Tier {
@@ -211,6 +213,17 @@ impl Report {
         };
         report.tier = tier;
         report
+    }
+
+    /// The demands that are not met, and why.
+    pub(crate) fn unmet(&self, demands: &[(Layer, Demand)]) -> Vec<(Layer, String)> {
+        let unmet = |&(layer, demand): &(Layer, Demand)| match (self.standing(layer), demand) {
+            (Standing::Verified { .. }, _) | (Standing::Attested, Demand::InForce) => None,
+            (Standing::Attested, Demand::Verified) => Some((layer, "attested, but not to be seen from outside".into())),
+            (Standing::Unavailable { why }, _) => Some((layer, why.clone())),
+            (Standing::Off, _) => Some((layer, "switched off".into())),
+        };
+        demands.iter().filter_map(unmet).collect()
     }
 
     /// The layers that keep the report below `tier`, with the reasons.

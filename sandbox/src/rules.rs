@@ -2,12 +2,14 @@
 //!
 //! What no rule names is *reported*: it fails, and the host hears of it (see [`verdict`](crate::verdict)).
 
+use std::fmt;
+
 use nix::errno::Errno;
 use nix::libc;
 
-/// A condition on one argument. All 64 bits count, so that dirty high bits never match.
+/// A condition on one argument of a system call. All 64 bits count, so that dirty high bits never match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Test {
+pub enum Test {
     /// Argument `.0` is exactly `.1`.
     Is(u8, u64),
     /// Argument `.0` is not `.1`.
@@ -20,18 +22,18 @@ pub(crate) enum Test {
     Without(u8, u64),
 }
 
-/// What a rule does to the calls that it matches.
+/// What a rule does to the system calls that it matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub enum Effect {
     /// The kernel carries the call out.
     Allow,
-    /// The call fails with this errno, silently: libraries ask for it and cope.
-    Refuse(Errno),
+    /// The call fails with this error number, silently: libraries ask for it and cope.
+    Refuse(i32),
 }
 
-/// One line of the policy.
+/// One line of a profile's policy on system calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Rule {
+pub struct Rule {
     /// The call's name. One that this architecture lacks is left out of the filter.
     pub call: &'static str,
     /// All of these must hold.
@@ -40,6 +42,49 @@ pub(crate) struct Rule {
     pub effect: Effect,
     /// Who needs it.
     pub why: &'static str,
+}
+
+impl Test {
+    /// Whether the condition holds of a call's `arguments`.
+    pub fn holds(&self, arguments: &[u64; 6]) -> bool {
+        let at = |index: u8| arguments.get(usize::from(index)).copied().unwrap_or_default();
+        match *self {
+            Self::Is(index, value) => at(index) == value,
+            Self::IsNot(index, value) => at(index) != value,
+            Self::Within(index, mask) => at(index) & !mask == 0,
+            Self::Has(index, mask) => at(index) & mask == mask,
+            Self::Without(index, mask) => at(index) & mask == 0,
+        }
+    }
+}
+
+impl fmt::Display for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Is(index, value) => write!(f, "arg{index} = {value:#x}"),
+            Self::IsNot(index, value) => write!(f, "arg{index} is not {value:#x}"),
+            Self::Within(index, mask) => write!(f, "arg{index} within {mask:#x}"),
+            Self::Has(index, mask) => write!(f, "arg{index} has {mask:#x}"),
+            Self::Without(index, mask) => write!(f, "arg{index} without {mask:#x}"),
+        }
+    }
+}
+
+impl fmt::Display for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Allow => f.pad("allow"),
+            Self::Refuse(errno) => f.pad(&format!("{:?}", Errno::from_raw(*errno))),
+        }
+    }
+}
+
+/// One line: effect, call, conditions, reason.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tests: Vec<String> = self.tests.iter().map(Test::to_string).collect();
+        write!(f, "{:<7} {:<18} {:<52} {}", self.effect, self.call, tests.join(", "), self.why)
+    }
 }
 
 /// `mmap` and `mprotect` may give these protections.
@@ -72,6 +117,10 @@ pub(crate) const NEW_NAMESPACE: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP) as u64;
+/// Flags of `openat` that neither write nor make anything.
+const READING: u64 =
+    (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_DIRECTORY | libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY)
+        as u64;
 /// `PR_SET_VMA`: names an anonymous map.
 const PR_SET_VMA: u64 = 0x5356_4d41;
 
@@ -132,8 +181,8 @@ const POLITE: &[(&str, Errno, &str)] = &[
 /// The rules of the strict profile, most used first.
 pub(crate) fn decoder() -> Vec<Rule> {
     let allow = |call, tests: &[Test], why| Rule { call, tests: tests.to_vec(), effect: Effect::Allow, why };
-    let refuse = |call, tests: &[Test], errno, why| {
-        let effect = Effect::Refuse(errno);
+    let refuse = |call, tests: &[Test], errno: Errno, why| {
+        let effect = Effect::Refuse(errno as i32);
         Rule { call, tests: tests.to_vec(), effect, why }
     };
     let mut rules: Vec<Rule> = UNCONDITIONAL.iter().map(|&(call, why)| allow(call, &[], why)).collect();
@@ -154,19 +203,7 @@ pub(crate) fn decoder() -> Vec<Rule> {
     ] {
         rules.push(allow("madvise", &[Test::Is(2, bits(advice))], why));
     }
-    for (command, why) in [
-        (libc::F_GETFD, "debug builds check a descriptor before they close it"),
-        (libc::F_GETFL, "checking a descriptor that arrived"),
-        (libc::F_GET_SEALS, "checking a buffer that arrived"),
-        (libc::F_ADD_SEALS, "sealing a pool against every writer but its producer"),
-        (libc::F_DUPFD_CLOEXEC, "try_clone"),
-    ] {
-        rules.push(allow("fcntl", &[Test::Is(1, bits(command))], why));
-    }
-    for option in [libc::SO_DOMAIN, libc::SO_TYPE] {
-        let tests = [Test::Is(1, bits(libc::SOL_SOCKET)), Test::Is(2, bits(option))];
-        rules.push(allow("getsockopt", &tests, "checking a socket that arrived"));
-    }
+    rules.extend(descriptors());
     rules.extend([
         allow("prctl", &[Test::Is(0, bits(libc::PR_SET_NAME))], "naming a thread"),
         allow("prctl", &[Test::Is(0, PR_SET_VMA)], "allocator: naming a map"),
@@ -184,6 +221,47 @@ pub(crate) fn decoder() -> Vec<Rule> {
     ]);
     rules.extend(POLITE.iter().map(|&(call, errno, why)| refuse(call, &[], errno, why)));
     rules
+}
+
+/// The rules of a worker that may read directories: those of the strict profile, with files opened for reading only.
+pub(crate) fn reader() -> Vec<Rule> {
+    let widened = ["openat", "newfstatat"];
+    let mut rules: Vec<Rule> = decoder().into_iter().filter(|rule| !widened.contains(&rule.call)).collect();
+    let reading = vec![Test::Within(2, READING)];
+    for (call, tests, why) in [
+        ("openat", reading, "reading in a readable directory"),
+        ("newfstatat", Vec::new(), "reading in a readable directory"),
+        ("getdents64", Vec::new(), "listing a readable directory"),
+        ("lseek", Vec::new(), "reading in a readable directory"),
+    ] {
+        rules.push(Rule { call, tests, effect: Effect::Allow, why });
+    }
+    rules
+}
+
+/// What it takes to check a descriptor that arrived, and to use it.
+fn descriptors() -> Vec<Rule> {
+    let allow = |call, tests: &[Test], why| Rule { call, tests: tests.to_vec(), effect: Effect::Allow, why };
+    let fcntl = |command, why| allow("fcntl", &[Test::Is(1, bits(command))], why);
+    let only_writer = bits(libc::F_SEAL_FUTURE_WRITE | libc::F_SEAL_SEAL);
+    let socket = bits(libc::SOL_SOCKET);
+    vec![
+        fcntl(libc::F_GETFD, "debug builds check a descriptor before they close it"),
+        fcntl(libc::F_GETFL, "checking a descriptor that arrived"),
+        fcntl(libc::F_GET_SEALS, "checking a buffer that arrived"),
+        fcntl(libc::F_DUPFD_CLOEXEC, "try_clone"),
+        allow(
+            "fcntl",
+            &[Test::Is(1, bits(libc::F_ADD_SEALS)), Test::Is(2, only_writer)],
+            "becoming a pool's only writer",
+        ),
+        allow(
+            "getsockopt",
+            &[Test::Is(1, socket), Test::Is(2, bits(libc::SO_DOMAIN))],
+            "checking a socket that arrived",
+        ),
+        allow("getsockopt", &[Test::Is(1, socket), Test::Is(2, bits(libc::SO_TYPE))], "checking a socket that arrived"),
+    ]
 }
 
 /// A non-negative C constant as the kernel sees it in a register.

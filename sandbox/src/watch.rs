@@ -5,12 +5,14 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use rustix::event::PollFlags;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::child::wait_readable;
+use crate::stub::Stub;
 use crate::sys::{self, Answer, Notification};
 use crate::verdict::{self, Verdict};
 use crate::violation::{Violation, Violations};
@@ -36,6 +38,20 @@ struct Heard {
     sentence: Option<Sentence>,
 }
 
+/// A thread that waits to be told to whom to listen.
+pub(crate) struct Prepared {
+    watch: Watch,
+    sender: mpsc::Sender<Subject>,
+}
+
+impl Prepared {
+    /// Listens to `subject` from now on.
+    pub fn start(self, subject: Subject) -> io::Result<Watch> {
+        self.sender.send(subject).map_err(|_| io::Error::other("the watching thread has ended"))?;
+        Ok(self.watch)
+    }
+}
+
 /// Why the host killed a worker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sentence {
@@ -52,18 +68,26 @@ pub(crate) struct Subject {
     pub pid: u32,
     /// The worker's number in its own process namespace.
     pub own_pid: u32,
-    /// Threads, where the watcher bounds them.
+    /// The most threads that the worker may have.
     pub threads: u32,
+    /// The stub, which may still be busy taking the old root away.
+    pub stub: Stub,
 }
 
 impl Watch {
-    /// Starts to listen.
-    pub fn start(subject: Subject) -> io::Result<Self> {
+    /// Starts the thread while there is nothing to listen to yet: the host waits for the worker anyway. It ends if it is
+    /// given nothing.
+    pub fn prepare() -> io::Result<Prepared> {
         let watch = Self { heard: Arc::default() };
         let watching = watch.clone();
-        let builder = std::thread::Builder::new().name("cloison-watch".to_owned()).stack_size(STACK);
-        builder.spawn(move || Watcher { subject, watch: watching, pace: Pace::new(), granted: None }.run())?;
-        Ok(watch)
+        let (sender, subjects) = mpsc::channel();
+        let run = move || {
+            if let Ok(subject) = subjects.recv() {
+                Watcher { subject, watch: watching, pace: Pace::new(), granted: None }.run();
+            }
+        };
+        std::thread::Builder::new().name("cloison-watch".to_owned()).stack_size(STACK).spawn(run)?;
+        Ok(Prepared { watch, sender })
     }
 
     /// Why the worker was killed, if the watcher did it.
@@ -91,8 +115,10 @@ struct Watcher {
 
 impl Watcher {
     fn run(mut self) {
+        self.subject.stub.settle(self.subject.pid);
         while let Ok(ready) = wait_readable(&[self.subject.listener.as_fd(), self.subject.pidfd.as_fd()], None) {
-            if ready[1] {
+            // Readable: a call waits. Hung up: no thread is left that could make one, though its process may linger.
+            if !ready[0].contains(PollFlags::IN) {
                 return;
             }
             match sys::receive_notification(self.subject.listener.as_fd()) {

@@ -186,8 +186,8 @@ impl Session {
         let Some(end) = self.ends.get_mut(header.destination) else { return };
         let Some(credit) = end.link.taken(header) else { return };
         let message = self.message_of(&credit);
-        if let Some(end) = self.ends.get(header.destination) {
-            let credit = end.link.credit(shape(&message));
+        if let Some(end) = self.ends.get_mut(header.destination) {
+            let credit = end.link.credit(credit, shape(&message));
             self.post_own(&credit, message);
         }
         self.check_outbox(header.destination);

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use cloison_ipc::ProcessIpc;
 use cloison_msg::control::{ToBroker, ToWorker};
 use cloison_msg::{
-    CallFailure, Denial, Destination, Failure, Gone, Header, HeaderError, Interface, Kind, Message, Refusal, Rights,
-    Route, RpcIndex, RpcSet, decode_whole,
+    CallFailure, Denial, Destination, Failure, Gone, Header, Interface, Kind, Message, Refusal, Rights, Route,
+    RpcIndex, RpcSet, decode_whole,
 };
 use cloison_worker::{Disconnect, Link, OpenFailure, Request, ServeError, StartError, Worker};
 use world::World;
@@ -275,12 +275,11 @@ fn what_is_no_protocol_cuts_a_direct_link() {
     let answer = Header { destination: link, kind: Kind::Reply, call: cloison_msg::CallId(77), ..Header::default() };
     let two = [raw::oneway(NOTE.0), Header { payload: 1000, ..raw::oneway(NOTE.0) }]
         .map(|header| Header { destination: link, ..header }.encode());
-    let short = |len| HeaderError::Short(len).to_string();
     let packets: [(&[u8], &str); 4] = [
-        (b"nonsense", &short(8)),
+        (b"nonsense", "8 bytes are no header, which has 48"),
         (&Header { kind: Kind::Control, ..Header::default() }.encode(), "a control word on a link"),
         (&answer.encode(), "an answer without a call"),
-        (&two.concat(), &short(48)),
+        (&two.concat(), "48 bytes of a message that announces 1048"),
     ];
     for (packet, what) in packets {
         let mut world = World::new(Route::Direct);

@@ -26,7 +26,11 @@ impl Driver {
             ToWorker::Granted { link, peer, route, peer_rights, .. } => {
                 self.desk.granted(link, LinkEnd::new(link, peer, route, peer_rights));
             }
-            ToWorker::Opened { request, link } => self.desk.opened(request, link),
+            ToWorker::Opened { request, link } => {
+                if let Some(unwanted) = self.desk.opened(request, link) {
+                    self.host_closes(unwanted);
+                }
+            }
             ToWorker::Closed { link, why } => self.desk.gone(link, &why, true),
             ToWorker::PeerPool { link, pool, shape } => {
                 let mapped = self
@@ -114,8 +118,8 @@ impl Driver {
 
     pub(super) fn host_credits(&mut self, link: Destination, credit: Credit) {
         let message = encode(&Body::Credit(credit));
-        let Some(end) = self.desk.ends.get(link) else { return };
-        let header = end.end.credit(Shape { payload: message.payload_len(), descriptors: 0 });
+        let Some(end) = self.desk.ends.get_mut(link) else { return };
+        let header = end.end.credit(credit, Shape { payload: message.payload_len(), descriptors: 0 });
         self.host_message(&header, message);
     }
 

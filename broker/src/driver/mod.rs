@@ -31,9 +31,6 @@ use audit::Audit;
 use desk::Desk;
 use seat::Seat;
 
-/// Most packets that are taken from one worker before the next one has its turn.
-const PACKETS_PER_TURN: usize = 32;
-
 /// The epoll mark of the commands' bell; every other mark is a port's.
 const BELL: u64 = u64::MAX;
 
@@ -83,6 +80,8 @@ struct Driver {
     commands: Commands,
     packet: Vec<u8>,
     descriptors: Vec<Passed>,
+    /// How often the loop has come round.
+    turn: u64,
     stopped: bool,
 }
 
@@ -102,6 +101,7 @@ impl Driver {
             commands,
             packet: vec![0; PACKET_MAX],
             descriptors: Vec::with_capacity(DESCRIPTORS_MAX),
+            turn: 0,
             stopped: false,
         })
     }
@@ -112,6 +112,7 @@ impl Driver {
         while !self.stopped {
             let timeout = self.desk.next_deadline().map(|deadline| timespec(deadline.since(now())));
             events.clear();
+            self.turn += 1;
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => panic!("epoll_wait on the router's own descriptor: {error}"),
@@ -140,7 +141,8 @@ impl Driver {
             self.watch(port);
         }
         if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
-            self.hear(port, PACKETS_PER_TURN);
+            let most = self.seats.get_mut(&port).map_or(0, |seat| seat.allowance(self.turn));
+            self.hear(port, most);
         }
     }
 
@@ -152,7 +154,9 @@ impl Driver {
                 Ok(len) => self.handle_packet(port, len),
                 Err(RecvError::WouldBlock) => return,
                 Err(RecvError::Closed) => return self.unseat(port),
-                Err(_) => self.evict(port, Violation::Truncated),
+                // That packet is gone; the next may be there.
+                Err(RecvError::TooLong { .. } | RecvError::DescriptorsLost) => self.evict(port, Violation::Truncated),
+                Err(RecvError::System(_)) => return self.evict(port, Violation::Truncated),
             }
         }
     }
@@ -227,8 +231,12 @@ impl Driver {
         let _ = epoll::modify(&self.epoll, seat.as_fd(), epoll::EventData::new_u64(mark_of(port)), flags);
     }
 
-    /// Last words of a dead worker come before the news of its death.
+    /// Last words of a dead worker come before the news of its death. There is an end to them: whoever holds a
+    /// duplicate of its socket says nothing more.
     fn bury(&mut self, port: Key, why: &Gone) {
+        if let Some(seat) = self.seats.get(&port) {
+            seat.shut();
+        }
         self.hear(port, usize::MAX);
         if let Some(seat) = self.seats.remove(&port) {
             let _ = epoll::delete(&self.epoll, seat.as_fd());

@@ -9,11 +9,16 @@ use cloison_ipc::{Passed, ProcessIpc, RecvError, SendError};
 /// stays below; whoever exceeds it asks for answers that it does not read.
 pub const BACKLOG_MAX: usize = 32 * 1024 * 1024;
 
+/// Most packets that are taken from one worker before the next one has its turn.
+const PACKETS_PER_TURN: usize = 32;
+
 /// A worker's socket.
 pub(super) struct Seat {
     ipc: ProcessIpc,
     backlog: VecDeque<Parcel>,
     backlog_bytes: usize,
+    /// How many packets may be taken from it in its turn, and when that was last asked.
+    allowance: (usize, u64),
     /// Whether the loop is told when the socket has room again.
     pub(super) wants_room: bool,
 }
@@ -34,7 +39,16 @@ pub(super) enum Sent {
 
 impl Seat {
     pub(super) const fn new(ipc: ProcessIpc) -> Self {
-        Self { ipc, backlog: VecDeque::new(), backlog_bytes: 0, wants_room: false }
+        Self { ipc, backlog: VecDeque::new(), backlog_bytes: 0, allowance: (1, 0), wants_room: false }
+    }
+
+    /// How many packets may be taken in this turn: one from a worker that was quiet, since a look for a second would
+    /// find nothing and cost as much as the packet; twice as many each time from one that is ready turn after turn.
+    pub(super) fn allowance(&mut self, turn: u64) -> usize {
+        let (last, when) = self.allowance;
+        let now = if when + 1 == turn { (last * 2).min(PACKETS_PER_TURN) } else { 1 };
+        self.allowance = (now, turn);
+        now
     }
 
     /// Sends a message, or keeps it until the socket has room. Never waits. A worker that is gone takes nothing: its
@@ -71,6 +85,13 @@ impl Seat {
             some => self.ipc.try_send(bytes, &some.iter().map(AsFd::as_fd).collect::<Vec<_>>()),
         };
         !matches!(sent, Err(SendError::WouldBlock))
+    }
+
+    /// Nobody can send anything more. What is queued can still be received.
+    pub(super) fn shut(&self) {
+        if let Err(error) = self.ipc.shutdown() {
+            tracing::warn!(%error, "shutdown of a dead worker's socket");
+        }
     }
 
     /// One packet, if there is one.

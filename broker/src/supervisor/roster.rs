@@ -129,18 +129,21 @@ impl Roster {
         Ok(())
     }
 
-    /// A worker died; the input it worked on, if that one is quarantined from now on.
+    /// A worker died; the input it worked on, if that one is quarantined from now on. Its successor works on nothing
+    /// until the host gives it something.
     pub(super) fn blame(&self, role: &Name) -> Option<u64> {
-        let input = self.update(role, |record| record.input).flatten()?;
+        let input = self.update(role, |record| record.input.take()).flatten()?;
         self.killers().note(input).then_some(input)
     }
 
     /// Ends everybody, and returns when all are gone.
     pub(super) async fn stop_all(&self) {
         let orders: Vec<_> = self.records().values().map(|record| record.orders.clone()).collect();
-        for orders in orders {
+        for orders in &orders {
             // A task that has ended has nobody left to stop.
             let _ = orders.send(Order::Stop);
+        }
+        for orders in orders {
             orders.closed().await;
         }
     }

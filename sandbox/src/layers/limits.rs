@@ -13,9 +13,10 @@ pub(crate) fn apply(limits: &Limits) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Bounds the threads by `RLIMIT_NPROC`, which counts *all* processes of a user in one user namespace.
+/// Bounds the threads by `RLIMIT_NPROC`, which counts *all* processes of a user in one user namespace: here the worker's
+/// threads and, for another moment, the stub. The host takes that one back.
 pub(crate) fn threads(limits: &Limits) -> Result<(), Errno> {
-    lower(Resource::RLIMIT_NPROC, limits.threads.into())
+    lower(Resource::RLIMIT_NPROC, rlim_t::from(limits.threads) + 1)
 }
 
 /// What [`apply`] sets, also as the host expects to see it in `/proc`.

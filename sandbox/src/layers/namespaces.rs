@@ -21,21 +21,32 @@ const UNSHARED: &[(Layer, CloneFlags)] = &[
     (Layer::CgroupNamespace, CloneFlags::CLONE_NEWCGROUP),
 ];
 
-/// Enters new namespaces, all but the process namespace, which only a child can be in: its `clone` flags are returned.
-pub(crate) fn enter(dressing: &mut Dressing) -> c_int {
+/// What is left to do about namespaces.
+#[derive(Default)]
+pub(crate) struct Entered {
+    /// Flags for the worker's `clone`: only a child can be in a new process namespace.
+    pub for_clone: c_int,
+    /// Whether mounts may be changed. Otherwise they are the host's!
+    pub own_mounts: bool,
+}
+
+/// Enters new namespaces, all but the process namespace.
+pub(crate) fn enter(dressing: &mut Dressing) -> Entered {
     if !dressing.put_on(Layer::UserNamespace, enter_user_namespace) {
-        return 0;
+        return Entered::default();
     }
     let wanted: Vec<_> = UNSHARED.iter().filter(|(layer, _)| dressing.simulation(*layer).is_none()).collect();
     let all = wanted.iter().fold(CloneFlags::empty(), |all, (_, flag)| all | *flag);
     let together = unshare(all);
+    let mut own_mounts = false;
     for &(layer, flag) in UNSHARED {
-        dressing.put_on(layer, || if together.is_ok() { Ok(()) } else { unshare(flag) });
+        let entered = dressing.put_on(layer, || if together.is_ok() { Ok(()) } else { unshare(flag) });
+        own_mounts |= entered && layer == Layer::MountNamespace;
     }
     dressing.put_on(Layer::NoNestedNamespaces, || write("/proc/sys/user/max_user_namespaces", "0"));
     // The claim is settled by `clone`, which fails as a whole if the namespace can not be had.
     let own_pids = dressing.put_on(Layer::PidNamespace, || Ok::<_, io::Error>(()));
-    if own_pids { CloneFlags::CLONE_NEWPID.bits() } else { 0 }
+    Entered { for_clone: if own_pids { CloneFlags::CLONE_NEWPID.bits() } else { 0 }, own_mounts }
 }
 
 fn enter_user_namespace() -> io::Result<()> {

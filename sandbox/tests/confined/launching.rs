@@ -111,12 +111,17 @@ fn off_confines_nothing_and_says_so() {
 fn usage_is_told() {
     for &tier in tiers() {
         let (child, _channel) = start(plan("spin", tier)).unwrap();
-        std::thread::sleep(Duration::from_millis(100));
-        let now = child.usage_now().unwrap();
+        let now = loop {
+            let now = child.usage_now().unwrap();
+            if now.cpu >= Duration::from_millis(50) {
+                break now;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
         assert!(now.peak_memory > 100 << 10, "{now:?}");
         child.kill();
         let ended = end(child);
-        assert!(ended.usage.cpu >= Duration::from_millis(20), "{ended:?}");
+        assert!(ended.usage.cpu >= now.cpu / 2, "{ended:?}");
         assert!((100 << 10..64 << 20).contains(&ended.usage.peak_memory), "{ended:?}");
     }
 }

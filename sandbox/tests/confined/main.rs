@@ -5,7 +5,10 @@
 use libtest_mimic::{Arguments, Trial};
 
 mod host;
+mod lasting;
 mod launching;
+mod layering;
+mod reading;
 mod violating;
 mod worker;
 
@@ -13,12 +16,18 @@ fn main() -> std::process::ExitCode {
     if let Some(role) = cloison_sandbox::is_worker() {
         return worker::main(&role);
     }
+    if let Some(part) = std::env::args().nth(1).and_then(|first| first.strip_prefix("play=").map(str::to_owned)) {
+        return lasting::play(&part);
+    }
     let arguments = Arguments::from_args();
-    let trials = [launching::trials(), violating::trials()].concat().into_iter().map(|(name, test)| {
-        Trial::test(name, move || {
-            test();
-            Ok(())
-        })
-    });
+    let trials = [launching::trials(), violating::trials(), layering::trials(), reading::trials(), lasting::trials()]
+        .concat()
+        .into_iter()
+        .map(|(name, test)| {
+            Trial::test(name, move || {
+                test();
+                Ok(())
+            })
+        });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

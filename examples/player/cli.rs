@@ -1,0 +1,164 @@
+//! What can be asked of the player on its command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use cloison_broker::Model;
+use cloison_broker::sandbox::Tier;
+
+use crate::host::Fault;
+use crate::protocol::Nanos;
+use crate::sink::Wanted;
+
+/// Plays a media file: WAV, FLAC, Ogg, MP3, MP4 or Matroska/WebM with AV1 video and PCM, FLAC, ALAC, AAC, MP3 or Vorbis
+/// sound.
+///
+/// Playing means decoding as fast as possible, and writing what is asked for. The file is taken apart and decoded by three
+/// worker processes, each confined before it reads one byte of it.
+///
+/// Exit codes: 0 if anything was played, 1 if an output could not be written, 2 if nothing could be played, 3 if a worker
+/// died too often, 130 after Ctrl-C.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub struct Options {
+    /// The file; by default the clip that comes with the player.
+    pub file: Option<PathBuf>,
+    /// Lists the pictures' MD5 sums in FFmpeg's framemd5 format.
+    #[arg(long, value_name = "OUT")]
+    pub framemd5: Option<PathBuf>,
+    /// Writes the sound as a WAVE file of 16-bit samples.
+    #[arg(long, value_name = "OUT")]
+    pub wav: Option<PathBuf>,
+    /// Writes the pictures as YUV4MPEG2.
+    #[arg(long, value_name = "OUT")]
+    pub y4m: Option<PathBuf>,
+    /// Starts at this time: at the key picture before it, or exactly there if there is only sound.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub seek: Option<Nanos>,
+    /// Plays the file this many times, to measure.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..),
+          conflicts_with_all = ["framemd5", "wav", "y4m", "seek"])]
+    pub repeat: u32,
+    /// Reports as JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Shows neither progress nor a table; what went wrong is still said.
+    #[arg(long)]
+    pub quiet: bool,
+    /// How the workers are linked: through the broker, which checks each message, or directly.
+    #[arg(long, value_name = "MODEL", value_enum, default_value_t = ModelName::Broker)]
+    pub model: ModelName,
+    /// The least confinement that is accepted; more is used where the system allows it. `off` confines nothing.
+    #[arg(long, value_name = "LEAST", value_enum, default_value_t = TierName::NoUserns)]
+    pub sandbox: TierName,
+    /// Kills the worker ROLE (demux, audio or video) after its Nth packet, piece of sound or picture; with `:always`, each
+    /// of its successors too.
+    #[arg(long, value_name = "ROLE@N[:always]", value_parser = Fault::crash)]
+    pub crash: Vec<Fault>,
+    /// Has the worker ROLE answer no more after its Nth packet, piece of sound or picture; with `:stop` it is stopped, with
+    /// `:busy` it uses all the time it can get.
+    #[arg(long, value_name = "ROLE@N[:stop|:busy][:always]", value_parser = Fault::hang)]
+    pub hang: Vec<Fault>,
+    /// Runs the demuxer and the decoders in the player's own process, without any protection.
+    #[arg(long, conflicts_with_all = ["model", "sandbox", "crash", "hang"])]
+    pub in_process: bool,
+}
+
+/// A [`Model`], as the command line writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ModelName {
+    /// Every message passes the broker.
+    Broker,
+    /// Workers talk to each other directly.
+    Orchestrator,
+}
+
+/// A [`Tier`], as the command line writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TierName {
+    /// With namespaces.
+    Full,
+    /// Without.
+    NoUserns,
+    /// Nothing.
+    Off,
+}
+
+impl From<ModelName> for Model {
+    fn from(name: ModelName) -> Self {
+        match name {
+            ModelName::Broker => Self::Broker,
+            ModelName::Orchestrator => Self::Orchestrator,
+        }
+    }
+}
+
+impl From<TierName> for Tier {
+    fn from(name: TierName) -> Self {
+        match name {
+            TierName::Full => Self::Full,
+            TierName::NoUserns => Self::NoUserNs,
+            TierName::Off => Self::Off,
+        }
+    }
+}
+
+impl Options {
+    /// The file to play.
+    pub fn file(&self) -> PathBuf {
+        self.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_CLIP))
+    }
+
+    /// How the work is done, for the report.
+    pub fn model_name(&self) -> &'static str {
+        match self.model {
+            _ if self.in_process => "in-process",
+            ModelName::Broker => "broker",
+            ModelName::Orchestrator => "orchestrator",
+        }
+    }
+
+    /// What is to go wrong.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.crash.iter().chain(&self.hang).cloned().collect()
+    }
+
+    /// The files to write.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { framemd5: self.framemd5.clone(), wav: self.wav.clone(), y4m: self.y4m.clone() }
+    }
+}
+
+const DEFAULT_CLIP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/examples/media/clip-av1.webm");
+
+fn seconds(text: &str) -> Result<Nanos, String> {
+    /// A hundred years; far below what overflows.
+    const MAX_SECONDS: f64 = 3.2e9;
+    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    if !(0.0..=MAX_SECONDS).contains(&seconds) {
+        return Err("not a time in any file".to_owned());
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "at most a hundred years")]
+    let nanos = (seconds * 1e9).round() as Nanos;
+    Ok(nanos)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_seconds() {
+        assert_eq!(seconds("1.5"), Ok(1_500_000_000));
+        for wrong in ["-1", "nan", "inf", "1e99", "soon"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

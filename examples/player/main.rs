@@ -1,0 +1,120 @@
+//! A media player that runs its dangerous parts as confined workers.
+//!
+//! `stage` holds those parts as plain Rust: a demuxer, an audio decoder and a video decoder. `worker` makes each a worker,
+//! `host` spawns them, says who may talk to whom, and goes on when one dies. `playback` decides what is played and takes in
+//! what arrives, `sink` writes files, `protocol` is what all of them say to each other. `in_process` joins the same stages by
+//! plain calls, for comparison.
+
+mod cli;
+mod host;
+mod in_process;
+mod input;
+mod play;
+mod playback;
+mod progress;
+mod protocol;
+mod report;
+mod sink;
+mod stage;
+mod text;
+mod usage;
+mod worker;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use clap::Parser;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use cli::{Options, TierName};
+use host::Order;
+use input::Input;
+use play::{EXIT_NOTHING, EXIT_PLAYED, EXIT_STOPPED, PlayError, Played};
+use progress::Progress;
+use report::Report;
+use text::plain;
+
+fn main() -> ExitCode {
+    // Does not return in a process that is a worker.
+    cloison_worker::roles(&worker::ROLES);
+    usage::begin();
+    let options = Options::parse();
+    let stop = Arc::new(AtomicBool::new(false));
+    if let Err(error) = stop_on_signals(&stop) {
+        eprintln!("player: signals cannot be handled: {error}");
+        return ExitCode::from(EXIT_NOTHING);
+    }
+    let report = run(&options, &stop);
+    say(&options, &report);
+    ExitCode::from(report.exit_code)
+}
+
+/// The first signal ends playing in order, a second one at once.
+fn stop_on_signals(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register_conditional_shutdown(signal, EXIT_STOPPED.into(), Arc::clone(stop))?;
+        signal_hook::flag::register(signal, Arc::clone(stop))?;
+    }
+    Ok(())
+}
+
+fn run(options: &Options, stop: &AtomicBool) -> Report {
+    let started = Instant::now();
+    let mut progress = Progress::new(options.quiet);
+    let file = options.file();
+    let model = options.model_name().to_owned();
+    let mut report = Report { file: file.display().to_string(), model, ..Report::default() };
+    let played =
+        Input::open(&file).map_err(PlayError::from).and_then(|input| play(options, input, &mut progress, stop));
+    progress.finish();
+    report.elapsed_seconds = started.elapsed().as_secs_f64();
+    report.exit_code = match played {
+        Ok(played) => {
+            report.container = played.container;
+            report.workers = played.workers;
+            report.add(played.summary);
+            report.error = played.failure.as_ref().map(ToString::to_string);
+            match played.failure {
+                Some(failure) => failure.exit_code(),
+                None if report.has_played() => EXIT_PLAYED,
+                None => EXIT_NOTHING,
+            }
+        }
+        Err(error) => {
+            report.error = Some(error.to_string());
+            error.exit_code()
+        }
+    };
+    if stop.load(Ordering::Relaxed) {
+        report.exit_code = EXIT_STOPPED;
+    }
+    report
+}
+
+fn play(options: &Options, input: Input, progress: &mut Progress, stop: &AtomicBool) -> Result<Played, PlayError> {
+    let (wanted, faults) = (options.wanted(), options.faults());
+    let (seek, repeat) = (options.seek, options.repeat);
+    if options.in_process {
+        return in_process::play(input, &wanted, (seek, repeat), progress, stop);
+    }
+    if options.sandbox == TierName::Off {
+        eprintln!("player: WARNING: --sandbox off: NOTHING IS CONFINED; whoever made the file can do all that you can");
+    }
+    let (model, sandbox) = (options.model.into(), options.sandbox.into());
+    host::play(&Order { input, wanted: &wanted, seek, repeat, model, sandbox, faults: &faults }, progress, stop)
+}
+
+/// Tells people and programs how it went.
+fn say(options: &Options, report: &Report) {
+    let file = plain(&report.file);
+    for trouble in report.notes.iter().chain(&report.error) {
+        eprintln!("{file}: {trouble}");
+    }
+    if options.json {
+        println!("{}", report.json());
+    } else if !options.quiet && report.error.is_none() {
+        println!("{}", report.table());
+    }
+}

@@ -1,0 +1,128 @@
+//! Pictures as YUV4MPEG2, which most video tools read.
+
+use std::path::Path;
+
+use super::cadence::Cadence;
+use super::file::{OutputError, OutputFile};
+use super::{PictureSink, nothing_for};
+use crate::protocol::{Chroma, Layout, Picture, TimeBase};
+
+/// The file that is being written.
+pub struct Y4m {
+    file: OutputFile,
+    time_base: TimeBase,
+    cadence: Cadence,
+    /// The layout that the header tells; the format knows no change.
+    layout: Option<Layout>,
+    /// Whether the picture that has begun is of another layout.
+    skipping: bool,
+    skipped: u64,
+}
+
+impl Y4m {
+    /// Begins a file of pictures that have this clock.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn create(path: &Path, time_base: TimeBase) -> Result<Self, OutputError> {
+        let file = OutputFile::create(path)?;
+        Ok(Self { file, time_base, cadence: Cadence::new(time_base), layout: None, skipping: false, skipped: 0 })
+    }
+}
+
+impl PictureSink for Y4m {
+    fn begin(&mut self, picture: &Picture) -> Result<(), OutputError> {
+        if self.layout.is_none() {
+            self.layout = Some(picture.layout);
+            self.file.write(&header(&picture.layout, &self.cadence, self.time_base))?;
+        }
+        self.skipping = self.layout != Some(picture.layout);
+        if self.skipping {
+            self.skipped += 1;
+            return Ok(());
+        }
+        self.cadence.see(picture.pts, picture.duration);
+        self.file.write(b"FRAME\n")
+    }
+
+    fn chunk(&mut self, chunk: &[u8]) -> Result<(), OutputError> {
+        if self.skipping { Ok(()) } else { self.file.write(chunk) }
+    }
+
+    fn end(&mut self) -> Result<(), OutputError> {
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<Vec<String>, OutputError> {
+        let path = self.file.path().to_owned();
+        let Some(layout) = self.layout else { return Ok(vec![nothing_for(&path, "picture")]) };
+        self.file.rewrite_start(&header(&layout, &self.cadence, self.time_base))?;
+        self.file.commit()?;
+        let note = format!("{}: left out {} pictures of another size or form", path.display(), self.skipped);
+        Ok(if self.skipped > 0 { vec![note] } else { Vec::new() })
+    }
+}
+
+/// The header, always of the same length, so that it can be written again when the rate is known. What fills it up is a
+/// comment to every reader of the format.
+fn header(layout: &Layout, cadence: &Cadence, time_base: TimeBase) -> Vec<u8> {
+    const BYTES: usize = 128;
+    let (pictures, seconds) = match cadence.rate() {
+        Some(rate) => (rate.pictures, rate.seconds),
+        None => (time_base.denominator.get().into(), time_base.numerator.get().into()),
+    };
+    let Layout { width, height, .. } = layout;
+    let colours = colours(layout);
+    let header = format!("YUV4MPEG2 W{width} H{height} F{pictures}:{seconds} Ip A1:1 C{colours} XFILL=");
+    format!("{header:_<width$}\n", width = BYTES - 1).into_bytes()
+}
+
+fn colours(layout: &Layout) -> String {
+    let (name, long) = match layout.chroma {
+        Chroma::Mono => ("mono", "mono"),
+        Chroma::Half => ("420jpeg", "420p"),
+        Chroma::HalfWidth => ("422", "422p"),
+        Chroma::Full => ("444", "444p"),
+    };
+    if layout.bits > 8 { format!("{long}{}", layout.bits) } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU32;
+
+    fn written(layouts: &[Layout]) -> (Vec<u8>, Vec<String>) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("out.y4m");
+        let time_base = TimeBase { numerator: NonZeroU32::MIN, denominator: NonZeroU32::new(50).expect("not zero") };
+        let mut y4m = Box::new(Y4m::create(&path, time_base).expect("creates"));
+        for (layout, number) in layouts.iter().zip(0_u8..) {
+            y4m.begin(&Picture { layout: *layout, pts: 2 * i64::from(number), duration: 2 }).expect("begins");
+            y4m.chunk(&vec![number; layout.bytes()]).expect("writes");
+            y4m.end().expect("ends");
+        }
+        let notes = y4m.finish().expect("finishes");
+        (std::fs::read(&path).expect("reads"), notes)
+    }
+
+    #[test]
+    fn the_header_tells_size_rate_and_form() {
+        let layout = Layout { width: 3, height: 1, bits: 10, chroma: Chroma::Half };
+        let (bytes, notes) = written(&[layout; 3]);
+        let header = String::from_utf8(bytes[..128].to_vec()).expect("text");
+        assert!(header.starts_with("YUV4MPEG2 W3 H1 F25:1 Ip A1:1 C420p10 XFILL=_"), "{header}");
+        assert!(header.ends_with("_\n"));
+        assert_eq!(&bytes[128..148], b"FRAME\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes.len(), 128 + 3 * (6 + layout.bytes()));
+        assert!(notes.is_empty());
+    }
+
+    #[test]
+    fn pictures_of_another_form_are_left_out_and_told() {
+        let layout = Layout { width: 4, height: 2, bits: 8, chroma: Chroma::Mono };
+        let (bytes, notes) = written(&[layout, Layout { width: 2, ..layout }, layout]);
+        assert_eq!(bytes.len(), 128 + 2 * (6 + 8));
+        assert!(notes[0].ends_with("left out 1 pictures of another size or form"), "{notes:?}");
+    }
+}

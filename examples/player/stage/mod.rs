@@ -1,0 +1,12 @@
+//! The dangerous parts, each by itself: they parse what a stranger made.
+//!
+//! A stage is plain Rust. It opens nothing, starts nothing and knows of no process: what it reads comes through
+//! [`source::ReadAt`], what it makes goes into memory that its caller provides.
+
+pub mod audio;
+pub mod codec;
+pub mod demux;
+mod mp4;
+mod obu;
+pub mod source;
+pub mod video;

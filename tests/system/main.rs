@@ -1,0 +1,60 @@
+//! Whole systems: real brokers, real confined processes, real descriptors; honest workers and attackers.
+//!
+//! The executable is its own workers' (by role), and a host of its own for the cases that count what a process holds.
+#![expect(clippy::unwrap_used, reason = "clippy knows tests only by their attribute, which this harness has not")]
+
+mod case;
+mod contract;
+mod host;
+mod leaks;
+mod life;
+mod pools;
+mod predecessor;
+mod puppet;
+mod raw;
+mod scripts;
+mod watch;
+mod words;
+
+use std::process::ExitCode;
+
+use case::Case;
+
+/// The first argument of this executable when it is to be a host that is killed.
+pub const VICTIM: &str = "--victim";
+
+fn main() -> ExitCode {
+    if let Some(role) = cloison_sandbox::is_worker() {
+        return work(&role);
+    }
+    let cases = cases();
+    let mut arguments = std::env::args();
+    match arguments.nth(1).as_deref() {
+        Some(case::ALONE) => return case::run_alone(&cases, &arguments.next().unwrap_or_default()),
+        Some(VICTIM) => {
+            life::victim();
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
+    }
+    let arguments = libtest_mimic::Arguments::from_args();
+    libtest_mimic::run(&arguments, cases.into_iter().map(Case::into_trial).collect()).exit_code()
+}
+
+fn cases() -> Vec<Case> {
+    [predecessor::cases(), contract::cases(), life::cases(), pools::cases(), leaks::cases()].concat()
+}
+
+/// What a worker of these tests does depends on its role alone.
+fn work(role: &str) -> ExitCode {
+    match role {
+        // Never asks to be confined, and stays.
+        "mute" => loop {
+            std::thread::park();
+        },
+        // Knows nothing of brokers.
+        "stranger" => ExitCode::from(7),
+        role if role.starts_with("raw") => raw::main(),
+        _ => puppet::main(),
+    }
+}
