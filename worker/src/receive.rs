@@ -10,7 +10,7 @@ use cloison_msg::{
 use crate::buffers::Place;
 use crate::clock::NEVER;
 use crate::error::Disconnect;
-use crate::link::shape;
+use crate::send::shape;
 use crate::session::{Outcome, Queued, Session};
 use crate::wire::OUTBOX_MAX;
 
@@ -141,13 +141,14 @@ impl Session {
         pending: Pending<usize>,
         now: Time,
     ) {
-        self.outcomes[pending.context] = match self.judge_answer(header, classes, now) {
+        let outcome = match self.judge_answer(header, classes, now) {
             Some(denial) => Outcome::Failed(CallFailure::Failed(Failure::Denied(denial))),
             None => {
                 let payload = self.buffers.keep(header, place);
                 Outcome::Answered(*header, payload, std::mem::take(passed))
             }
         };
+        self.settle(pending.context, outcome);
     }
 
     /// On a direct route nobody has asked yet whether the answer may carry what it carries.

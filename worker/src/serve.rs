@@ -8,7 +8,7 @@ use cloison_msg::{CALL_DEPTH_MAX, ChainId, Destination, Failure, Header, Kind, M
 
 use crate::clock::NEVER;
 use crate::error::{Disconnect, ServeError};
-use crate::link::{shape, too_deep};
+use crate::send::{shape, too_deep};
 use crate::session::{Frame, Queued, Session};
 use crate::worker::Interrupted;
 use crate::{Request, Worker};

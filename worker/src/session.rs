@@ -213,7 +213,7 @@ impl Session {
     pub(crate) fn depart(&mut self, name: Destination, why: Gone) {
         let Some(mut end) = self.ends.remove(name) else { return };
         for pending in end.link.close() {
-            self.outcomes[pending.context] = Outcome::Failed(CallFailure::Gone(why.clone()));
+            self.settle(pending.context, Outcome::Failed(CallFailure::Gone(why.clone())));
         }
         // What was taken back must not be delivered any more. What a peer said before it died or left still counts.
         if matches!(why, Gone::Revoked | Gone::CutOff(_)) {
@@ -221,6 +221,13 @@ impl Session {
         }
         let peer_pools = end.lending.depart();
         self.departed.push(name, why, peer_pools);
+    }
+
+    /// A call has its outcome, which waits for whoever made the call.
+    pub(crate) fn settle(&mut self, slot: usize, outcome: Outcome) {
+        if let Some(place) = self.outcomes.get_mut(slot) {
+            *place = outcome;
+        }
     }
 
     /// Why the link of that name is no longer there.

@@ -171,6 +171,11 @@ impl Worker {
         let _ = self.wait_for(deadline, None, |session| (!session.has_unsent()).then_some(()));
     }
 
+    /// Whether the two are handles of one worker.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Reads the clock.
     pub(crate) fn tick(&self) -> Time {
         self.session().tick()
