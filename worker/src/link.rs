@@ -13,7 +13,7 @@ use crate::pending::PendingCall;
 use crate::send::too_deep;
 use crate::session::Frame;
 use crate::wire::Posted;
-use crate::worker::{DEFAULT_DEADLINE, Interrupted};
+use crate::worker::{Awaited, DEFAULT_DEADLINE, Interrupted};
 use crate::{Incoming, Worker};
 
 /// How long to wait for the broker's word on why a link is gone, once its socket says that it is.
@@ -103,13 +103,16 @@ impl Link {
         let since = self.worker.tick();
         let frame = self.worker.session().frame_of_call();
         let deadline = frame.deadline.min(since.after(within));
-        let sent = self.worker.wait_for(deadline, None, |session| session.try_oneway(self.name, rpc, message, frame));
+        let sent = self
+            .worker
+            .wait_for(deadline, Awaited::Anything, |session| session.try_oneway(self.name, rpc, message, frame));
         match flatten(sent, &self.worker, self.name) {
             Ok(Posted::Sent) => Ok(()),
             Ok(Posted::Waiting) => {
                 // It is accepted, and leaves by itself from now on whenever this worker waits for anything.
-                let _ =
-                    self.worker.wait_for(deadline, None, |session| (!session.has_unsent_to(self.name)).then_some(()));
+                let _ = self
+                    .worker
+                    .wait_for(deadline, Awaited::Anything, |session| (!session.has_unsent_to(self.name)).then_some(()));
                 Ok(())
             }
             Ok(Posted::Lost) => Err(self.call_error(rpc, since, CallFailure::Gone(self.wait_for_word()))),
@@ -139,7 +142,9 @@ impl Link {
     /// Closes this end. What was sent before still reaches the peer; calls that wait for a reply fail.
     pub fn close(self) {
         let deadline = self.worker.tick().after(WORD_WITHIN);
-        let _ = self.worker.wait_for(deadline, None, |session| (!session.has_unsent_to(self.name)).then_some(()));
+        let _ = self
+            .worker
+            .wait_for(deadline, Awaited::Anything, |session| (!session.has_unsent_to(self.name)).then_some(()));
         self.worker.session().close_end(self.name);
     }
 
@@ -164,9 +169,9 @@ impl Link {
         }
         let frame = Frame { deadline: frame.deadline.min(since.after(within)), ..frame };
         let at = CallFrame { now: since, deadline: frame.deadline, chain: frame.chain, depth: frame.depth };
-        let begun = self
-            .worker
-            .wait_for(frame.deadline, Some(frame.chain), |session| session.try_call(self.name, rpc, message, at));
+        let begun = self.worker.wait_for(frame.deadline, Awaited::Room(frame.chain), |session| {
+            session.try_call(self.name, rpc, message, at)
+        });
         let (posted, slot, call) = flatten(begun, &self.worker, self.name)?;
         let pending = PendingCall::new(self.clone(), rpc, slot, call, since, frame);
         if posted == Posted::Lost {
@@ -179,7 +184,9 @@ impl Link {
     /// socket down and lives on.
     fn wait_for_word(&self) -> Gone {
         let deadline = self.worker.tick().after(WORD_WITHIN);
-        let _ = self.worker.wait_for(deadline, None, |session| session.ends.get(self.name).is_none().then_some(()));
+        let _ = self
+            .worker
+            .wait_for(deadline, Awaited::Anything, |session| session.ends.get(self.name).is_none().then_some(()));
         self.worker.session().accuse(self.name, "it shut the link's socket down");
         self.gone().unwrap_or(Gone::Closed)
     }

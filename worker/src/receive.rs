@@ -12,13 +12,15 @@ use crate::clock::NEVER;
 use crate::error::Disconnect;
 use crate::send::shape;
 use crate::session::{Outcome, Queued, Session};
-use crate::wire::OUTBOX_MAX;
+use crate::wire::{OUTBOX_MAX, Patience};
 
-/// Whether a packet was there to be received.
+/// What looking for a packet has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     Packet,
     Nothing,
+    /// Nothing more will come from there.
+    End,
 }
 
 /// How to look for a packet.
@@ -28,8 +30,8 @@ pub(crate) enum Look {
     Ready,
     /// There may be one.
     Try,
-    /// Wait until there is one.
-    Wait,
+    /// There may be one, or one may come soon.
+    Brief,
 }
 
 impl Session {
@@ -37,10 +39,10 @@ impl Session {
     pub(crate) fn receive(&mut self, from: Destination, look: Look) -> Received {
         let mut packet = self.buffers.packet();
         let mut passed = std::mem::take(&mut self.passed);
-        let received = match (self.wire_mut(from), look) {
-            (Some(wire), Look::Wait) => wire.recv(&mut packet, &mut passed),
-            (Some(wire), _) => wire.try_recv(&mut packet, &mut passed),
-            (None, _) => Err(RecvError::WouldBlock),
+        let patience = if look == Look::Brief { Patience::Brief } else { Patience::None };
+        let received = match self.wire_mut(from) {
+            Some(wire) => wire.recv(&mut packet, &mut passed, patience),
+            None => Err(RecvError::WouldBlock),
         };
         if look != Look::Ready {
             self.tick();
@@ -56,11 +58,11 @@ impl Session {
                 if from == Destination::BROKER {
                     self.end(Disconnect::Ended);
                 }
-                Received::Nothing
+                Received::End
             }
             Err(error) => {
                 self.breach(from, &error.to_string());
-                Received::Nothing
+                Received::End
             }
         };
         passed.clear();
