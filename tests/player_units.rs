@@ -4,9 +4,19 @@
 
 #[path = "../examples/player/cli.rs"]
 mod cli;
+#[path = "../examples/player/host/mod.rs"]
+mod host;
+#[path = "../examples/player/in_process.rs"]
+mod in_process;
+#[path = "../examples/player/input.rs"]
+mod input;
+#[path = "../examples/player/play.rs"]
+mod play;
 #[path = "../examples/player/playback/mod.rs"]
 mod playback;
-#[path = "../examples/player/protocol.rs"]
+#[path = "../examples/player/progress.rs"]
+mod progress;
+#[path = "../examples/player/protocol/mod.rs"]
 mod protocol;
 #[path = "../examples/player/report.rs"]
 mod report;
@@ -16,3 +26,7 @@ mod sink;
 mod stage;
 #[path = "../examples/player/text.rs"]
 mod text;
+#[path = "../examples/player/usage.rs"]
+mod usage;
+#[path = "../examples/player/worker/mod.rs"]
+mod worker;

@@ -38,8 +38,8 @@ fn holds(output: Output) {
 
 /// Cargo builds the examples before it runs all tests of a package.
 fn verify() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let path = test.ancestors().nth(2).unwrap().join("examples/verify");
+    let test = std::env::current_exe().expect("a test knows its executable");
+    let path = test.ancestors().nth(2).expect("tests are built below target").join("examples/verify");
     assert!(path.exists(), "{} is not built: cargo build --example verify", path.display());
     path
 }

@@ -9,7 +9,7 @@ use cloison_sandbox::Launcher;
 use tokio::sync::oneshot;
 
 use crate::driver::{Command, Commands, DriverThread};
-use crate::host::{CALL_DEADLINE, HostLink, Inbox, OpenError};
+use crate::host::{CALL_DEADLINE, HostLink, Inbox, OpenError, Unclaimed};
 use crate::policy::{Model, Policy};
 use crate::supervisor::{
     Notices, Office, Order, Quarantined, Roster, SpawnError, Supervisor, WorkerSpec, WorkerState, WorkerStatus,
@@ -95,7 +95,8 @@ impl Broker {
         let name = Name::new(role).map_err(|_| failed(Refusal::NotFound))?;
         let (done, opened) = oneshot::channel();
         self.commands.give(Command::Open { role: name, interface: interface.name(), within: CALL_DEADLINE, done });
-        opened.await.unwrap_or(Err(Refusal::PeerGone(Gone::BrokerEnded))).map_err(failed)
+        let opened = opened.await.unwrap_or(Err(Refusal::PeerGone(Gone::BrokerEnded)));
+        opened.map(Unclaimed::claim).map_err(failed)
     }
 
     /// Kills the worker that plays `role`, for a reason that is reported; it is started again within its budget. False

@@ -20,8 +20,8 @@
 //!     let echo = broker.open("echo", &ECHO)?;
 //!     let mut message = Message::new();
 //!     message.append("hello")?;
-//!     let mut reply = echo.call(SAY, message)?;
-//!     println!("{}", reply.reader().recv::<&str>()?);
+//!     let reply = echo.call(SAY, message)?;
+//!     println!("{}", reply.value::<&str>()?);
 //!     Ok(())
 //! }
 //! ```

@@ -9,6 +9,7 @@ mod cli;
 mod host;
 mod in_process;
 mod input;
+mod play;
 mod playback;
 mod progress;
 mod protocol;
@@ -16,6 +17,7 @@ mod report;
 mod sink;
 mod stage;
 mod text;
+mod usage;
 mod worker;
 
 use std::process::ExitCode;
@@ -27,19 +29,17 @@ use clap::Parser;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use cli::{Options, TierName};
-use cloison_broker::msg::AppendError;
-use cloison_broker::{OpenError, SpawnError};
 use host::Order;
-use input::{Input, InputError};
-use playback::{PlaybackError, Summary};
+use input::Input;
+use play::{EXIT_NOTHING, EXIT_PLAYED, EXIT_STOPPED, PlayError, Played};
 use progress::Progress;
-use report::{Report, Worker};
-use sink::OutputError;
+use report::Report;
 use text::plain;
 
 fn main() -> ExitCode {
     // Does not return in a process that is a worker.
     cloison_worker::roles(&worker::ROLES);
+    usage::begin();
     let options = Options::parse();
     let stop = Arc::new(AtomicBool::new(false));
     if let Err(error) = stop_on_signals(&stop) {
@@ -49,76 +49,6 @@ fn main() -> ExitCode {
     let report = run(&options, &stop);
     say(&options, &report);
     ExitCode::from(report.exit_code)
-}
-
-/// Something was played.
-const EXIT_PLAYED: u8 = 0;
-/// An output file could not be written.
-const EXIT_OUTPUT: u8 = 1;
-/// Nothing could be played.
-const EXIT_NOTHING: u8 = 2;
-/// A worker died too often.
-const EXIT_GIVEN_UP: u8 = 3;
-/// Ended by a signal, as shells count it for Ctrl-C.
-const EXIT_STOPPED: u8 = 130;
-
-/// What a way of playing reports.
-struct Played {
-    /// The file's format.
-    container: String,
-    summary: Summary,
-    workers: Vec<Worker>,
-    /// Why it ended before its time.
-    failure: Option<PlayError>,
-}
-
-/// Why nothing is played, or why playing ended early.
-#[derive(Debug, thiserror::Error)]
-enum PlayError {
-    /// The file cannot be opened.
-    #[error(transparent)]
-    Input(#[from] InputError),
-    /// It is not what can be played.
-    #[error("{0}")]
-    Media(String),
-    /// No track of it can be played.
-    #[error(transparent)]
-    Playback(#[from] PlaybackError),
-    /// An output file cannot be written.
-    #[error(transparent)]
-    Output(#[from] OutputError),
-    /// There is no broker.
-    #[error("the broker cannot start: {0}")]
-    Broker(std::io::Error),
-    /// A worker cannot be started, or not as confined as is demanded.
-    #[error(transparent)]
-    Spawn(#[from] SpawnError),
-    /// A worker cannot be reached.
-    #[error(transparent)]
-    Link(#[from] OpenError),
-    /// A worker died too often.
-    #[error("gave up: the {role} worker died {deaths} times without bringing anything new, at last of this: {death}")]
-    GivenUp {
-        /// Its role.
-        role: String,
-        /// How often in a row.
-        deaths: u32,
-        /// How it died the last time.
-        death: String,
-    },
-    /// What is to be said to a worker does not fit into a message.
-    #[error(transparent)]
-    Message(#[from] AppendError),
-}
-
-impl PlayError {
-    fn exit_code(&self) -> u8 {
-        match self {
-            Self::Output(_) | Self::Playback(PlaybackError::Output(_)) => EXIT_OUTPUT,
-            Self::GivenUp { .. } => EXIT_GIVEN_UP,
-            _ => EXIT_NOTHING,
-        }
-    }
 }
 
 /// The first signal ends playing in order, a second one at once.

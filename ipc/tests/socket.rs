@@ -279,7 +279,7 @@ fn a_brief_wait_ends_with_a_packet_or_soon() {
     assert!(matches!(b.recv_bytes_briefly(&mut buffer), Err(RecvError::WouldBlock)));
     assert!(start.elapsed() < Duration::from_secs(1), "a few ticks, on a busy machine too");
 
-    let late = std::thread::spawn(move || a.send(b"late", &[]).map(|()| a));
+    let late = thread::spawn(move || a.send(b"late", &[]).map(|()| a));
     let received = std::iter::repeat_with(|| b.recv_bytes_briefly(&mut buffer)).find_map(Result::ok);
     assert_eq!(received, Some(4));
     drop(late.join().unwrap().unwrap());
@@ -289,8 +289,8 @@ fn a_brief_wait_ends_with_a_packet_or_soon() {
 #[test]
 fn an_endless_wait_outlasts_the_limit_of_brief_ones() {
     let (a, b) = pair();
-    let waiting = std::thread::spawn(move || b.recv(&mut [0; 16], &mut Vec::new()));
-    std::thread::sleep(BRIEF_WAIT_MAX * 2);
+    let waiting = thread::spawn(move || b.recv(&mut [0; 16], &mut Vec::new()));
+    thread::sleep(BRIEF_WAIT_MAX * 2);
     a.send(b"at last", &[]).unwrap();
     assert_eq!(waiting.join().unwrap().unwrap(), 7);
 }

@@ -149,7 +149,8 @@ impl Process {
                 if !self.ended_by(Some(Instant::now()))? {
                     return Ok(None);
                 }
-                Ended { exit: Exit::Lost, usage: Usage::default() }
+                let exit = sys::ended(self.pidfd.as_fd()).map_or(Exit::Lost, |(code, status)| Exit::new(code, status));
+                Ended { exit, usage: Usage::default() }
             }
             Err(error) => return Err(error),
         };
@@ -235,8 +236,18 @@ pub enum Exit {
         details: String,
     },
     /// It has ended, but something else in the host took its status: `SIGCHLD` is ignored, or somebody waits for any
-    /// child.
+    /// child. Only before Linux 6.15; since then the status can still be had, though not what the child had used.
     Lost,
+}
+
+impl Exit {
+    /// From a `CLD_*` code, and what came with it.
+    fn new(code: libc::c_int, status: libc::c_int) -> Self {
+        match code {
+            libc::CLD_EXITED => Self::Code(status),
+            code => Self::Signal { signal: status, core: code == libc::CLD_DUMPED },
+        }
+    }
 }
 
 impl fmt::Display for Exit {
@@ -279,10 +290,7 @@ fn explain(mut ended: Ended, watch: Option<&Watch>) -> Ended {
 
 impl From<sys::Waited> for Ended {
     fn from(waited: sys::Waited) -> Self {
-        let exit = match waited.code {
-            libc::CLD_EXITED => Exit::Code(waited.status),
-            code => Exit::Signal { signal: waited.status, core: code == libc::CLD_DUMPED },
-        };
+        let exit = Exit::new(waited.code, waited.status);
         Self { exit, usage: Usage { cpu: waited.cpu, peak_memory: waited.peak_memory } }
     }
 }

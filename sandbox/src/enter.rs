@@ -120,7 +120,7 @@ fn become_worker(setup: &Setup, launch: &UnixDatagram, dressing: &mut Dressing) 
     if setup.tier == Tier::Full {
         namespaces = namespaces::enter(dressing);
         // A host with the right to mount has it over its own mounts too: never touch those.
-        let swap = || if namespaces.own_mounts { root::swap() } else { Err(Errno::EPERM) };
+        let swap = || if namespaces.own_mounts { root::swap(&setup.readable) } else { Err(Errno::EPERM.into()) };
         swapped = dressing.put_on(Layer::EmptyRoot, swap);
     }
     match sys::clone_worker(namespaces.for_clone) {
@@ -172,7 +172,7 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
     expect(launch, &ToWorker::Close)?;
 
     d.put_on(Layer::NotDumpable, privileges::hide);
-    landlocked::restrict(d);
+    landlocked::restrict(d, &setup.readable);
     let listener = filter(d, &setup.filters);
     if setup.host_counts_threads {
         let counted = listener.is_some();

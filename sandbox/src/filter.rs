@@ -11,18 +11,16 @@ use syscalls::Sysno;
 use thiserror::Error;
 
 use crate::rules::{Effect, Rule, Test};
-use crate::verdict;
+use crate::{dispatch, verdict};
 
 /// Marks, in seccompiler's terms, the calls that go to the host; replaced by `SECCOMP_RET_USER_NOTIF` after compilation,
 /// since seccompiler has no name for that.
 const TO_HOST: SeccompAction = SeccompAction::Trace(0);
 const EPERM: SeccompAction = SeccompAction::Errno(libc::EPERM.unsigned_abs());
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
-/// `BPF_JMP | BPF_JA`.
-const JUMP: u16 = 0x05;
 
 /// One BPF instruction as it travels to the worker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Instruction {
     pub code: u16,
     pub jt: u8,
@@ -54,35 +52,55 @@ pub enum FilterError {
 
 /// Compiles `rules` for the processor this runs on. If `host_counts_threads`, each new one is asked of the host.
 pub(crate) fn compile(rules: &[Rule], host_counts_threads: bool) -> Result<Filters, FilterError> {
-    let polite = polite(rules)?;
-    let asked = |rule: &&Rule| !(host_counts_threads && rule.call == "clone");
-    let unasked: Vec<Rule> = rules.iter().filter(asked).cloned().collect();
-    let mut open = program(&unasked, Effect::Allow, SeccompAction::Allow, TO_HOST)?;
-    redirect_to_host(&mut open);
-    let closed = program(rules, Effect::Allow, SeccompAction::Allow, EPERM)?;
-    let notify = link(polite.iter().cloned().chain([open]));
-    let fallback = link([deadly()?].into_iter().chain(polite).chain([closed]));
-    Ok(Filters { notify, fallback })
-}
-
-/// One program per errno: it refuses the calls that its rules name and has no opinion of others.
-fn polite(rules: &[Rule]) -> Result<Vec<Program>, FilterError> {
-    let mut errnos = Vec::new();
-    for rule in rules {
-        match rule.effect {
-            Effect::Refuse(errno) if !errnos.contains(&errno) => errnos.push(errno),
-            Effect::Refuse(_) | Effect::Allow => {}
+    let calls = by_call(rules);
+    let mut notify = BTreeMap::new();
+    let mut fallback: BTreeMap<u32, Program> = BTreeMap::new();
+    for name in verdict::DEADLY {
+        if let Ok(call) = name.parse::<Sysno>() {
+            fallback.insert(call.id().unsigned_abs(), always(SeccompAction::KillProcess)?);
         }
     }
-    let refusing =
-        |errno| program(rules, Effect::Refuse(errno), SeccompAction::Errno(errno.unsigned_abs()), SeccompAction::Allow);
-    errnos.into_iter().map(refusing).collect()
+    for (&number, rules) in &calls {
+        let asked = |rule: &&Rule| !(host_counts_threads && rule.call == "clone" && rule.effect == Effect::Allow);
+        let silent: Vec<&Rule> = rules.iter().copied().filter(asked).collect();
+        notify.insert(number, fragment(&silent, &TO_HOST)?);
+        fallback.insert(number, fragment(rules, &EPERM)?);
+    }
+    let mut notify = dispatch::build(&notify, &always(TO_HOST)?);
+    redirect_to_host(&mut notify);
+    Ok(Filters { notify, fallback: dispatch::build(&fallback, &always(EPERM)?) })
+}
+
+fn by_call(rules: &[Rule]) -> BTreeMap<u32, Vec<&Rule>> {
+    let mut calls: BTreeMap<u32, Vec<&Rule>> = BTreeMap::new();
+    for rule in rules {
+        if let Ok(call) = rule.call.parse::<Sysno>() {
+            calls.entry(call.id().unsigned_abs()).or_default().push(rule);
+        }
+    }
+    calls
+}
+
+/// What becomes of one call, by all `rules` on it: first the refusals, then what is allowed, then `otherwise`.
+fn fragment(rules: &[&Rule], otherwise: &SeccompAction) -> Result<Program, FilterError> {
+    let refused = rules.iter().filter(|rule| rule.effect != Effect::Allow);
+    let mut programs = refused
+        .map(|rule| program(&[rule], &action(rule.effect), &SeccompAction::Allow))
+        .collect::<Result<Vec<_>, _>>()?;
+    let allowed: Vec<&Rule> = rules.iter().copied().filter(|rule| rule.effect == Effect::Allow).collect();
+    programs.push(program(&allowed, &SeccompAction::Allow, otherwise)?);
+    Ok(link(programs))
+}
+
+fn action(effect: Effect) -> SeccompAction {
+    match effect {
+        Effect::Allow => SeccompAction::Allow,
+        Effect::Refuse(errno) => SeccompAction::Errno(errno.unsigned_abs()),
+    }
 }
 
 /// One program out of several: where one allows a call, the next one is asked.
-///
-/// The kernel would ask a stack of programs just as well, but each costs 40 µs to install.
-fn link(programs: impl IntoIterator<Item = Program>) -> Program {
+fn link(programs: Vec<Program>) -> Program {
     let mut linked = Program::new();
     let mut programs = programs.into_iter().peekable();
     while let Some(mut program) = programs.next() {
@@ -90,8 +108,7 @@ fn link(programs: impl IntoIterator<Item = Program>) -> Program {
             let length = program.len();
             for (index, instruction) in program.iter_mut().enumerate() {
                 if u32::from(instruction.code) == RETURN && instruction.k == libc::SECCOMP_RET_ALLOW {
-                    let to_next = u32::try_from(length - index - 1).unwrap_or(u32::MAX);
-                    *instruction = Instruction { code: JUMP, jt: 0, jf: 0, k: to_next };
+                    *instruction = dispatch::jump(length - index - 1);
                 }
             }
         }
@@ -100,29 +117,25 @@ fn link(programs: impl IntoIterator<Item = Program>) -> Program {
     linked
 }
 
-/// A program that kills on the calls that are hostile whatever their arguments.
-fn deadly() -> Result<Program, FilterError> {
-    let calls = verdict::DEADLY.iter().filter_map(|name| name.parse::<Sysno>().ok());
-    let rules = calls.map(|call| (i64::from(call.id()), Vec::new())).collect();
-    assemble(rules, SeccompAction::KillProcess, SeccompAction::Allow)
+/// A program for one call: if one of `rules` matches, `on_match`, or else `otherwise`.
+fn program(rules: &[&Rule], on_match: &SeccompAction, otherwise: &SeccompAction) -> Result<Program, FilterError> {
+    if rules.iter().any(|rule| rule.tests.is_empty()) {
+        return always(on_match.clone());
+    }
+    let mut table: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
+    for rule in rules {
+        let Ok(call) = rule.call.parse::<Sysno>() else { continue };
+        let conditions = rule.tests.iter().map(condition).collect::<Result<_, _>>()?;
+        table.entry(i64::from(call.id())).or_default().push(SeccompRule::new(conditions)?);
+    }
+    assemble(table, on_match.clone(), otherwise.clone())
 }
 
-fn program(
-    rules: &[Rule],
-    effect: Effect,
-    on_match: SeccompAction,
-    otherwise: SeccompAction,
-) -> Result<Program, FilterError> {
-    let mut table: BTreeMap<i64, Vec<SeccompRule>> = BTreeMap::new();
-    for rule in rules.iter().filter(|rule| rule.effect == effect) {
-        let Ok(call) = rule.call.parse::<Sysno>() else { continue };
-        let alternatives = table.entry(i64::from(call.id())).or_default();
-        if !rule.tests.is_empty() {
-            let conditions = rule.tests.iter().map(condition).collect::<Result<_, _>>()?;
-            alternatives.push(SeccompRule::new(conditions)?);
-        }
-    }
-    assemble(table, on_match, otherwise)
+/// A program that does the same about every call of this architecture, and kills on those of another.
+fn always(action: SeccompAction) -> Result<Program, FilterError> {
+    // seccompiler wants two different actions; without a rule only one of them occurs.
+    let other = if action == SeccompAction::Log { SeccompAction::Allow } else { SeccompAction::Log };
+    assemble(BTreeMap::new(), other, action)
 }
 
 fn assemble(

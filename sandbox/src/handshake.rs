@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -111,10 +111,7 @@ impl Handshake {
 
     /// The next message, or what became of the child that should have sent it.
     fn hear(&mut self, stage: &'static str) -> Result<(FromWorker, Option<OwnedFd>), LaunchError> {
-        let ready = wait_readable(&[self.socket.as_fd()], Some(self.deadline)).map_err(LaunchError::Channel)?;
-        if ready[0].is_empty() {
-            return Err(LaunchError::TooLate { stage });
-        }
+        self.wait_for(self.socket.as_fd(), stage)?;
         match receive(&self.socket) {
             Ok(Some(said)) => Ok(said),
             Ok(None) => Err(self.obituary(stage)),
@@ -124,16 +121,26 @@ impl Handshake {
         }
     }
 
+    /// Waits until `fd` is readable, unless time is up or nothing is to be started any more.
+    fn wait_for(&self, fd: BorrowedFd<'_>, stage: &'static str) -> Result<(), LaunchError> {
+        let ready = wait_readable(&[fd, self.spawner.stopped()], Some(self.deadline)).map_err(LaunchError::Channel)?;
+        match ready[..] {
+            [_, stopped] if !stopped.is_empty() => Err(LaunchError::Stopped),
+            [awaited, _] if !awaited.is_empty() => Ok(()),
+            _ => Err(LaunchError::TooLate { stage }),
+        }
+    }
+
     /// How the child ended that closed its launch channel, and what it said before.
     fn obituary(&mut self, stage: &'static str) -> LaunchError {
-        let deadline = Some(self.deadline);
-        let (ended, reaped) = match &mut self.worker {
-            Some(worker) => (worker.ended_by(deadline), worker.try_reap()),
-            None => (self.stub.ended_by(deadline), self.stub.try_reap()),
-        };
-        if !ended.unwrap_or(false) {
-            return LaunchError::TooLate { stage };
+        let pidfd = self.worker.as_ref().map_or_else(|| self.stub.pidfd(), |worker| Some(worker.pidfd.as_fd()));
+        if let Some(Err(error)) = pidfd.map(|pidfd| self.wait_for(pidfd, stage)) {
+            return error;
         }
+        let reaped = match &mut self.worker {
+            Some(worker) => worker.try_reap(),
+            None => self.stub.try_reap(),
+        };
         let exit = reaped.ok().flatten().map_or(Exit::Lost, |ended| ended.exit);
         LaunchError::Died { stage, exit, stderr: last_words(&self.stderr) }
     }

@@ -48,14 +48,14 @@ pub struct Launch {
 
 impl Launch {
     /// The strictest launch of this very executable in the role `name`: [`Profile::decoder`], [`Tier::NoUserNs`] at
-    /// least, within five seconds.
+    /// least, within ten seconds: a launch takes two milliseconds, but a machine may be busy.
     pub fn own(name: impl Into<String>) -> Self {
         Self {
             program: Program::Own,
             name: name.into(),
             profile: Profile::decoder(),
             least: Tier::NoUserNs,
-            ready_within: Duration::from_secs(5),
+            ready_within: Duration::from_secs(10),
             most: Tier::Full,
         }
     }
@@ -106,6 +106,10 @@ impl Launcher {
 
     fn start(&self, launch: &Launch, channel: OwnedFd, throwaway: bool) -> Result<Child, LaunchError> {
         launch.profile.validate()?;
+        // A worker that could not show the directory would lack its root, and the launch fall to a weaker tier.
+        if let Some(absent) = launch.profile.readable.iter().find(|directory| !directory.is_dir()) {
+            return Err(ProfileError::Directory(absent.clone()).into());
+        }
         if launch.least > launch.most {
             return Err(LaunchError::Contradiction { least: launch.least, most: launch.most });
         }
@@ -133,6 +137,12 @@ impl Launcher {
         Err(LaunchError::TooWeak { least: launch.least, missing: attempt.lacking })
     }
 
+    /// From now on nothing is started, and launches that are under way fail with [`LaunchError::Stopped`] at once. For a
+    /// host that ends.
+    pub fn stop(&self) {
+        self.shared.spawner.stop();
+    }
+
     /// What this system gives: confines a throwaway copy of this executable as far as possible, and says how far that is.
     /// The answer is kept; what has become impossible since is noticed by [`launch`](Self::launch).
     ///
@@ -156,6 +166,7 @@ impl Launcher {
             tier,
             role: launch.name.clone(),
             limits: launch.profile.limits,
+            readable: launch.profile.readable.clone(),
             user,
             filters: (*self.filters(&launch.profile, !alone)?).clone(),
             host_counts_threads: !alone,
@@ -196,6 +207,13 @@ impl Launcher {
         }
     }
 }
+
+/// Hosts launch from whatever thread they like.
+const _: () = {
+    const fn anywhere<T: Send + Sync>() {}
+    anywhere::<Launcher>();
+    anywhere::<Child>();
+};
 
 /// What the tries of one launch share.
 struct Attempt {
@@ -272,6 +290,9 @@ pub enum LaunchError {
         /// The start of what it wrote on its standard error, escaped.
         stderr: String,
     },
+    /// [`Launcher::stop`] was called meanwhile.
+    #[error("the launcher was stopped")]
+    Stopped,
     /// The child spoke out of turn on the launch channel.
     #[error("the child broke the launch protocol ({stage})")]
     Protocol {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::SysconfVar;
@@ -46,7 +47,7 @@ pub(crate) fn look(pid: u32, setup: &Setup, seen: &mut Seen) {
         for &(layer, name) in NAMESPACES {
             look(layer, &|| namespace(pid, name));
         }
-        look(Layer::EmptyRoot, &|| empty_root(pid));
+        look(Layer::EmptyRoot, &|| empty_root(pid, &setup.readable));
     }
     look(Layer::Environment, &|| environment(pid));
     look(Layer::Descriptors, &|| descriptors(pid));
@@ -111,15 +112,21 @@ fn namespace(pid: u32, name: &str) -> io::Result<Result<String, String>> {
     Ok(if theirs == ours { Err(format!("{text}, the host's own")) } else { Ok(text) })
 }
 
-fn empty_root(pid: u32) -> io::Result<Result<String, String>> {
+/// One read-only tmpfs, and below it only what the worker may read.
+fn empty_root(pid: u32, readable: &[PathBuf]) -> io::Result<Result<String, String>> {
     let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
-    let lines: Vec<&str> = mounts.lines().collect();
-    Ok(match lines.as_slice() {
-        [only] if only.contains(" / / ro,") && only.contains(" - tmpfs ") => {
-            Ok("/proc mountinfo: one read-only tmpfs".to_owned())
-        }
-        [only] => Err(format!("/proc mountinfo: {only}")),
-        many => Err(format!("/proc mountinfo: {} mounts", many.len())),
+    let is_root = |line: &str| line.contains(" / / ro,") && line.contains(" - tmpfs ");
+    let is_readable = |line: &str| {
+        let place = line.split(' ').nth(4).map(|place| place.replace("\\040", " "));
+        place.is_some_and(|place| readable.iter().any(|directory| Path::new(&place).starts_with(directory)))
+    };
+    let mut lines = mounts.lines();
+    let root = lines.next().unwrap_or_default();
+    let strange = if is_root(root) { lines.find(|line| !is_readable(line)) } else { Some(root) };
+    Ok(match strange {
+        None if readable.is_empty() => Ok("/proc mountinfo: one read-only tmpfs".to_owned()),
+        None => Ok("/proc mountinfo: one read-only tmpfs and what is readable".to_owned()),
+        Some(line) => Err(format!("/proc mountinfo: {} mounts, one is {line}", mounts.lines().count())),
     })
 }
 

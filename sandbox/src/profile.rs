@@ -1,5 +1,6 @@
 //! What a worker may still do to the system, as data.
 
+use std::path::{Component, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,7 @@ pub struct Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Profile {
     pub(crate) limits: Limits,
+    pub(crate) readable: Vec<PathBuf>,
     pub(crate) demands: Vec<(Layer, Demand)>,
     pub(crate) simulated: Vec<(Layer, Simulated)>,
 }
@@ -68,13 +70,13 @@ impl Profile {
             threads: DECODER_THREADS,
             descriptors: DECODER_DESCRIPTORS,
         };
-        Self { limits, demands: Vec::new(), simulated: Vec::new() }
+        Self { limits, readable: Vec::new(), demands: Vec::new(), simulated: Vec::new() }
     }
 
     /// The system calls that the worker may make, and those that fail without being reported. What no rule matches is
     /// reported, and kills if no decoder ever does it.
     pub fn rules(&self) -> Vec<Rule> {
-        rules::decoder()
+        if self.readable.is_empty() { rules::decoder() } else { rules::reader() }
     }
 
     /// The profile in words: limits, then one line for each rule with its conditions and the reason for it.
@@ -84,9 +86,10 @@ impl Profile {
         let limits = format!(
             "at most {megabytes} MiB of address space, {cpu_seconds} s of CPU time, {threads} threads, {descriptors} descriptors"
         );
+        let readable = self.readable.iter().map(|directory| format!("reads what is below {}", directory.display()));
         let rules = self.rules().into_iter().map(|rule| rule.to_string());
         let rest = "every other call fails and is reported; one that no decoder makes kills".to_owned();
-        std::iter::once(limits).chain(rules).chain([rest]).collect::<Vec<_>>().join("\n")
+        std::iter::once(limits).chain(readable).chain(rules).chain([rest]).collect::<Vec<_>>().join("\n")
     }
 
     /// What the worker may use up.
@@ -115,6 +118,17 @@ impl Profile {
     /// The same profile with at most `count` open descriptors.
     pub fn descriptors(mut self, count: u32) -> Self {
         self.limits.descriptors = count;
+        self
+    }
+
+    /// The same profile, widened by `directory`, which the worker may list and whose files it may read, at the same path
+    /// as the host. An absolute path, outside `/proc`.
+    ///
+    /// Opens to the worker: whatever the host's user can read below it; the calls `openat` (reading only), `newfstatat`,
+    /// `getdents64` and `lseek`, which look at paths in the kernel; and in [`Tier::Full`](crate::Tier::Full) the mounts
+    /// below the directory. Landlock and the root, not the filter, keep all other paths out then.
+    pub fn readable(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.readable.push(directory.into());
         self
     }
 
@@ -154,6 +168,14 @@ impl Profile {
         if descriptors < DESCRIPTOR_FLOOR {
             return Err(ProfileError::Descriptors(descriptors));
         }
+        let unfit = |directory: &&PathBuf| {
+            let ordinary = |part| matches!(part, Component::RootDir | Component::Normal(_));
+            let below_root = directory.is_absolute() && directory.parent().is_some();
+            !below_root || directory.starts_with("/proc") || !directory.components().all(ordinary)
+        };
+        if let Some(directory) = self.readable.iter().find(unfit) {
+            return Err(ProfileError::Directory(directory.clone()));
+        }
         Ok(())
     }
 }
@@ -171,6 +193,9 @@ pub enum ProfileError {
     /// No thread.
     #[error("a worker needs at least one thread, the one it starts with")]
     Threads,
+    /// A directory that can not be shown to a worker.
+    #[error("{} can not be readable: name an existing directory below the root, absolute, outside /proc", .0.display())]
+    Directory(PathBuf),
     /// Too few descriptors.
     #[error("{0} descriptors are too few: a worker starts with {DESCRIPTOR_FLOOR}")]
     Descriptors(u32),
@@ -198,6 +223,11 @@ mod tests {
         assert_eq!(Profile::decoder().memory(1).validate(), Err(ProfileError::Memory(1)));
         assert_eq!(Profile::decoder().cpu_seconds(0).validate(), Err(ProfileError::Cpu));
         assert_eq!(Profile::decoder().threads(0).validate(), Err(ProfileError::Threads));
+        for unfit in ["fonts", "/", "/proc/1", "/usr/../etc"] {
+            let refused = Profile::decoder().readable(unfit).validate();
+            assert_eq!(refused, Err(ProfileError::Directory(unfit.into())));
+        }
+        assert_eq!(Profile::decoder().readable("/usr/share/fonts").validate(), Ok(()));
         assert_eq!(Profile::decoder().descriptors(3).validate(), Err(ProfileError::Descriptors(3)));
     }
 }

@@ -117,6 +117,10 @@ pub(crate) const NEW_NAMESPACE: u64 = (libc::CLONE_NEWUSER
     | libc::CLONE_NEWIPC
     | libc::CLONE_NEWUTS
     | libc::CLONE_NEWCGROUP) as u64;
+/// Flags of `openat` that neither write nor make anything.
+const READING: u64 =
+    (libc::O_RDONLY | libc::O_CLOEXEC | libc::O_DIRECTORY | libc::O_NONBLOCK | libc::O_NOFOLLOW | libc::O_NOCTTY)
+        as u64;
 /// `PR_SET_VMA`: names an anonymous map.
 const PR_SET_VMA: u64 = 0x5356_4d41;
 
@@ -216,6 +220,22 @@ pub(crate) fn decoder() -> Vec<Rule> {
         refuse("mprotect", &[Test::Has(2, EXECUTE)], Errno::EACCES, "code made at run time; callers fall back"),
     ]);
     rules.extend(POLITE.iter().map(|&(call, errno, why)| refuse(call, &[], errno, why)));
+    rules
+}
+
+/// The rules of a worker that may read directories: those of the strict profile, with files opened for reading only.
+pub(crate) fn reader() -> Vec<Rule> {
+    let widened = ["openat", "newfstatat"];
+    let mut rules: Vec<Rule> = decoder().into_iter().filter(|rule| !widened.contains(&rule.call)).collect();
+    let reading = vec![Test::Within(2, READING)];
+    for (call, tests, why) in [
+        ("openat", reading, "reading in a readable directory"),
+        ("newfstatat", Vec::new(), "reading in a readable directory"),
+        ("getdents64", Vec::new(), "listing a readable directory"),
+        ("lseek", Vec::new(), "reading in a readable directory"),
+    ] {
+        rules.push(Rule { call, tests, effect: Effect::Allow, why });
+    }
     rules
 }
 

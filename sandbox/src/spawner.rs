@@ -6,7 +6,7 @@
 use std::ffi::CString;
 use std::fmt;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::mpsc;
@@ -14,6 +14,7 @@ use std::sync::mpsc;
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::sys::signal::SigSet;
 use nix::unistd::Pid;
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::enter::MARKER;
@@ -24,6 +25,8 @@ const GIVEN: usize = 5;
 /// Spawns from a thread of its own, which ends when this is dropped.
 pub(crate) struct Spawner {
     orders: mpsc::Sender<Order>,
+    /// Readable once nothing is to be started any more.
+    stop: OwnedFd,
 }
 
 struct Order {
@@ -45,7 +48,18 @@ impl Spawner {
             }
         };
         std::thread::Builder::new().name("cloison-spawner".to_owned()).spawn(serve)?;
-        Ok(Self { orders })
+        Ok(Self { orders, stop: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)? })
+    }
+
+    /// From now on nothing is to be started, and whoever waits for something that starts waits no more.
+    pub fn stop(&self) {
+        // The counter can only overflow after 2⁶⁴ stops, and a full one is readable all the same.
+        let _ = rustix::io::write(&self.stop, &1u64.to_ne_bytes());
+    }
+
+    /// Becomes readable, and stays so, when nothing is to be started any more.
+    pub fn stopped(&self) -> BorrowedFd<'_> {
+        self.stop.as_fd()
     }
 
     /// Starts `program` with `descriptors` as its 0 to 4, and an empty environment.

@@ -1,6 +1,7 @@
 //! The host's hold on a stub: the process that makes the namespaces and the worker, and then takes the old root away.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Instant;
 
 use nix::unistd::Pid;
@@ -28,6 +29,11 @@ impl Stub {
             Err(error) => return Err(error.into()),
         };
         Ok(Self { process, threads })
+    }
+
+    /// Becomes readable when the stub has ended; `None` if nothing is left of it.
+    pub fn pidfd(&self) -> Option<BorrowedFd<'_>> {
+        self.process.as_ref().map(|process| process.pidfd.as_fd())
     }
 
     /// Waits for the stub's end, at most until `deadline`. Returns whether it has ended.

@@ -202,6 +202,32 @@ pub(crate) fn answer_notification(listener: BorrowedFd<'_>, id: u64, answer: Ans
     check(outcome.into()).map(drop)
 }
 
+/// How the process behind `pidfd` ended, if somebody else has reaped it: `CLD_*` and code. Linux 6.15 and later tell.
+pub(crate) fn ended(pidfd: BorrowedFd<'_>) -> Option<(libc::c_int, libc::c_int)> {
+    /// `struct pidfd_info` of Linux 6.15.
+    #[repr(C)]
+    #[derive(Default)]
+    struct Info {
+        mask: u64,
+        cgroup: u64,
+        numbers: [u32; 11],
+        exit_code: i32,
+    }
+    const PIDFD_INFO_EXIT: u64 = 1 << 3;
+    /// `_IOWR(0xFF, 11, struct pidfd_info)`.
+    const PIDFD_GET_INFO: libc::Ioctl = 0xC040_FF0B;
+    const { assert!(size_of::<Info>() == 64) };
+    let mut info = Info { mask: PIDFD_INFO_EXIT, ..Info::default() };
+    // SAFETY: the kernel fills the structure, whose size is part of the request.
+    let outcome = unsafe { libc::ioctl(pidfd.as_raw_fd(), PIDFD_GET_INFO, &raw mut info) };
+    let status = info.exit_code;
+    (outcome == 0 && info.mask & PIDFD_INFO_EXIT != 0).then(|| match libc::WTERMSIG(status) {
+        0 => (libc::CLD_EXITED, libc::WEXITSTATUS(status)),
+        signal if libc::WCOREDUMP(status) => (libc::CLD_DUMPED, signal),
+        signal => (libc::CLD_KILLED, signal),
+    })
+}
+
 fn duration(time: libc::timeval) -> Duration {
     Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
 }

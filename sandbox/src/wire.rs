@@ -3,6 +3,8 @@
 //! Each packet is one value, postcard-encoded. The host speaks first; the worker is trusted until it is confined, but
 //! what it claims is compared with what the host sees.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::filter::Filters;
@@ -18,6 +20,8 @@ pub(crate) struct Setup {
     pub tier: Tier,
     pub role: String,
     pub limits: Limits,
+    /// Directories that the worker may read.
+    pub readable: Vec<PathBuf>,
     pub user: UserChange,
     pub filters: Filters,
     /// The kernel could only count all threads of the user, so the host is asked for each one.

@@ -6,6 +6,9 @@
 mod case;
 mod contract;
 mod host;
+mod leaks;
+mod life;
+mod pools;
 mod predecessor;
 mod puppet;
 mod raw;
@@ -17,21 +20,29 @@ use std::process::ExitCode;
 
 use case::Case;
 
+/// The first argument of this executable when it is to be a host that is killed.
+pub const VICTIM: &str = "--victim";
+
 fn main() -> ExitCode {
     if let Some(role) = cloison_sandbox::is_worker() {
         return work(&role);
     }
     let cases = cases();
     let mut arguments = std::env::args();
-    if arguments.nth(1).as_deref() == Some(case::ALONE) {
-        return case::run_alone(&cases, &arguments.next().unwrap_or_default());
+    match arguments.nth(1).as_deref() {
+        Some(case::ALONE) => return case::run_alone(&cases, &arguments.next().unwrap_or_default()),
+        Some(VICTIM) => {
+            life::victim();
+            return ExitCode::SUCCESS;
+        }
+        _ => {}
     }
     let arguments = libtest_mimic::Arguments::from_args();
     libtest_mimic::run(&arguments, cases.into_iter().map(Case::into_trial).collect()).exit_code()
 }
 
 fn cases() -> Vec<Case> {
-    [predecessor::cases(), contract::cases()].concat()
+    [predecessor::cases(), contract::cases(), life::cases(), pools::cases(), leaks::cases()].concat()
 }
 
 /// What a worker of these tests does depends on its role alone.

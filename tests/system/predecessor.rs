@@ -149,7 +149,7 @@ fn forwarded_descriptors_do_not_stay(model: Model) {
         panic!("no link")
     };
     let name = links(&raw)[to_b].name;
-    let before = Holdings::now();
+    let before = Holdings::steady();
 
     for _ in 0..100 {
         let classes: DescriptorClasses = crate::words::decoded(&a.call(link, DESCRIPTOR, Vec::new()).unwrap());
@@ -305,6 +305,7 @@ fn no_number_reaches_a_stranger(model: Model) {
         host.restarted("raw");
     }
     assert_eq!(a.notes(link, 3, 2), (2, None));
+    assert_eq!(a.call(link, ECHO, encoded("taken")), Ok(encoded("taken")));
     assert_eq!((a.noted(), b.noted()), (vec![], vec![1, 2, 3, 4]));
 }
 

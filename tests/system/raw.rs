@@ -25,6 +25,8 @@ pub enum Via {
     Control,
     /// The one of a direct link, by its place among the attacker's links.
     Direct(usize),
+    /// One that a peer handed over.
+    Stolen(usize),
 }
 
 /// A descriptor that the attacker can lay its hands on.
@@ -109,6 +111,8 @@ struct Raw {
     control: ProcessIpc,
     links: Vec<Held>,
     pools: Vec<OwnedFd>,
+    /// Sockets that peers handed over.
+    stolen: Vec<OwnedFd>,
     words: Vec<String>,
     queue: VecDeque<Heard>,
     behaviour: Behaviour,
@@ -146,6 +150,7 @@ impl Raw {
             control,
             links: Vec::new(),
             pools: Vec::new(),
+            stolen: Vec::new(),
             words: Vec::new(),
             queue: VecDeque::new(),
             behaviour: Behaviour::Honest,
@@ -171,6 +176,7 @@ impl Raw {
                 self.reply(at, &heard.header, &encoded(&outcome));
             }
             Kind::Call => self.answer(at, heard.header, heard.payload),
+            Kind::Oneway => self.stolen.extend(heard.passed.into_iter().map(Passed::into_fd)),
             _ => {}
         }
         if matches!(heard.header.kind, Kind::Call | Kind::Oneway | Kind::Release) {
@@ -281,8 +287,9 @@ impl Raw {
     /// Sends one packet of any length with any descriptors, and waits for room.
     fn send(&self, via: Via, bytes: &[u8], loot: &[Loot]) -> rustix::io::Result<usize> {
         let socket = match via {
-            Via::Control => &self.control,
-            Via::Direct(at) => self.links[at].socket.as_ref().ok_or(rustix::io::Errno::BADF)?,
+            Via::Control => self.control.as_fd(),
+            Via::Direct(at) => self.links[at].socket.as_ref().ok_or(rustix::io::Errno::BADF)?.as_fd(),
+            Via::Stolen(at) => self.stolen.get(at).ok_or(rustix::io::Errno::BADF)?.as_fd(),
         };
         let (stdin, stderr) = (std::io::stdin(), std::io::stderr());
         let descriptors: Vec<BorrowedFd<'_>> = loot
@@ -299,7 +306,7 @@ impl Raw {
         if !descriptors.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(&descriptors));
         }
-        rustix::net::sendmsg(socket.as_fd(), &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
+        rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
     }
 
     fn send_many(&self, via: Via, bytes: &[u8], loot: &[Loot], times: u32) -> RawOutcome {

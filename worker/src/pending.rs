@@ -9,7 +9,6 @@ use cloison_msg::{
 use serde::Deserialize;
 
 use crate::buffers::Payload;
-use crate::clock::now;
 use crate::session::{Frame, Outcome};
 use crate::worker::{Awaited, Interrupted};
 use crate::{Link, Worker};
@@ -60,7 +59,7 @@ impl PendingCall {
         let mut session = self.link.worker().session();
         session.pump_at_once();
         let done = session.outcomes.get(self.slot).is_none_or(|outcome| !matches!(outcome, Outcome::Awaited));
-        done || session.disconnect.is_some() || now() >= self.frame.deadline
+        done || session.disconnect.is_some() || session.tick() >= self.frame.deadline
     }
 
     fn open(&self, answer: Incoming) -> Result<Incoming, CallError> {

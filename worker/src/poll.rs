@@ -8,11 +8,11 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use smallvec::SmallVec;
 
-use crate::clock::{NEVER, now, timeout};
+use crate::clock::{NEVER, timeout};
 use crate::error::Disconnect;
-use crate::receive::Received;
+use crate::receive::{Look, Received};
 use crate::session::Session;
-use crate::wire::{Patience, Wire};
+use crate::wire::Wire;
 
 /// So many sockets are polled without allocating: the control socket and seven direct links.
 const POLLED_INLINE: usize = 8;
@@ -26,8 +26,8 @@ type Ready = SmallVec<[(Destination, PollFlags); POLLED_INLINE]>;
 impl Session {
     /// Waits until something arrives, something that waited can leave, or it is `until`; takes in one packet from each
     /// socket that has any. If it is an answer that is waited for, `answer_on` is the link it will come by.
-    pub(crate) fn pump(&mut self, now: Time, until: Time, answer_on: Option<Destination>) {
-        if self.disconnect.is_some() || self.receive_eagerly() || self.receive_briefly(now, until, answer_on) {
+    pub(crate) fn pump(&mut self, until: Time, answer_on: Option<Destination>) {
+        if self.disconnect.is_some() || self.receive_eagerly() || self.receive_briefly(until, answer_on) {
             return;
         }
         self.unasked = 0;
@@ -47,20 +47,20 @@ impl Session {
 
     /// Takes in all that is there on the control socket.
     pub(crate) fn drain_control(&mut self) {
-        while self.disconnect.is_none() && self.receive(Destination::BROKER, Patience::None) == Received::Packet {}
+        while self.disconnect.is_none() && self.receive(Destination::BROKER, Look::Try) == Received::Packet {}
     }
 
     /// Looks for a packet where there probably is one, without asking first; but now and then all must be asked.
     fn receive_eagerly(&mut self) -> bool {
         let Some(source) = self.eager.take() else { return false };
         self.unasked += 1;
-        self.unasked <= UNASKED_RUN_MAX && self.receive(source, Patience::None) != Received::Nothing
+        self.unasked <= UNASKED_RUN_MAX && self.receive(source, Look::Try) != Received::Nothing
     }
 
     /// Waits on the one socket that matters, if there is one and the deadline is far enough. A blocking receive is one
     /// system call where polling needs two, and its timer costs less.
-    fn receive_briefly(&mut self, now: Time, until: Time, answer_on: Option<Destination>) -> bool {
-        if until.since(now) < BRIEF_WAIT_MAX {
+    fn receive_briefly(&mut self, until: Time, answer_on: Option<Destination>) -> bool {
+        if until.since(self.time) < BRIEF_WAIT_MAX {
             return false;
         }
         let source = if self.has_only_control() {
@@ -69,7 +69,7 @@ impl Session {
         } else {
             self.sole_source(answer_on)
         };
-        source.is_some_and(|source| self.receive(source, Patience::Brief) != Received::Nothing)
+        source.is_some_and(|source| self.receive(source, Look::Brief) != Received::Nothing)
     }
 
     fn has_only_control(&self) -> bool {
@@ -98,58 +98,52 @@ impl Session {
 
     fn sources(&self) -> impl Iterator<Item = (Destination, &Wire)> {
         let direct = self.ends.iter().filter_map(|(name, end)| Some((name, end.wire.as_ref()?)));
-        std::iter::once((Destination::BROKER, &self.control)).chain(direct)
+        std::iter::once((Destination::BROKER, &self.control))
+            .chain(direct)
+            .filter(|(_, wire)| !wire.interest().is_empty())
     }
 
     fn poll(&mut self, until: Time) -> Result<Ready, Errno> {
-        let mut names: SmallVec<[Destination; POLLED_INLINE]> = SmallVec::new();
         let mut polled: SmallVec<[PollFd<'_>; POLLED_INLINE]> = SmallVec::new();
-        let mut retry = NEVER;
+        let mut ready = Ready::new();
+        let mut until = until;
         for (name, wire) in self.sources() {
-            retry = wire.retry_at().map_or(retry, |at| at.min(retry));
-            let interest = wire.interest();
-            if !interest.is_empty() {
-                names.push(name);
-                polled.push(PollFd::from_borrowed_fd(wire.as_fd(), interest));
-            }
+            polled.push(PollFd::from_borrowed_fd(wire.as_fd(), wire.interest()));
+            ready.push((name, PollFlags::empty()));
+            until = until.min(wire.retry_at().unwrap_or(NEVER));
         }
-        poll(&mut polled, timeout(until.min(retry)).as_ref())?;
-        let events = names.iter().zip(&polled).map(|(&name, fd)| (name, fd.revents()));
-        let ready: Ready = events.filter(|(_, events)| !events.is_empty()).collect();
+        let outcome = poll(&mut polled, timeout(self.time, until).as_ref());
+        for ((_, events), fd) in ready.iter_mut().zip(&polled) {
+            *events = fd.revents();
+        }
         drop(polled);
-        if retry != NEVER && retry <= now() {
-            self.flush_all();
-        }
-        Ok(ready)
+        self.tick();
+        outcome.map(|_| ready)
     }
 
     fn attend(&mut self, ready: &Ready) {
         for &(name, events) in ready {
-            if events.contains(PollFlags::OUT) {
+            if events.contains(PollFlags::OUT) || self.is_to_retry(name) {
                 self.flush(name);
             }
             // An error or a hang-up is learnt by receiving what comes before it.
             if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
-                self.receive(name, Patience::None);
+                self.receive(name, Look::Ready);
             }
         }
     }
 
-    fn flush_all(&mut self) {
-        let names: Ready = self.sources().map(|(name, _)| (name, PollFlags::OUT)).collect();
-        for (name, _) in names {
-            self.flush(name);
-        }
+    fn is_to_retry(&self, name: Destination) -> bool {
+        self.wire(name).and_then(Wire::retry_at).is_some_and(|at| at <= self.time)
     }
 
     fn flush(&mut self, name: Destination) {
-        if name == Destination::BROKER {
-            self.control.flush();
-            if self.control.is_deaf() {
-                self.end(Disconnect::Ended);
-            }
-        } else if let Some(wire) = self.ends.get_mut(name).and_then(|end| end.wire.as_mut()) {
-            wire.flush();
+        let now = self.time;
+        if let Some(wire) = self.wire_mut(name) {
+            wire.flush(now);
+        }
+        if self.control.is_deaf() {
+            self.end(Disconnect::Ended);
         }
     }
 }

@@ -9,7 +9,6 @@ use cloison_ipc::{BufferMut, BufferRef, PoolShape, ReturnError, WritablePool};
 use cloison_msg::Destination;
 use cloison_msg::control::ToBroker;
 
-use crate::clock::now;
 use crate::error::{AcquireError, BorrowError, PoolError};
 use crate::session::Session;
 use crate::words::Answer;
@@ -64,9 +63,9 @@ impl Link {
         if let Some(why) = self.gone() {
             return Err(why.into());
         }
+        let deadline = self.worker().tick().after(DEFAULT_DEADLINE);
         let request = self.worker().session().ask(name, |request| ToBroker::MakePool { request, link: name, shape });
-        let answer =
-            self.worker().wait_for(now().after(DEFAULT_DEADLINE), Awaited::Anything, |s| s.take_answer(request));
+        let answer = self.worker().wait_for(deadline, Awaited::Anything, |session| session.take_answer(request));
         let (id, fd) = match answer {
             Ok(Answer::Pool(made)) => made?,
             Ok(Answer::Opened(_)) | Err(Interrupted::Deadline) => {
@@ -93,7 +92,7 @@ impl Link {
         let mut found = worker.session().try_borrow(link, reference);
         if found.is_none() {
             worker.session().drain_control();
-            let deadline = now().after(WORD_WITHIN);
+            let deadline = worker.tick().after(WORD_WITHIN);
             found = worker.wait_for(deadline, Awaited::Anything, |session| session.try_borrow(link, reference)).ok();
         }
         let Some(buffer) = found else {
@@ -120,7 +119,8 @@ impl Pool {
     /// [`AcquireError`].
     pub fn acquire_within(&self, within: Duration) -> Result<BufferMut, AcquireError> {
         let name = self.link.name();
-        let acquired = self.link.worker().wait_for(now().after(within), Awaited::Anything, |session| {
+        let deadline = self.link.worker().tick().after(within);
+        let acquired = self.link.worker().wait_for(deadline, Awaited::Anything, |session| {
             if session.ends.get(name).is_none() {
                 return Some(Err(session.why_gone(name)));
             }

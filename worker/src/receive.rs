@@ -8,9 +8,9 @@ use cloison_msg::{
 };
 
 use crate::buffers::Place;
-use crate::clock::{NEVER, now};
+use crate::clock::NEVER;
 use crate::error::Disconnect;
-use crate::link::shape;
+use crate::send::shape;
 use crate::session::{Outcome, Queued, Session};
 use crate::wire::{OUTBOX_MAX, Patience};
 
@@ -23,19 +23,30 @@ pub(crate) enum Received {
     End,
 }
 
+/// How to look for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// A poll has just said that there is one.
+    Ready,
+    /// There may be one.
+    Try,
+    /// There may be one, or one may come soon.
+    Brief,
+}
+
 impl Session {
     /// Receives one packet from the socket of the link named `from`, or from the control socket, and takes it in.
-    pub(crate) fn receive(&mut self, from: Destination, patience: Patience) -> Received {
+    pub(crate) fn receive(&mut self, from: Destination, look: Look) -> Received {
         let mut packet = self.buffers.packet();
         let mut passed = std::mem::take(&mut self.passed);
-        let wire = match from {
-            Destination::BROKER => Some(&mut self.control),
-            link => self.ends.get_mut(link).and_then(|end| end.wire.as_mut()),
-        };
-        let received = match wire {
+        let patience = if look == Look::Brief { Patience::Brief } else { Patience::None };
+        let received = match self.wire_mut(from) {
             Some(wire) => wire.recv(&mut packet, &mut passed, patience),
             None => Err(RecvError::WouldBlock),
         };
+        if look != Look::Ready {
+            self.tick();
+        }
         let result = match received {
             Ok(len) => {
                 self.take_packet(from, &mut packet, len, &mut passed);
@@ -61,7 +72,7 @@ impl Session {
     }
 
     fn take_packet(&mut self, from: Destination, packet: &mut Vec<u8>, len: usize, passed: &mut Vec<Passed>) {
-        let now = now();
+        let now = self.time;
         match Header::decode(&packet[..len]) {
             Ok(header) if header.message_len() == len => {
                 self.take_message(from, header, Place::Whole(packet), passed, now);
@@ -132,13 +143,14 @@ impl Session {
         pending: Pending<usize>,
         now: Time,
     ) {
-        self.outcomes[pending.context] = match self.judge_answer(header, classes, now) {
+        let outcome = match self.judge_answer(header, classes, now) {
             Some(denial) => Outcome::Failed(CallFailure::Failed(Failure::Denied(denial))),
             None => {
                 let payload = self.buffers.keep(header, place);
                 Outcome::Answered(*header, payload, std::mem::take(passed))
             }
         };
+        self.settle(pending.context, outcome);
     }
 
     /// On a direct route nobody has asked yet whether the answer may carry what it carries.

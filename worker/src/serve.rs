@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use cloison_msg::{CALL_DEPTH_MAX, ChainId, Destination, Failure, Header, Kind, Message, Time};
 
-use crate::clock::{NEVER, now};
+use crate::clock::NEVER;
 use crate::error::{Disconnect, ServeError};
-use crate::link::{shape, too_deep};
+use crate::send::{shape, too_deep};
 use crate::session::{Frame, Queued, Session};
 use crate::worker::{Awaited, Interrupted};
 use crate::{Request, Worker};
@@ -91,7 +91,7 @@ impl Worker {
     /// # Errors
     /// [`ServeError`]; [`ServeError::Disconnected`] is how a worker's own loop ends.
     pub fn serve_once(&self, within: Duration) -> Result<bool, ServeError> {
-        self.serve_one(now().after(within))
+        self.serve_one(self.tick().after(within))
     }
 
     fn serve_one(&self, deadline: Time) -> Result<bool, ServeError> {
@@ -144,6 +144,9 @@ impl Worker {
 
         let mut session = self.session();
         session.frame = outer;
+        if !session.queue.is_empty() {
+            session.tick();
+        }
         if is_call {
             session.answer(&queued.header, result, &mut reply);
         } else {
@@ -175,7 +178,7 @@ impl Session {
         if header.depth > CALL_DEPTH_MAX {
             return Err(too_deep(self.frame_of(queued), &queued.peer, worker.role()));
         }
-        if queued.deadline <= now() {
+        if queued.deadline <= self.time {
             return Err(Failure::Unanswerable("its deadline had passed before it was served".into()));
         }
         Ok(())

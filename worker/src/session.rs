@@ -12,7 +12,7 @@ use serde::Serialize;
 use slab::Slab;
 
 use crate::buffers::{Buffers, Payload};
-use crate::clock::NEVER;
+use crate::clock::{NEVER, now};
 use crate::departed::Departed;
 use crate::error::Disconnect;
 use crate::lending::Lending;
@@ -45,6 +45,8 @@ pub(crate) struct Session {
     /// The descriptors of the packet that is being received.
     pub(crate) passed: Vec<Passed>,
     chains: u32,
+    /// When the clock was last read: at the start of each operation, and whenever the sockets were looked at.
+    pub(crate) time: Time,
     /// What was sent over direct links.
     pub(crate) sent: Traffic,
     /// Messages to build in, whose memory has grown already: as many as ever were in use at once.
@@ -118,9 +120,16 @@ impl Session {
             welcome: None,
             passed: Vec::new(),
             chains: 0,
+            time: now(),
             sent: Traffic::default(),
             spares: Vec::new(),
         }
+    }
+
+    /// Reads the clock.
+    pub(crate) fn tick(&mut self) -> Time {
+        self.time = now();
+        self.time
     }
 
     /// A chain that nobody else makes.
@@ -161,18 +170,15 @@ impl Session {
     /// # Errors
     /// The system's, if it refuses this very message.
     pub(crate) fn post(&mut self, header: &Header, message: &mut Message<OwnedFd>) -> io::Result<Posted> {
-        let end = self.ends.get_mut(header.destination);
-        let posted = match end.and_then(|end| end.wire.as_mut()) {
-            None => self.control.post(header, message)?,
-            Some(wire) => {
-                let posted = wire.post(header, message)?;
-                if posted != Posted::Lost {
-                    self.sent.messages += 1;
-                    self.sent.bytes += header.message_len() as u64;
-                }
-                posted
-            }
+        let now = self.time;
+        let (posted, is_direct) = match self.ends.get_mut(header.destination).and_then(|end| end.wire.as_mut()) {
+            Some(wire) => (wire.post(header, message, now)?, true),
+            None => (self.control.post(header, message, now)?, false),
         };
+        if is_direct && posted != Posted::Lost {
+            self.sent.messages += 1;
+            self.sent.bytes += header.message_len() as u64;
+        }
         if posted == Posted::Lost && self.control.is_deaf() {
             self.end(Disconnect::Ended);
         }
@@ -209,7 +215,7 @@ impl Session {
     pub(crate) fn depart(&mut self, name: Destination, why: Gone) {
         let Some(mut end) = self.ends.remove(name) else { return };
         for pending in end.link.close() {
-            self.outcomes[pending.context] = Outcome::Failed(CallFailure::Gone(why.clone()));
+            self.settle(pending.context, Outcome::Failed(CallFailure::Gone(why.clone())));
         }
         // What was taken back must not be delivered any more. What a peer said before it died or left still counts.
         if matches!(why, Gone::Revoked | Gone::CutOff(_)) {
@@ -217,6 +223,13 @@ impl Session {
         }
         let peer_pools = end.lending.depart();
         self.departed.push(name, why, peer_pools);
+    }
+
+    /// A call has its outcome, which waits for whoever made the call.
+    pub(crate) fn settle(&mut self, slot: usize, outcome: Outcome) {
+        if let Some(place) = self.outcomes.get_mut(slot) {
+            *place = outcome;
+        }
     }
 
     /// Why the link of that name is no longer there.
@@ -227,7 +240,28 @@ impl Session {
         }
     }
 
-    /// Whether anything that was accepted for sending has not left yet.
+    /// The socket of that name: a direct link's own, or the control socket under the broker's name.
+    pub(crate) fn wire(&self, name: Destination) -> Option<&Wire> {
+        match name {
+            Destination::BROKER => Some(&self.control),
+            link => self.ends.get(link)?.wire.as_ref(),
+        }
+    }
+
+    /// The socket of that name, to be used.
+    pub(crate) fn wire_mut(&mut self, name: Destination) -> Option<&mut Wire> {
+        match name {
+            Destination::BROKER => Some(&mut self.control),
+            link => self.ends.get_mut(link)?.wire.as_mut(),
+        }
+    }
+
+    /// Whether anything that was accepted for sending by the route of this link has not left yet.
+    pub(crate) fn has_unsent_to(&self, name: Destination) -> bool {
+        self.wire(name).unwrap_or(&self.control).waiting() > 0
+    }
+
+    /// Whether anything at all that was accepted for sending has not left yet.
     pub(crate) fn has_unsent(&self) -> bool {
         self.control.waiting() > 0 || self.ends.iter().any(|(_, end)| end.waiting() > 0)
     }

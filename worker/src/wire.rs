@@ -10,8 +10,6 @@ use cloison_msg::{CALLS_IN_FLIGHT, Header, Message, Time, WINDOW_MESSAGES};
 use rustix::event::PollFlags;
 use smallvec::SmallVec;
 
-use crate::clock::now;
-
 /// Most packets that wait for one direct link's socket: an honest peer, one that takes the answers to its own calls,
 /// can owe no more than the answers, one window of requests and the credits for another.
 #[expect(clippy::cast_possible_truncation, reason = "a window is a small number")]
@@ -78,9 +76,9 @@ impl Wire {
     ///
     /// # Errors
     /// The system's, if it refuses this message whatever the state of the queue. The message is as before then.
-    pub(crate) fn post(&mut self, header: &Header, message: &mut Message<OwnedFd>) -> io::Result<Posted> {
+    pub(crate) fn post(&mut self, header: &Header, message: &mut Message<OwnedFd>, now: Time) -> io::Result<Posted> {
         let descriptors = message.take_descriptors();
-        let posted = match self.try_send(message.packet(header), &descriptors) {
+        let posted = match self.try_send(message.packet(header), &descriptors, now) {
             Ok(Posted::Waiting) => {
                 let bytes = message.packet(header).to_vec();
                 self.outbox.push_back(Parcel { bytes, descriptors });
@@ -99,12 +97,12 @@ impl Wire {
     }
 
     /// Sends what waits, as far as there is room.
-    pub(crate) fn flush(&mut self) {
-        if self.retry_at.is_some_and(|at| now() < at) {
+    pub(crate) fn flush(&mut self, now: Time) {
+        if self.retry_at.is_some_and(|at| now < at) {
             return;
         }
         while let Some(parcel) = self.outbox.pop_front() {
-            match self.send(&parcel.bytes, &parcel.descriptors) {
+            match self.send(&parcel.bytes, &parcel.descriptors, now) {
                 Ok(Posted::Sent) => {}
                 Ok(Posted::Waiting) => return self.outbox.push_front(parcel),
                 Ok(Posted::Lost) => {}
@@ -166,24 +164,24 @@ impl Wire {
         self.deaf
     }
 
-    fn try_send(&mut self, packet: &[u8], descriptors: &[OwnedFd]) -> io::Result<Posted> {
+    fn try_send(&mut self, packet: &[u8], descriptors: &[OwnedFd], now: Time) -> io::Result<Posted> {
         if self.deaf {
             Ok(Posted::Lost)
         } else if self.outbox.is_empty() {
-            self.send(packet, descriptors)
+            self.send(packet, descriptors, now)
         } else {
             Ok(Posted::Waiting)
         }
     }
 
-    fn send(&mut self, packet: &[u8], descriptors: &[OwnedFd]) -> io::Result<Posted> {
+    fn send(&mut self, packet: &[u8], descriptors: &[OwnedFd], now: Time) -> io::Result<Posted> {
         let descriptors: SmallVec<[BorrowedFd<'_>; 4]> = descriptors.iter().map(AsFd::as_fd).collect();
         self.retry_at = None;
         match self.ipc.try_send(packet, &descriptors) {
             Ok(()) => Ok(Posted::Sent),
             Err(SendError::WouldBlock) => Ok(Posted::Waiting),
             Err(SendError::TooManyInFlight) => {
-                self.retry_at = Some(now().after(RETRY_AFTER));
+                self.retry_at = Some(now.after(RETRY_AFTER));
                 Ok(Posted::Waiting)
             }
             Err(SendError::Closed) => {

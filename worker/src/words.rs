@@ -8,9 +8,9 @@ use cloison_msg::control::{PoolId, PoolShape, RequestId, ToBroker, ToWorker};
 use cloison_msg::{Destination, Gone, HOST, LinkEnd, Name, Refusal, Rights, Route, Text, decode_whole};
 
 use crate::lending::Lending;
-use crate::receive::Received;
+use crate::receive::{Look, Received};
 use crate::session::{End, Session};
-use crate::wire::{Patience, Wire};
+use crate::wire::Wire;
 
 /// The broker's first word.
 #[derive(Clone, Debug)]
@@ -152,7 +152,7 @@ impl Session {
         let is_open = |session: &Self| {
             session.ends.get(link).and_then(|end| end.wire.as_ref()).is_some_and(|wire| !wire.has_ended())
         };
-        while is_open(self) && self.receive(link, Patience::None) == Received::Packet {}
+        while is_open(self) && self.receive(link, Look::Try) == Received::Packet {}
         self.depart(link, why);
     }
 

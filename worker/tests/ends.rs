@@ -256,6 +256,21 @@ fn a_direct_request_without_right_is_denied() {
     assert_eq!(*notes.borrow(), (0..100).collect::<Vec<_>>());
 }
 
+/// The end of a socket alone says nothing: the broker will say why. But if it does not, the peer has done it.
+#[test]
+fn a_peer_that_hangs_up_and_lives_on_is_accused() {
+    let mut world = World::new(Route::Direct);
+    let (worker, link, raw) = pair(&mut world);
+    let asked = link.start_within(ASK, &mut Message::new(), Duration::from_millis(50)).unwrap();
+    raw.hang_up();
+    assert_eq!(asked.wait().unwrap_err().why, CallFailure::Deadline);
+    let cut_off = CallFailure::Gone(Gone::CutOff("it shut the link's socket down".into()));
+    assert_eq!(call(&link), cut_off);
+    assert_eq!(link.oneway(NOTE, &mut Message::new()).unwrap_err().why, cut_off);
+    world.heard(|word| matches!(word, ToBroker::Accuse { .. }).then_some(()));
+    assert_eq!(worker.disconnected(), None);
+}
+
 #[test]
 fn what_is_no_protocol_cuts_a_direct_link() {
     let link = Destination { index: 1, generation: 1 };

@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc};
-use cloison_msg::{CallError, Credit, Destination, Failure, Gone, Header, Key, Message, Name, Refusal, RpcIndex};
+use cloison_msg::{CallError, Credit, Destination, Failure, Gone, Header, Key, Message, Name, Refusal, RpcIndex, Text};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
-use crate::host::{HostLink, Incoming, Ticket};
+use crate::host::{Incoming, Ticket, Unclaimed};
 
 /// A message as the host builds it.
 pub type HostMessage = Message<Passed>;
@@ -58,7 +58,7 @@ pub(crate) enum Command {
     /// Nobody will play the role again.
     Retire { role: Name, why: Gone },
     /// The host asks for a link.
-    Open { role: Name, interface: Name, within: Duration, done: oneshot::Sender<Result<HostLink, Refusal>> },
+    Open { role: Name, interface: Name, within: Duration, done: oneshot::Sender<Result<Unclaimed, Refusal>> },
     /// The host sends something.
     Send(Outgoing),
     /// The host answers a call.
@@ -67,6 +67,8 @@ pub(crate) enum Command {
     Credit { link: Destination, credit: Credit },
     /// The host closes a link.
     Close { link: Destination },
+    /// The peer on a link of the host's lent it a buffer that it has not.
+    MadeUpBuffer { link: Destination, what: Text },
     /// Notes what each worker sent through the broker, and asks what it sent directly; `done` is dropped when all have
     /// answered.
     Count { done: oneshot::Sender<()> },

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::obey::too_late;
 use super::{Commands, Done, HostMessage, Outgoing, Purpose, now};
-use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox};
+use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox, Unclaimed};
 
 /// The host's number in the ids of chains: its port is the router's first.
 const HOST_ORIGIN: u32 = 0;
@@ -45,7 +45,7 @@ pub(super) struct Waiting {
 struct Asked {
     request: RequestId,
     until: Time,
-    done: oneshot::Sender<Result<HostLink, Refusal>>,
+    done: oneshot::Sender<Result<Unclaimed, Refusal>>,
 }
 
 impl Desk {
@@ -60,7 +60,7 @@ impl Desk {
     }
 
     /// Notes that the host waits for a link.
-    pub(super) fn ask(&mut self, within: Duration, done: oneshot::Sender<Result<HostLink, Refusal>>) -> RequestId {
+    pub(super) fn ask(&mut self, within: Duration, done: oneshot::Sender<Result<Unclaimed, Refusal>>) -> RequestId {
         self.requests = self.requests.wrapping_add(1);
         self.asked.push(Asked { request: self.requests, until: now().after(within), done });
         self.requests
@@ -77,12 +77,18 @@ impl Desk {
         self.ends.insert(link, HostEnd { end, core, waiting: VecDeque::new() });
     }
 
-    pub(super) fn opened(&mut self, request: RequestId, link: Result<Destination, Refusal>) {
-        let Some(at) = self.asked.iter().position(|asked| asked.request == request) else { return };
+    /// Answers whoever asked for a link. A link for which nobody waits any more comes back, to be closed.
+    pub(super) fn opened(&mut self, request: RequestId, link: Result<Destination, Refusal>) -> Option<Destination> {
+        let name = link.as_ref().ok().copied();
+        let Some(at) = self.asked.iter().position(|asked| asked.request == request) else { return name };
         let asked = self.asked.swap_remove(at);
-        let link = link.and_then(|name| self.ends.get(name).map(|end| end.link()).ok_or(Refusal::NotFound));
-        // A host that no longer waits finds the link closed with its worker.
+        if asked.done.is_closed() {
+            return name;
+        }
+        let link = link.and_then(|name| self.ends.get(name).map(HostEnd::unclaimed).ok_or(Refusal::NotFound));
+        // Should nobody take it out there, it closes itself.
         let _ = asked.done.send(link);
+        None
     }
 
     pub(super) fn gone(&mut self, link: Destination, why: &Gone, tell: bool) {
@@ -175,8 +181,8 @@ impl Waiting {
 }
 
 impl HostEnd {
-    pub(super) fn link(&self) -> HostLink {
-        HostLink::new(self.core.clone())
+    fn unclaimed(&self) -> Unclaimed {
+        Unclaimed::new(HostLink::new(self.core.clone()))
     }
 
     /// The header under which `outgoing` may go now; it comes back if there is no room yet.

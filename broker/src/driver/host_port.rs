@@ -26,7 +26,11 @@ impl Driver {
             ToWorker::Granted { link, peer, route, peer_rights, .. } => {
                 self.desk.granted(link, LinkEnd::new(link, peer, route, peer_rights));
             }
-            ToWorker::Opened { request, link } => self.desk.opened(request, link),
+            ToWorker::Opened { request, link } => {
+                if let Some(unwanted) = self.desk.opened(request, link) {
+                    self.host_closes(unwanted);
+                }
+            }
             ToWorker::Closed { link, why } => self.desk.gone(link, &why, true),
             ToWorker::PeerPool { link, pool, shape } => {
                 let mapped = self

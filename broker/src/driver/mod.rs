@@ -37,6 +37,10 @@ const BELL: u64 = u64::MAX;
 /// The epoll mark of the alarm.
 const ALARM: u64 = u64::MAX - 1;
 
+/// Most messages that are taken from one worker before the next one has its turn; a packet that was begun is finished.
+/// A packet has room for more than a thousand empty ones, each of which may cost the broker an answer.
+const MESSAGES_PER_TURN: usize = 256;
+
 /// The thread that drives the router.
 #[derive(Debug)]
 pub(crate) struct DriverThread {
@@ -154,27 +158,35 @@ impl Driver {
         }
         if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
             let most = self.seats.get_mut(&port).map_or(0, |seat| seat.allowance(self.turn));
-            self.hear(port, most);
+            self.hear(port, most, MESSAGES_PER_TURN);
         }
     }
 
-    /// Handles what one worker sent, `most` packets of it.
-    fn hear(&mut self, port: Key, most: usize) {
+    /// Handles what one worker sent: `most` packets of it, and no further one after `enough` messages.
+    fn hear(&mut self, port: Key, most: usize, enough: usize) {
+        let mut messages = 0;
         for _ in 0..most {
+            if messages >= enough {
+                return;
+            }
             let Some(seat) = self.seats.get(&port) else { return };
             match seat.receive(&mut self.packet, &mut self.descriptors) {
-                Ok(len) => self.handle_packet(port, len),
+                Ok(len) => messages += self.handle_packet(port, len),
                 Err(RecvError::WouldBlock) => return,
                 Err(RecvError::Closed) => return self.unseat(port),
-                Err(_) => self.evict(port, Violation::Truncated),
+                // That packet is gone; the next may be there.
+                Err(RecvError::TooLong { .. } | RecvError::DescriptorsLost) => self.evict(port, Violation::Truncated),
+                Err(RecvError::System(_)) => return self.evict(port, Violation::Truncated),
             }
         }
     }
 
-    fn handle_packet(&mut self, port: Key, len: usize) {
+    /// Handles every message of a packet; how many those were.
+    fn handle_packet(&mut self, port: Key, len: usize) -> usize {
         let mut packet = std::mem::take(&mut self.packet);
         let mut descriptors = std::mem::take(&mut self.descriptors);
         let mut rest = &mut packet[..len];
+        let mut messages = 0;
         while !rest.is_empty() {
             let header = match Header::of_message(rest) {
                 Ok(header) => header,
@@ -185,6 +197,7 @@ impl Driver {
             };
             let (message, next) = rest.split_at_mut(header.message_len());
             rest = next;
+            messages += 1;
             let forward = self.router.handle_message(port, &header, &message[HEADER_LEN..], &mut descriptors, now());
             if let Some(forward) = forward {
                 self.forward(&forward, message, &mut descriptors);
@@ -193,6 +206,7 @@ impl Driver {
         }
         descriptors.clear();
         (self.packet, self.descriptors) = (packet, descriptors);
+        messages
     }
 
     /// Sends the message on from the memory it arrived in, behind the header that the receiver is to see.
@@ -219,12 +233,13 @@ impl Driver {
     }
 
     fn seat(&mut self, role: Name, ipc: ProcessIpc) -> Option<Key> {
-        let port = self.router.handle_start(role);
+        let port = self.router.handle_start(role.clone());
         let added = epoll::add(&self.epoll, &ipc, epoll::EventData::new_u64(mark_of(port)), epoll::EventFlags::IN);
         if added.is_err() {
             self.router.handle_death(port, &Gone::BrokerEnded);
             return None;
         }
+        self.notices.seated(&role, port);
         self.seats.insert(port, Seat::new(ipc));
         Some(port)
     }
@@ -241,9 +256,13 @@ impl Driver {
         let _ = epoll::modify(&self.epoll, seat.as_fd(), epoll::EventData::new_u64(mark_of(port)), flags);
     }
 
-    /// Last words of a dead worker come before the news of its death.
+    /// Last words of a dead worker come before the news of its death. There is an end to them: whoever holds a
+    /// duplicate of its socket says nothing more.
     fn bury(&mut self, port: Key, why: &Gone) {
-        self.hear(port, usize::MAX);
+        if let Some(seat) = self.seats.get(&port) {
+            seat.shut();
+        }
+        self.hear(port, usize::MAX, usize::MAX);
         if let Some(seat) = self.seats.remove(&port) {
             let _ = epoll::delete(&self.epoll, seat.as_fd());
         }

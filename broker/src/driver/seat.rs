@@ -87,6 +87,13 @@ impl Seat {
         !matches!(sent, Err(SendError::WouldBlock))
     }
 
+    /// Nobody can send anything more. What is queued can still be received.
+    pub(super) fn shut(&self) {
+        if let Err(error) = self.ipc.shutdown() {
+            tracing::warn!(%error, "shutdown of a dead worker's socket");
+        }
+    }
+
     /// One packet, if there is one.
     pub(super) fn receive(&self, buffer: &mut [u8], descriptors: &mut Vec<Passed>) -> Result<usize, RecvError> {
         self.ipc.try_recv(buffer, descriptors)

@@ -133,6 +133,29 @@ impl HostLink {
     }
 }
 
+/// A link on its way to whoever asked for it. If that one has given up meanwhile, the link is closed: nobody else could.
+#[derive(Debug)]
+pub(crate) struct Unclaimed(Option<HostLink>);
+
+impl Unclaimed {
+    pub(crate) const fn new(link: HostLink) -> Self {
+        Self(Some(link))
+    }
+
+    /// It has arrived.
+    pub(crate) fn claim(mut self) -> HostLink {
+        self.0.take().expect("only this and drop take it")
+    }
+}
+
+impl Drop for Unclaimed {
+    fn drop(&mut self) {
+        if let Some(link) = self.0.take() {
+            link.close();
+        }
+    }
+}
+
 /// A call that waits for its outcome: [`wait`](Self::wait) for it, or `.await` it on any executor.
 #[derive(Debug)]
 pub struct PendingCall {

@@ -8,6 +8,6 @@ mod pools;
 pub(crate) use inbox::Mailbox;
 pub use inbox::{Inbox, Item, Ticket};
 pub use incoming::Incoming;
-pub(crate) use link::LinkCore;
 pub use link::{CALL_DEADLINE, HostLink, OpenError, PendingCall};
+pub(crate) use link::{LinkCore, Unclaimed};
 pub use pools::{BorrowError, Borrowed};

@@ -71,6 +71,7 @@ impl Supervisor {
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
+        self.office.launcher.stop();
         self.stop.notify_one();
         if let Some(thread) = self.thread.take() {
             // A panic of that thread has been printed; whoever drops the broker can do nothing more about it.

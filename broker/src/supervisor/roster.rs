@@ -129,18 +129,21 @@ impl Roster {
         Ok(())
     }
 
-    /// A worker died; the input it worked on, if that one is quarantined from now on.
+    /// A worker died; the input it worked on, if that one is quarantined from now on. Its successor works on nothing
+    /// until the host gives it something.
     pub(super) fn blame(&self, role: &Name) -> Option<u64> {
-        let input = self.update(role, |record| record.input).flatten()?;
+        let input = self.update(role, |record| record.input.take()).flatten()?;
         self.killers().note(input).then_some(input)
     }
 
     /// Ends everybody, and returns when all are gone.
     pub(super) async fn stop_all(&self) {
         let orders: Vec<_> = self.records().values().map(|record| record.orders.clone()).collect();
-        for orders in orders {
+        for orders in &orders {
             // A task that has ended has nobody left to stop.
             let _ = orders.send(Order::Stop);
+        }
+        for orders in orders {
             orders.closed().await;
         }
     }
@@ -185,6 +188,12 @@ impl Notices {
         Self { roster }
     }
 
+    /// The process that plays `role` from now on is the one at `port`. Said before anything is heard from it, so that
+    /// nothing it does can come too early to be held against it.
+    pub(crate) fn seated(&self, role: &Name, port: Key) {
+        self.roster.update(role, |record| record.port = Some(port));
+    }
+
     /// The worker at `port` broke the protocol.
     pub(crate) fn evict(&self, port: Key, violation: Violation) {
         self.order(port, Order::Evict(violation));
@@ -213,5 +222,28 @@ impl Notices {
         if let Some(record) = self.roster.records().values_mut().find(|record| record.port == Some(port)) {
             change(record);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The supervisor may learn of the port long after the driver has heard the worker's first, and last, word.
+    #[test]
+    fn what_a_worker_does_at_once_is_held_against_it_and_not_against_its_successor() {
+        let roster = Arc::new(Roster::default());
+        let spec = WorkerSpec::own("w").unwrap();
+        let mut orders = roster.enlist(&spec).unwrap();
+        let notices = Notices::new(roster.clone());
+        let [first, second] = [1, 2].map(|generation| Key { index: 1, generation });
+        notices.seated(&spec.role, first);
+        notices.evict(first, Violation::Hello);
+        assert!(matches!(orders.try_recv(), Ok(Order::Evict(Violation::Hello))));
+        roster.update(&spec.role, |record| record.bury(Usage::default()));
+        notices.hung_up(first);
+        notices.seated(&spec.role, second);
+        notices.evict(first, Violation::Hello);
+        assert!(orders.try_recv().is_err(), "the dead worker's sins are not its successor's");
     }
 }

@@ -78,6 +78,13 @@ impl WorkerSpec {
         self
     }
 
+    /// How long it may take to be confined and ready, each time it is started; five seconds unless said otherwise.
+    #[must_use]
+    pub const fn ready_within(mut self, within: Duration) -> Self {
+        self.ready_within = within;
+        self
+    }
+
     /// How often it is started again in a row without a success in between.
     #[must_use]
     pub const fn restarts(mut self, restarts: u32) -> Self {

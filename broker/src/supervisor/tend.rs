@@ -1,5 +1,6 @@
 //! The life of one worker: started, watched, ended, started again.
 
+use std::future::pending;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -7,12 +8,12 @@ use std::time::Duration;
 
 use cloison_ipc::ProcessIpc;
 use cloison_msg::{Gone, Key, Text};
-use cloison_sandbox::{Child, Exit, Launch, Signal, Usage};
+use cloison_sandbox::{Child, Exit, Launch, LaunchError, Signal, Usage};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::death::{Death, SpawnError, WorkerEvent};
 use super::restart::Budget;
@@ -111,7 +112,7 @@ async fn revive(
         };
         let (attempt, most) = (budget.deaths(), budget.most());
         tell(office, WorkerEvent::Restarting { role: role.clone(), attempt, most, pause });
-        if stopped_within(orders, pause).await {
+        if stopped_within(orders, budget, pause).await {
             retire(office, spec, Gone::Closed);
             return None;
         }
@@ -124,12 +125,15 @@ async fn revive(
     }
 }
 
-/// Waits for a pause to pass; whether the worker is not wanted any more. Orders about the dead process are stale.
-async fn stopped_within(orders: &mut Orders, pause: Duration) -> bool {
+/// Waits for a pause to pass; whether the worker is not wanted any more. Other orders are about the dead process and
+/// stale, but for one: what it achieved it has achieved, also when the host finds out only now.
+async fn stopped_within(orders: &mut Orders, budget: &mut Budget, pause: Duration) -> bool {
     let stopped = async {
         while let Some(order) = orders.recv().await {
-            if matches!(order, Order::Stop) {
-                return;
+            match order {
+                Order::Stop => return,
+                Order::Progress => budget.reset(),
+                Order::Evict(_) | Order::HungUp | Order::Kill(_) | Order::Freeze => {}
             }
         }
     };
@@ -152,7 +156,6 @@ async fn start(office: &Office, spec: &WorkerSpec) -> Result<Running, SpawnError
     let port = seat(office, spec, ours).await?;
     let (pid, report) = (child.pid(), Arc::new(child.report().clone()));
     office.roster.update(&spec.role, |record| {
-        record.port = Some(port);
         record.status.state = WorkerState::Running;
         record.status.pid = Some(pid);
         record.status.report = Some(report);
@@ -184,7 +187,10 @@ async fn launch(office: &Office, spec: &WorkerSpec, channel: OwnedFd) -> Result<
     let launcher = office.launcher.clone();
     let launched = tokio::task::spawn_blocking(move || launcher.launch(launch, channel)).await;
     let launched = launched.map_err(|_| SpawnError::BrokerEnded)?;
-    launched.map_err(|why| SpawnError::Launch { role: spec.role.clone(), why })
+    launched.map_err(|why| match why {
+        LaunchError::Stopped => SpawnError::BrokerEnded,
+        why => SpawnError::Launch { role: spec.role.clone(), why },
+    })
 }
 
 async fn seat(office: &Office, spec: &WorkerSpec, ipc: ProcessIpc) -> Result<Key, SpawnError> {
@@ -202,22 +208,26 @@ async fn watch(
     budget: &mut Budget,
 ) -> End {
     let mut because = None;
+    // Its socket is at its end: usually it is about to exit. If it does not, that is what it dies of.
+    let mut hung_up = None;
     let mut usage = interval(USAGE_EVERY);
     usage.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             _ = running.pidfd.readable() => break,
+            () = passing(hung_up) => because = because.or(Some(End::Died(Death::HungUp))),
             _ = usage.tick() => note_usage(office, spec, running),
             order = orders.recv() => match order {
                 Some(Order::Progress) => budget.reset(),
                 Some(Order::Freeze) => freeze(running),
-                Some(Order::HungUp) => because = because.or(hang_up(running).await.map(End::Died)),
+                Some(Order::HungUp) => hung_up = hung_up.or(Some(Instant::now() + HANG_UP_GRACE)),
                 Some(Order::Evict(violation)) => because = because.or(Some(End::Died(Death::Evicted(violation)))),
                 Some(Order::Kill(why)) => because = because.or(Some(End::Died(Death::ByHost(why)))),
                 Some(Order::Stop) | None => because = Some(End::Stopped),
             },
         }
         if because.is_some() {
+            hung_up = None;
             note_usage(office, spec, running);
             running.child.kill();
         }
@@ -226,11 +236,11 @@ async fn watch(
     because.unwrap_or(End::Died(Death::Itself(exit)))
 }
 
-/// Its socket is at its end: usually it is about to exit. If it does not, that is what it dies of.
-async fn hang_up(running: &Running) -> Option<Death> {
-    tokio::select! {
-        _ = running.pidfd.readable() => None,
-        () = sleep(HANG_UP_GRACE) => Some(Death::HungUp),
+/// The passing of a moment; of none, never.
+async fn passing(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => pending().await,
     }
 }
 

@@ -1,44 +1,34 @@
-//! The host's loop: asks the demuxer for steps, takes in what the decoders deliver.
+//! The host's loop. Everything comes through one inbox, so nothing here waits for one worker alone.
 //!
-//! Everything comes through one inbox, so nothing here waits for one worker alone.
+//! What happens in which phase stands in `start`, `steps`, `delivery` and `recovery`.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use cloison_broker::ipc::BufferRef;
-use cloison_broker::msg::{CallError, CallFailure, Failure, Gone, Message, RecvError, RpcIndex};
-use cloison_broker::{Broker, HostLink, HostMessage, Inbox, Incoming, Item};
-use rustix::io::dup;
+use cloison_broker::msg::{CallError, CallFailure, Failure, Gone, RpcIndex};
+use cloison_broker::{Broker, HostLink, HostMessage, Inbox, Incoming, Item, OpenError, SpawnError};
 
 use super::Order;
-use super::crew::{self, ROLES};
+use super::awaited::Awaited;
+use super::crew;
+use super::delivery::read;
 use super::fault::{Fault, Faults};
-use super::recovery::{Recovery, Seeking};
-use crate::PlayError;
+use super::recovery::Recovery;
+use crate::play::PlayError;
 use crate::playback::Playback;
 use crate::progress::Progress;
-use crate::protocol::{
-    DEMUX as DEMUX_INTERFACE, Kind, Media, Mishap, Nanos, Picture, Refused, Samples, SeekTo, Selection, Step,
-    StepReply, demux, sink,
-};
-use crate::sink::OutputError;
+use crate::protocol::{Kind, demux};
 use crate::worker::{AUDIO, DEMUX, VIDEO, code};
-
-/// How many steps are asked for in advance.
-const STEPS_IN_FLIGHT: usize = 4;
-
-/// How long a step, or a seek, may take: longer than a decoder may, so that the demuxer can say which one is silent.
-const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long opening a file and its decoders may take.
-const OPEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long the last words of decoders, or the news of a death, may be on their way.
 const NEWS_WITHIN: Duration = Duration::from_secs(2);
 
 /// How often the loop looks up although nothing came.
 const TICK: Duration = Duration::from_millis(50);
+
+/// The same, while it waits for something that does not come through the inbox.
+const SHORT_TICK: Duration = Duration::from_millis(1);
 
 /// Plays one file with a crew of workers.
 pub struct Conductor<'a> {
@@ -47,6 +37,8 @@ pub struct Conductor<'a> {
     pub(super) order: &'a Order<'a>,
     pub(super) playback: Option<Playback>,
     pub(super) demux: Option<HostLink>,
+    pub(super) spawning: Vec<Awaited<'a, Result<(), SpawnError>>>,
+    pub(super) linking: Option<Awaited<'a, Result<HostLink, OpenError>>>,
     pub(super) faults: Faults,
     pub(super) recovery: Recovery,
     pub(super) phase: Phase,
@@ -54,18 +46,24 @@ pub struct Conductor<'a> {
     since: Instant,
     /// The number of this attempt; outcomes of earlier ones are ignored.
     pub(super) round: u32,
-    steps: usize,
+    pub(super) steps: usize,
     /// How many packets the demuxer has handed on in this round.
-    packets: u64,
+    pub(super) packets: u64,
     /// The decoders that have said their last word of this round.
-    ended: BTreeSet<&'static str>,
-    passes: u32,
+    pub(super) ended: BTreeSet<&'static str>,
+    pub(super) passes: u32,
 }
 
 /// What the conductor waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
+    /// Workers are being started.
+    Spawning,
+    /// A link to the demuxer is being opened.
+    Linking,
+    /// The demuxer opens the file.
     Opening,
+    /// It opens the decoders.
     Selecting,
     Seeking,
     Playing,
@@ -76,15 +74,8 @@ pub(super) enum Phase {
     Done,
 }
 
-/// Why a delivery was not taken.
-enum Undeliverable {
-    /// The decoder breaks the contract.
-    Malformed(String),
-    Output(OutputError),
-}
-
 impl<'a> Conductor<'a> {
-    /// A conductor of a crew that has been spawned.
+    /// A conductor whose crew is being spawned.
     pub fn new(broker: &'a Broker, inbox: Inbox, order: &'a Order<'a>) -> Self {
         Self {
             broker,
@@ -92,9 +83,11 @@ impl<'a> Conductor<'a> {
             order,
             playback: None,
             demux: None,
+            spawning: crew::spawn(broker, order.sandbox),
+            linking: None,
             faults: Faults::new(order.faults),
             recovery: Recovery::default(),
-            phase: Phase::Opening,
+            phase: Phase::Spawning,
             since: Instant::now(),
             round: 0,
             steps: 0,
@@ -109,20 +102,16 @@ impl<'a> Conductor<'a> {
     /// # Errors
     /// Why playing could not begin, or had to end. What was played until then can still be taken.
     pub fn conduct(&mut self, progress: &mut Progress, stop: &AtomicBool) -> Result<(), PlayError> {
-        for role in ROLES {
-            let due = self.faults.started(role);
-            self.provoke(due);
-        }
-        self.open()?;
         while self.phase != Phase::Done {
             if stop.load(Ordering::Relaxed) {
                 self.playback.iter_mut().for_each(|playback| playback.ended(Some("stopped")));
                 break;
             }
-            match self.inbox.next_within(TICK) {
-                Some(item) => self.handle(item)?,
-                None => self.look_up()?,
+            let starting = matches!(self.phase, Phase::Spawning | Phase::Linking);
+            if let Some(item) = self.inbox.next_within(if starting { SHORT_TICK } else { TICK }) {
+                self.handle(item)?;
             }
+            self.look_up()?;
             if let Some(playback) = &self.playback {
                 progress.show(playback, || self.recovery.states());
             }
@@ -133,30 +122,6 @@ impl<'a> Conductor<'a> {
     /// What was played.
     pub fn into_playback(self) -> Option<Playback> {
         self.playback
-    }
-
-    /// Has the demuxer open the file.
-    pub(super) fn open(&mut self) -> Result<(), PlayError> {
-        self.demux = Some(self.broker.open(DEMUX, &DEMUX_INTERFACE)?);
-        let mut message = Message::new();
-        message.append(&self.order.input.length)?;
-        message.attach(dup(&self.order.input.file).map_err(|error| PlayError::Broker(error.into()))?.into())?;
-        self.ask(Phase::Opening, demux::OPEN, message, OPEN_WITHIN);
-        Ok(())
-    }
-
-    /// Has the demuxer open the decoders.
-    pub(super) fn select(&mut self) -> Result<(), PlayError> {
-        let Some(playback) = &self.playback else { return self.open() };
-        let tracks: Vec<_> = playback.selected().map(|track| track.id).collect();
-        if tracks.is_empty() {
-            self.phase = Phase::Done;
-            return Ok(());
-        }
-        let mut message = Message::new();
-        message.append(&Selection { round: self.round, tracks })?;
-        self.ask(Phase::Selecting, demux::SELECT, message, OPEN_WITHIN);
-        Ok(())
     }
 
     /// Kills a worker that is of no more use; it is started again like one that crashed.
@@ -181,12 +146,12 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    fn enter(&mut self, phase: Phase) {
+    pub(super) fn enter(&mut self, phase: Phase) {
         self.phase = phase;
         self.since = Instant::now();
     }
 
-    fn ask(&mut self, phase: Phase, rpc: RpcIndex, message: HostMessage, within: Duration) {
+    pub(super) fn ask(&mut self, phase: Phase, rpc: RpcIndex, message: HostMessage, within: Duration) {
         self.enter(phase);
         if let Some(demux) = &self.demux {
             demux.post(rpc, message, within, self.round.into());
@@ -209,12 +174,13 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Nothing came for a while: is that as it should be?
+    /// Looks after what does not come through the inbox: workers that start, and what was awaited for too long. Also when the
+    /// inbox is full, lest a worker that talks all the time hides another's silence.
     fn look_up(&mut self) -> Result<(), PlayError> {
-        if self.since.elapsed() < NEWS_WITHIN {
-            return Ok(());
-        }
         match self.phase {
+            Phase::Spawning => self.spawned(),
+            Phase::Linking => self.linked(),
+            _ if self.since.elapsed() < NEWS_WITHIN => Ok(()),
             Phase::Waiting if self.recovery.is_complete() => self.resume(),
             Phase::Ending if self.steps == 0 => {
                 let silent = self.decoders().into_iter().find(|role| !self.ended.contains(role));
@@ -257,173 +223,12 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    fn opened(&mut self, media: Media) -> Result<(), PlayError> {
-        if self.playback.is_none() {
-            self.playback = Some(Playback::new(media, self.order.wanted)?);
-        }
-        self.select()
-    }
-
-    fn selected(&mut self, refused: Vec<Refused>) -> Result<(), PlayError> {
-        for Refused { track, mishap } in refused {
-            let Some(kind) = self.kind_of(track) else { continue };
-            match (mishap, &mut self.playback) {
-                (Mishap::Undecodable(why), Some(playback)) => playback.refuse(kind, &why),
-                (Mishap::Silence, _) => self.kill(role_of(kind), "it did not answer"),
-                _ => self.await_news(),
-            }
-        }
-        match self.recovery.seeking {
-            _ if self.phase == Phase::Waiting => Ok(()),
-            Seeking::Start => match self.order.seek {
-                Some(seek) => self.seek(SeekTo::KeyBefore(seek)),
-                None => self.begin(),
-            },
-            Seeking::Again => self.seek(SeekTo::KeyBefore(0)),
-            Seeking::Resume => self.seek_to_resume(),
-        }
-    }
-
-    pub(super) fn seek(&mut self, to: SeekTo) -> Result<(), PlayError> {
-        let mut message = Message::new();
-        message.append(&to)?;
-        self.ask(Phase::Seeking, demux::SEEK, message, ANSWER_WITHIN);
-        Ok(())
-    }
-
-    fn sought(&mut self, landing: Nanos) -> Result<(), PlayError> {
-        match (self.recovery.seeking, &mut self.playback) {
-            (Seeking::Start, Some(playback)) => playback.start_at(landing),
-            (Seeking::Resume, _) => self.resumed(landing),
-            _ => {}
-        }
-        self.begin()
-    }
-
-    /// Asks for the first steps.
-    fn begin(&mut self) -> Result<(), PlayError> {
-        self.recovery.seeking = Seeking::Resume;
-        self.enter(Phase::Playing);
-        (self.steps, self.packets) = (0, 0);
-        self.ended.clear();
-        self.ask_for_steps();
-        Ok(())
-    }
-
-    fn ask_for_steps(&mut self) {
-        while self.phase == Phase::Playing && self.steps < STEPS_IN_FLIGHT {
-            self.steps += 1;
-            self.ask(Phase::Playing, demux::STEP, Message::new(), ANSWER_WITHIN);
-        }
-    }
-
-    fn stepped(&mut self, reply: StepReply) -> Result<(), PlayError> {
-        self.steps = self.steps.saturating_sub(1);
-        let Some(playback) = &mut self.playback else { return Ok(()) };
-        match reply.step {
-            Step::Packet(stepped) => {
-                playback.stepped(&stepped);
-                self.packets += 1;
-                let due = self.faults.count(DEMUX);
-                self.provoke(due);
-                self.check_packets();
-            }
-            Step::End(complaint) if self.phase == Phase::Playing => {
-                playback.ended(complaint.as_deref());
-                self.enter(Phase::Ending);
-            }
-            Step::End(_) => {}
-        }
-        for trouble in reply.troubles {
-            let Some(kind) = self.kind_of(trouble.track) else { continue };
-            match (trouble.mishap, &mut self.playback) {
-                (Mishap::Undecodable(why), Some(playback)) => playback.undecodable(trouble.track, trouble.pts, &why),
-                (Mishap::Silence, _) => self.kill(role_of(kind), "it did not answer in time"),
-                _ => self.await_news(),
-            }
-        }
-        self.ask_for_steps();
-        self.conclude()
-    }
-
-    /// No file holds more packets than bytes: a demuxer that goes on was taken over.
-    fn check_packets(&mut self) {
-        if self.packets > self.order.input.length {
-            self.kill(DEMUX, "it hands on more packets than the file has bytes");
-        }
-    }
-
-    /// If everything has arrived, ends, or plays once more.
-    fn conclude(&mut self) -> Result<(), PlayError> {
-        let decoders = self.decoders();
-        let is_over = self.phase == Phase::Ending && self.steps == 0;
-        if !is_over || !decoders.iter().all(|role| self.ended.contains(role)) {
-            return Ok(());
-        }
-        self.passes = self.passes.saturating_sub(1);
-        if self.passes == 0 {
-            self.phase = Phase::Done;
-            return Ok(());
-        }
-        self.playback.iter_mut().for_each(Playback::again);
-        self.recovery.seeking = Seeking::Again;
-        self.round += 1;
-        self.select()
-    }
-
-    /// A decoder delivers something.
-    fn take(&mut self, mut incoming: Incoming) -> Result<(), PlayError> {
-        let Some(role) = ROLES.into_iter().find(|role| incoming.peer().as_str() == *role) else { return Ok(()) };
-        let taken = match incoming.rpc() {
-            sink::PICTURE => self.take_picture(&mut incoming),
-            sink::SAMPLES => self.take_samples(&mut incoming),
-            _ => read(&mut incoming).map(|round: u32| self.take_end(role, round)).map_err(Undeliverable::from),
-        };
-        match taken {
-            Ok(true) => self.brought_something(role),
-            Ok(false) => {}
-            Err(Undeliverable::Output(error)) => return Err(error.into()),
-            Err(Undeliverable::Malformed(why)) => self.kill(role, &why),
-        }
-        if incoming.rpc() != sink::END {
-            let due = self.faults.count(role);
-            self.provoke(due);
-        }
-        self.conclude()
-    }
-
-    fn take_picture(&mut self, incoming: &mut Incoming) -> Result<bool, Undeliverable> {
-        let (picture, reference) = read::<(Picture, BufferRef)>(incoming)?;
-        let buffer = incoming.borrow(reference).map_err(|error| Undeliverable::Malformed(error.to_string()))?;
-        if !picture.layout.is_possible() || picture.layout.bytes() != buffer.len() {
-            return Err(Undeliverable::Malformed("its picture is not what it says".to_owned()));
-        }
-        let Some(playback) = &mut self.playback else { return Ok(false) };
-        playback.picture(&picture, &buffer).map_err(Undeliverable::Output)
-    }
-
-    fn take_samples(&mut self, incoming: &mut Incoming) -> Result<bool, Undeliverable> {
-        let samples: Samples = read(incoming)?;
-        if !samples.is_playable() {
-            return Err(Undeliverable::Malformed("its samples are not what it says".to_owned()));
-        }
-        let Some(playback) = &mut self.playback else { return Ok(false) };
-        playback.samples(samples).map_err(Undeliverable::Output)
-    }
-
-    fn take_end(&mut self, role: &'static str, round: u32) -> bool {
-        if round == self.round {
-            self.ended.insert(role);
-        }
-        false
-    }
-
     /// The roles of the decoders that are used.
-    fn decoders(&self) -> Vec<&'static str> {
+    pub(super) fn decoders(&self) -> Vec<&'static str> {
         self.playback.iter().flat_map(Playback::selected).map(|track| role_of(track.kind)).collect()
     }
 
-    fn kind_of(&self, track: u32) -> Option<Kind> {
+    pub(super) fn kind_of(&self, track: u32) -> Option<Kind> {
         self.playback.as_ref()?.selected().find(|selected| selected.id == track).map(|selected| selected.kind)
     }
 
@@ -433,20 +238,7 @@ impl<'a> Conductor<'a> {
     }
 }
 
-/// The one value of a message.
-fn read<T: serde::de::DeserializeOwned>(incoming: &mut Incoming) -> Result<T, RecvError> {
-    let mut reader = incoming.reader();
-    let value = reader.recv()?;
-    reader.finish()?;
-    Ok(value)
-}
-
-fn role_of(kind: Kind) -> &'static str {
+/// The decoder of a kind of track.
+pub(super) fn role_of(kind: Kind) -> &'static str {
     if kind == Kind::Video { VIDEO } else { AUDIO }
-}
-
-impl From<RecvError> for Undeliverable {
-    fn from(error: RecvError) -> Self {
-        Self::Malformed(format!("its message makes no sense: {error}"))
-    }
 }

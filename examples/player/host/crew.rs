@@ -7,6 +7,7 @@ use cloison_broker::sandbox::{Profile, Tier};
 use cloison_broker::{Broker, SpawnError, WorkerSpec, WorkerState, WorkerStatus};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::awaited::Awaited;
 use super::fault::{Fault, FaultKind};
 use crate::protocol::{decoder, demux};
 use crate::report::Worker;
@@ -22,18 +23,14 @@ const RESTARTS: u32 = 5;
 /// How long workers may take to end when playing is over.
 const END_WITHIN: Duration = Duration::from_millis(500);
 
-/// Starts the workers, with at least `least` confinement.
-///
-/// # Errors
-/// If one cannot be started, or not so confined.
-pub fn spawn(broker: &Broker, least: Tier) -> Result<(), SpawnError> {
+/// Starts the workers, all at the same time, with at least `least` confinement.
+pub fn spawn(broker: &Broker, least: Tier) -> Vec<Awaited<'_, Result<(), SpawnError>>> {
     let most = if least == Tier::Off { Tier::Off } else { Tier::Full };
-    for role in ROLES {
+    let spec = |role| {
         let spec = WorkerSpec::own(role).expect("roles are names");
-        let profile = Profile::decoder().threads(1);
-        broker.spawn(spec.profile(profile).least(least).most(most).restarts(RESTARTS))?;
-    }
-    Ok(())
+        spec.profile(Profile::decoder().threads(1)).least(least).most(most).restarts(RESTARTS)
+    };
+    ROLES.map(|role| Awaited::new(broker.spawn_async(spec(role)))).into()
 }
 
 /// Makes `fault` happen. What cannot be done is dropped: the worker is gone already.

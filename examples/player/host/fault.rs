@@ -2,8 +2,7 @@
 
 use std::str::FromStr;
 
-use cloison_broker::msg::{Interface, Rights};
-use cloison_broker::{HOST, Rules};
+use cloison_broker::msg::Interface;
 
 use crate::protocol::{DECODER, DEMUX};
 use crate::worker::{AUDIO, DEMUX as DEMUXER, VIDEO};
@@ -86,14 +85,9 @@ impl Fault {
         if self.role == DEMUXER { &DEMUX } else { &DECODER }
     }
 
-    /// Lets the host tell the worker to misbehave, if this fault needs that.
-    pub fn allow(&self, rules: Rules) -> Rules {
-        let told = matches!(self.kind, FaultKind::Silence | FaultKind::Busy);
-        // The host's link to the demuxer exists already; that of a decoder does not.
-        if !told || self.role == DEMUXER {
-            return rules;
-        }
-        rules.allow_with(HOST, self.role, self.interface(), Rights::methods(self.interface().only(&["hang"])))
+    /// Whether the worker must be told to misbehave.
+    pub fn is_told(&self) -> bool {
+        matches!(self.kind, FaultKind::Silence | FaultKind::Busy)
     }
 
     fn parse(text: &str, kind: FaultKind) -> Result<(Self, impl Iterator<Item = &str>), FaultError> {

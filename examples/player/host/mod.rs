@@ -1,10 +1,14 @@
 //! The host: embeds a broker, has the file played by confined workers, and goes on when one of them dies.
 
+mod awaited;
 mod conductor;
 mod crew;
+mod delivery;
 mod fault;
 mod policy;
 mod recovery;
+mod start;
+mod steps;
 
 use std::sync::atomic::AtomicBool;
 
@@ -13,12 +17,12 @@ use cloison_broker::{Broker, Model};
 
 pub use fault::Fault;
 
-use crate::in_process::this_process;
 use crate::input::Input;
+use crate::play::{PlayError, Played};
 use crate::progress::Progress;
 use crate::protocol::Nanos;
 use crate::sink::Wanted;
-use crate::{PlayError, Played};
+use crate::usage::this_process;
 
 use conductor::Conductor;
 
@@ -46,7 +50,6 @@ pub struct Order<'a> {
 /// If nothing can be played, or an output file cannot be written.
 pub fn play(order: &Order<'_>, progress: &mut Progress, stop: &AtomicBool) -> Result<Played, PlayError> {
     let (broker, inbox) = Broker::start(policy::policy(order.faults), order.model).map_err(PlayError::Broker)?;
-    crew::spawn(&broker, order.sandbox)?;
     let mut conductor = Conductor::new(&broker, inbox, order);
     let failure = conductor.conduct(progress, stop).err();
     let playback = conductor.into_playback();
@@ -54,7 +57,10 @@ pub fn play(order: &Order<'_>, progress: &mut Progress, stop: &AtomicBool) -> Re
     workers.extend(crew::dismiss(&broker));
     drop(broker);
     match (playback, failure) {
-        (Some(playback), failure) => {
+        (Some(mut playback), failure) => {
+            if failure.is_some() {
+                playback.ended(Some("playing was given up"));
+            }
             let container = playback.container();
             Ok(Played { container, summary: playback.finish()?, workers, failure })
         }

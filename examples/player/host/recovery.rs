@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use cloison_broker::WorkerEvent;
+use cloison_broker::{Quarantined, WorkerEvent};
 
 use super::conductor::{Conductor, Phase};
 use super::crew::ROLES;
-use crate::PlayError;
+use crate::play::PlayError;
 use crate::protocol::{Nanos, SeekTo};
+use crate::text::plain;
 use crate::worker::DEMUX;
 
 /// What is kept about losses.
@@ -95,7 +96,11 @@ impl Conductor<'_> {
 
     /// All workers run again: has the file opened, if need be, and the decoders.
     pub(super) fn resume(&mut self) -> Result<(), PlayError> {
-        if self.demux.is_none() { self.open() } else { self.select() }
+        if self.demux.is_some() {
+            return self.select();
+        }
+        self.link();
+        Ok(())
     }
 
     /// Goes back to where nothing is left out; or past it, if what comes there has killed too often.
@@ -105,21 +110,25 @@ impl Conductor<'_> {
         self.seek(if self.recovery.skips { SeekTo::KeyAfter(point) } else { SeekTo::KeyBefore(point) })
     }
 
-    /// Playing goes on.
+    /// Playing goes on after a loss.
     pub(super) fn resumed(&mut self, landing: Nanos) {
-        let deaths = std::mem::take(&mut self.recovery.deaths);
         let Some(playback) = &mut self.playback else { return };
-        if !deaths.is_empty() {
-            let seconds = landing as f64 / 1e9;
-            playback.note(format!("{}; playing went on from {seconds:.3} s", deaths.join("; ")));
-        }
         if std::mem::take(&mut self.recovery.skips) { playback.skipped(landing) } else { playback.restarted() }
+    }
+
+    /// Says which workers died, and where playing went on.
+    pub(super) fn tell_of_deaths(&mut self, landing: Nanos) {
+        let deaths = std::mem::take(&mut self.recovery.deaths);
+        if let (Some(playback), false) = (&mut self.playback, deaths.is_empty()) {
+            let seconds = landing as f64 / 1e9;
+            playback.replaced(format!("{}; playing went on from {seconds:.3} s", deaths.join("; ")));
+        }
     }
 
     /// The position asked for cannot be reached.
     pub(super) fn give_up_seeking(&mut self, why: &str) -> Result<(), PlayError> {
         if !self.recovery.skips {
-            return Err(PlayError::Media(why.to_owned()));
+            return Err(PlayError::Media(plain(why)));
         }
         let deaths = std::mem::take(&mut self.recovery.deaths).join("; ");
         let complaint = format!("{deaths}; what comes next has killed workers before, and nothing follows it");
@@ -147,9 +156,14 @@ impl Conductor<'_> {
         }
     }
 
-    /// Says which stretch of the file is being decoded: the one that starts at `point`.
-    fn begin_input(&self, role: &str, point: Nanos) -> Result<(), cloison_broker::Quarantined> {
-        self.broker.begin_input(role, point.max(0).unsigned_abs())
+    /// Says which stretch of the file a worker is about to work on: the one that starts at `point`. Each worker's have
+    /// numbers of their own, so that it takes two deaths of the same worker to condemn one.
+    fn begin_input(&self, role: &str, point: Nanos) -> Result<(), Quarantined> {
+        let number = ROLES.iter().position(|known| *known == role).unwrap_or(ROLES.len()) as u64;
+        self.broker.begin_input(
+            role,
+            point.max(0).unsigned_abs().saturating_mul(ROLES.len() as u64 + 1).saturating_add(number),
+        )
     }
 
     fn restart_point(&self) -> Nanos {

@@ -179,7 +179,6 @@ impl Playback {
 
     /// Playing goes on from an earlier point; what had arrived is dropped.
     pub fn restarted(&mut self) {
-        self.has_restarted = true;
         if let Some(audio) = &mut self.audio {
             audio.rejoin();
         }
@@ -197,9 +196,10 @@ impl Playback {
         self.has_skipped = true;
     }
 
-    /// Something that people should know.
-    pub fn note(&mut self, note: String) {
+    /// A worker was lost and another took its place.
+    pub fn replaced(&mut self, note: String) {
         self.notes.push(note);
+        self.has_restarted = true;
     }
 
     /// The file is played once more, from its start.
@@ -282,6 +282,9 @@ impl Playback {
         };
         if let Some(complaint) = &self.complaint {
             return Some(format!("{complaint} after {}; kept {}", seconds(self.position), kept()));
+        }
+        if self.pictures() == 0 && self.audio.as_ref().is_none_or(|audio| audio.frames == 0) {
+            return Some(format!("the file has nothing to play from {} on", seconds(self.position)));
         }
         let (promised, reached) = (self.duration()?, self.reached());
         (reached.saturating_add(SLACK) < promised).then(|| {

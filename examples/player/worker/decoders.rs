@@ -28,17 +28,34 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Opens the decoder of a track.
+    /// Opens the decoder of a track, over a new link.
     pub fn open(worker: &Worker, track: u32, setup: &Setup) -> Result<Self, Mishap> {
         let role = if setup.audio.is_some() { AUDIO } else { VIDEO };
         let link = worker.open_within(role, &DECODER, ANSWER_WITHIN).map_err(|error| match error.why {
             OpenFailure::Refused(Refusal::PeerGone(_)) | OpenFailure::Deadline(_) => Mishap::Gone,
             _ => Mishap::Undecodable(error.to_string()),
         })?;
+        let sender = PacketSender::default();
+        Self { track, link, sender, pending: VecDeque::new(), lost: false }.reopen(setup)
+    }
+
+    /// Opens it anew, over the link that there is.
+    pub fn reopen(mut self, setup: &Setup) -> Result<Self, Mishap> {
+        self.forget();
         let mut message = Message::new();
         message.append(setup).map_err(|error| Mishap::Undecodable(error.to_string()))?;
-        link.call_within(decoder::OPEN, &mut message, ANSWER_WITHIN).map_err(|error| judge(&error))?;
-        Ok(Self { track, link, sender: PacketSender::default(), pending: VecDeque::new(), lost: false })
+        let opened = self.link.call_within(decoder::OPEN, &mut message, ANSWER_WITHIN);
+        opened.map_err(|error| judge(&error)).map(|_| self)
+    }
+
+    /// Whether there is still somebody there.
+    pub fn is_there(&self) -> bool {
+        !self.lost && self.link.gone().is_none()
+    }
+
+    /// Ends the link.
+    pub fn close(self) {
+        self.link.close();
     }
 
     /// The track that it decodes.

@@ -20,10 +20,10 @@ pub fn main(worker: &Worker) -> Result<(), ServeError> {
 
 /// Serves the host.
 #[derive(Default)]
-struct Demux(RefCell<Option<Open>>);
+struct Demux(RefCell<Option<OpenFile>>);
 
 /// An open file, and where its packets go.
-struct Open {
+struct OpenFile {
     demuxer: Demuxer,
     decoders: Vec<Decoder>,
     /// Whether the decoders have said their last word of this round.
@@ -38,7 +38,7 @@ impl Service for Demux {
             return hang(request);
         }
         if request.rpc() == demux::OPEN {
-            let new = Open::open(request)?;
+            let new = OpenFile::open(request)?;
             reply.append(new.demuxer.media())?;
             *open = Some(new);
             return Ok(());
@@ -54,7 +54,7 @@ impl Service for Demux {
     }
 }
 
-impl Open {
+impl OpenFile {
     fn open(request: &mut Request<'_>) -> Result<Self, Failure> {
         let length: u64 = request.recv()?;
         let file = File::from(request.descriptor()?.into_fd());
@@ -63,20 +63,26 @@ impl Open {
         Ok(Self { demuxer, decoders: Vec::new(), is_finished: false })
     }
 
-    /// Opens the decoders of these tracks, over new links; which could not be opened.
+    /// Opens the decoders of these tracks, over the links that there are or over new ones; which could not be opened.
     fn select(&mut self, worker: &Worker, request: &mut Request<'_>) -> Result<Vec<Refused>, Failure> {
         let Selection { round, tracks } = request.recv()?;
         request.finish()?;
-        self.decoders.clear();
         self.is_finished = false;
+        let mut before = std::mem::take(&mut self.decoders);
         let mut refused = Vec::new();
         for track in tracks {
             let setup = Setup { round, audio: self.demuxer.audio_parameters(track).cloned() };
-            match Decoder::open(worker, track, &setup) {
+            let known = before.iter().position(|decoder| decoder.track() == track && decoder.is_there());
+            let opened = match known {
+                Some(at) => before.swap_remove(at).reopen(&setup),
+                None => Decoder::open(worker, track, &setup),
+            };
+            match opened {
                 Ok(decoder) => self.decoders.push(decoder),
                 Err(mishap) => refused.push(Refused { track, mishap }),
             }
         }
+        before.into_iter().for_each(Decoder::close);
         self.demuxer.select(&self.decoders.iter().map(Decoder::track).collect::<Vec<_>>());
         Ok(refused)
     }

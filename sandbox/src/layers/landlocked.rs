@@ -1,8 +1,10 @@
 //! Landlock: no file by name, no TCP, no signal and no abstract socket out of the worker's own domain.
 
+use std::path::PathBuf;
+
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, LandlockStatus, Ruleset, RulesetAttr,
-    RulesetCreated, Scope,
+    RulesetCreatedAttr, Scope, path_beneath_rules,
 };
 
 use super::Dressing;
@@ -15,10 +17,12 @@ const NETWORK: ABI = ABI::V4;
 /// The first interface (Linux 6.12) with scopes.
 const SCOPES: ABI = ABI::V6;
 
-/// Restricts this thread and all that it starts. No rule is added: everything that is handled is refused.
-pub(crate) fn restrict(dressing: &mut Dressing) {
+/// Restricts this thread and all that it starts: everything that is handled is refused, but for reading in `readable`.
+pub(crate) fn restrict(dressing: &mut Dressing, readable: &[PathBuf]) {
     let wanted = |layer| dressing.simulation(layer).is_none();
-    let outcome = enforce(wanted(Layer::LandlockFiles), wanted(Layer::LandlockNetwork), wanted(Layer::LandlockScopes));
+    let (files, network, scopes) =
+        (wanted(Layer::LandlockFiles), wanted(Layer::LandlockNetwork), wanted(Layer::LandlockScopes));
+    let outcome = enforce(files, network, scopes, readable);
     let since = |first: ABI| match &outcome {
         Ok(abi) if *abi >= first => Ok(()),
         Ok(abi) => Err(format!("needs Landlock ABI {}, the kernel has {}", first as i32, *abi as i32)),
@@ -30,7 +34,7 @@ pub(crate) fn restrict(dressing: &mut Dressing) {
 }
 
 /// Returns the interface that was used.
-fn enforce(files: bool, network: bool, scopes: bool) -> Result<ABI, String> {
+fn enforce(files: bool, network: bool, scopes: bool, readable: &[PathBuf]) -> Result<ABI, String> {
     if !(files || network || scopes) {
         return Err("simulated".to_owned());
     }
@@ -45,7 +49,12 @@ fn enforce(files: bool, network: bool, scopes: bool) -> Result<ABI, String> {
     if scopes {
         ruleset = ruleset.scope(BitFlags::<Scope>::all()).map_err(refused)?;
     }
-    let enforced = ruleset.create().and_then(RulesetCreated::restrict_self).map_err(refused)?;
+    let mut created = ruleset.create().map_err(refused)?;
+    if files {
+        let reading = AccessFs::ReadFile | AccessFs::ReadDir;
+        created = created.add_rules(path_beneath_rules(readable, reading)).map_err(refused)?;
+    }
+    let enforced = created.restrict_self().map_err(refused)?;
     match enforced.landlock {
         LandlockStatus::Available { effective_abi, .. } => Ok(effective_abi),
         missing => Err(format!("the kernel has no Landlock ({missing:?})")),

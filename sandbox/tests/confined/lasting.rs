@@ -136,6 +136,11 @@ fn ignoring() {
         let (child, channel) = start(plan("idle", tier)).unwrap();
         drop(channel);
         assert!(matches!(end(child).exit, Exit::Code(0) | Exit::Lost));
+        let (child, _channel) = start(plan("idle", tier)).unwrap();
+        child.kill();
+        let exit = end(child).exit;
+        println!("{exit}");
+        assert!(matches!(exit, Exit::Signal { signal: 9, .. } | Exit::Lost), "{exit}");
     }
 }
 

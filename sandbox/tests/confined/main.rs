@@ -8,6 +8,7 @@ mod host;
 mod lasting;
 mod launching;
 mod layering;
+mod reading;
 mod violating;
 mod worker;
 
@@ -19,7 +20,7 @@ fn main() -> std::process::ExitCode {
         return lasting::play(&part);
     }
     let arguments = Arguments::from_args();
-    let trials = [launching::trials(), violating::trials(), layering::trials(), lasting::trials()]
+    let trials = [launching::trials(), violating::trials(), layering::trials(), reading::trials(), lasting::trials()]
         .concat()
         .into_iter()
         .map(|(name, test)| {

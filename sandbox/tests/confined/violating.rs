@@ -1,6 +1,7 @@
 //! Forbidden calls fail or kill, and the host hears of them by name.
 
 use std::io::Read;
+use std::time::{Duration, Instant};
 
 use cloison_sandbox::{Exit, Launch, Profile};
 
@@ -9,6 +10,7 @@ use crate::host::{end, plan, start, tiers};
 pub fn trials() -> Vec<(&'static str, fn())> {
     vec![
         ("an_unknown_call_fails_and_is_reported_once", an_unknown_call_fails_and_is_reported_once),
+        ("a_flood_costs_the_worker_its_own_time", a_flood_costs_the_worker_its_own_time),
         ("a_hostile_call_kills_and_is_named", a_hostile_call_kills_and_is_named),
         ("a_second_thread_is_no_way_round", a_second_thread_is_no_way_round),
         ("abort_shows_as_abort", abort_shows_as_abort),
@@ -27,6 +29,15 @@ fn an_unknown_call_fails_and_is_reported_once() {
         assert_eq!((one.call.as_str(), one.count, one.killed), ("getppid", 300, false));
         assert_eq!(violations.more(), 0);
     }
+}
+
+fn a_flood_costs_the_worker_its_own_time() {
+    let (child, mut channel) = start(plan("getppid", tiers()[0])).unwrap();
+    let begun = Instant::now();
+    channel.read_exact(&mut [0; 4]).unwrap();
+    // 64 answers at once, then one every two milliseconds; the first ones were given before the clock started.
+    assert!(begun.elapsed() > Duration::from_millis(200), "{:?}", begun.elapsed());
+    assert_eq!(child.violations().calls().len(), 1);
 }
 
 fn a_hostile_call_kills_and_is_named() {

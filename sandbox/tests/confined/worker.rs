@@ -21,6 +21,7 @@ pub fn main(role: &str) -> ExitCode {
     };
     match role {
         "echo" => echo(channel),
+        "reader" => reader(channel),
         "idle" => wait(channel),
         "files" => files(channel),
         "threads" => threads(channel),
@@ -76,6 +77,23 @@ fn files(mut channel: UnixStream) {
         std::fs::read_dir("/").is_ok(),
         std::fs::write("/tmp/cloison-test", "x").is_ok(),
         std::fs::metadata("/").is_ok(),
+    ];
+    let letters = attempts.map(|reached| if reached { b'y' } else { b'n' });
+    channel.write_all(&letters).expect("the host listens");
+}
+
+/// Says what became of attempts inside and outside of the directory that the host names.
+fn reader(mut channel: UnixStream) {
+    let mut line = [0; 256];
+    let length = channel.read(&mut line).expect("the host names a directory");
+    let directory = std::path::PathBuf::from(String::from_utf8_lossy(&line[..length]).into_owned());
+    let attempts = [
+        std::fs::read(directory.join("file")).is_ok_and(|text| text == b"text"),
+        std::fs::read_dir(&directory).is_ok_and(|entries| entries.count() == 1),
+        std::fs::write(directory.join("file"), "other").is_ok(),
+        std::fs::read_dir("/").is_ok(),
+        std::fs::read("/etc/passwd").is_ok(),
+        std::fs::read(directory.join("../../etc/passwd")).is_ok(),
     ];
     let letters = attempts.map(|reached| if reached { b'y' } else { b'n' });
     channel.write_all(&letters).expect("the host listens");

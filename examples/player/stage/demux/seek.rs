@@ -18,6 +18,9 @@ const LOOK_BACK: [Nanos; 4] = [0, 4 * SECOND, 16 * SECOND, 64 * SECOND];
 /// up to nine packets), so the first ones decode wrongly.
 const PREROLL: Nanos = SECOND / 4;
 
+/// How much sound is left out where it cannot be decoded.
+const SKIP: Nanos = SECOND;
+
 const SECOND: Nanos = 1_000_000_000;
 
 /// What was met on the way to a time.
@@ -48,14 +51,14 @@ impl Demuxer {
         Ok(landing)
     }
 
-    /// Goes to the first key picture after `after`, or as [`Self::seek`] does if no video track is selected. Returns as that
-    /// does.
+    /// Goes to the first key picture after `after`, or to [`SKIP`] after it if no video track is selected. Returns as
+    /// [`Self::seek`] does.
     ///
     /// # Errors
     /// When there is none, or the file can no longer be read. The position is undefined then.
     pub fn seek_beyond(&mut self, after: Nanos) -> Result<Nanos, SeekError> {
         let Some(video) = self.selected(Kind::Video) else {
-            return self.seek(after.saturating_add(1));
+            return self.seek(after.saturating_add(SKIP));
         };
         self.go_near(after)?;
         let time_base = self.tracks[&video].time_base;

@@ -1,0 +1,82 @@
+//! What every way of playing a file comes to.
+
+use cloison_broker::msg::AppendError;
+use cloison_broker::{OpenError, SpawnError};
+
+use crate::input::InputError;
+use crate::playback::{PlaybackError, Summary};
+use crate::report::Worker;
+use crate::sink::OutputError;
+
+/// Something was played.
+pub const EXIT_PLAYED: u8 = 0;
+/// An output file could not be written.
+pub const EXIT_OUTPUT: u8 = 1;
+/// Nothing could be played.
+pub const EXIT_NOTHING: u8 = 2;
+/// A worker died too often.
+pub const EXIT_GIVEN_UP: u8 = 3;
+/// Ended by a signal, as shells count it for Ctrl-C.
+pub const EXIT_STOPPED: u8 = 130;
+
+/// What a way of playing reports.
+pub struct Played {
+    /// The file's format.
+    pub container: String,
+    /// What was played.
+    pub summary: Summary,
+    /// Who did the work.
+    pub workers: Vec<Worker>,
+    /// Why it ended before its time.
+    pub failure: Option<PlayError>,
+}
+
+/// Why nothing is played, or why playing ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum PlayError {
+    /// The file cannot be opened.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// It is not what can be played.
+    #[error("{0}")]
+    Media(String),
+    /// No track of it can be played.
+    #[error(transparent)]
+    Playback(#[from] PlaybackError),
+    /// An output file cannot be written.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// There is no broker.
+    #[error("the broker cannot start: {0}")]
+    Broker(std::io::Error),
+    /// A worker cannot be started, or not as confined as is demanded.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// A worker cannot be reached.
+    #[error(transparent)]
+    Link(#[from] OpenError),
+    /// A worker died too often.
+    #[error("gave up: the {role} worker died {deaths} times without bringing anything new, at last of this: {death}")]
+    GivenUp {
+        /// Its role.
+        role: String,
+        /// How often in a row.
+        deaths: u32,
+        /// How it died the last time.
+        death: String,
+    },
+    /// What is to be said to a worker does not fit into a message.
+    #[error(transparent)]
+    Message(#[from] AppendError),
+}
+
+impl PlayError {
+    /// The player's exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Output(_) | Self::Playback(PlaybackError::Output(_)) => EXIT_OUTPUT,
+            Self::GivenUp { .. } => EXIT_GIVEN_UP,
+            _ => EXIT_NOTHING,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Many rounds of everything, in a process of their own, and then a look at what that process still holds.
+
+use std::time::Duration;
+
+use cloison_broker::msg::control::PoolShape;
+use cloison_broker::msg::{DescriptorClasses, Header};
+use cloison_broker::{Ask, Grant, HOST, Model, WorkerSpec, WorkerState};
+
+use crate::case::{Case, alone, both, module, once};
+use crate::host::{AMPLE, Host, anything_goes, message};
+use crate::raw::{Loot, RawOutcome, RawStep, Via, packet};
+use crate::watch::{Holdings, eventually, resident_memory, settles_at};
+use crate::words::{DESCRIPTOR, ECHO, End, NAP, Outcome, PEER, Step, encoded};
+
+pub fn cases() -> Vec<Case> {
+    module(
+        "leaks",
+        vec![
+            alone(both("workers_that_come_and_go", workers_that_come_and_go)),
+            alone(both("workers_that_crash_in_the_middle", workers_that_crash_in_the_middle)),
+            alone(both("brokers_that_come_and_go", brokers_that_come_and_go)),
+            alone(once("descriptors_under_way_to_the_dead", descriptors_under_way_to_the_dead)),
+            alone(once("starts_that_fail", starts_that_fail)),
+            alone(both("links_that_come_and_go", links_that_come_and_go)),
+        ],
+    )
+}
+
+const SHAPE: PoolShape = PoolShape { buffer_size: 10_000, count: 4 };
+
+/// A bit of everything between a, b and the host.
+fn exercise(host: &mut Host) {
+    let (a, b) = (host.puppet("a"), host.puppet("b"));
+    let links = [a.open("b"), a.open(HOST)];
+    assert_eq!(a.call(links[0], ECHO, encoded("x")), Ok(encoded("x")));
+    assert_eq!(a.notes(links[0], 0, 100), (100, None));
+    b.tell(&Step::Keep(true));
+    for link in links {
+        let Outcome::Got(Ok(pool)) = a.tell(&Step::MakePool { link, shape: SHAPE }) else { panic!("no pool") };
+        assert_eq!(a.sent(&Step::Lend { pool, fill: 1, count: 2, within: AMPLE }), (2, None));
+    }
+    drop(host.message());
+}
+
+fn ended(host: &Host, roles: &[&str]) {
+    for role in roles {
+        host.broker.stop(role);
+    }
+    eventually("all have ended", || {
+        host.broker.workers().iter().all(|worker| worker.state == WorkerState::Ended).then_some(())
+    });
+}
+
+fn workers_that_come_and_go(model: Model) {
+    let mut host = Host::new(model, anything_goes);
+    let before = Holdings::steady();
+    for _ in 0..15 {
+        host.spawn("a");
+        host.spawn("b");
+        exercise(&mut host);
+        ended(&host, &["a", "b"]);
+    }
+    while host.inbox.next_within(Duration::ZERO).is_some() {}
+    settles_at(&before);
+}
+
+fn workers_that_crash_in_the_middle(model: Model) {
+    let mut host = Host::with(model, &["a", "b", "raw"]);
+    exercise(&mut host);
+    for role in ["a", "b", "raw"] {
+        host.broker.kill(role, "to begin with");
+        host.restarted(role);
+    }
+    let before = Holdings::steady();
+    let ends = [End::Abort, End::Panic, End::Exit(1), End::Forbidden];
+    for round in 0..12 {
+        exercise(&mut host);
+        let (a, raw) = (host.puppet("a"), host.attacker("raw"));
+        let link = a.open("raw");
+        raw.tell(&RawStep::Reverse(100));
+        let pending = a.start(&Step::Call { link, rpc: ECHO.0, payloads: vec![vec![]; 8], within: AMPLE });
+        match round % 3 {
+            0 => drop(raw.start(&RawStep::Exit)),
+            1 => drop(host.broker.kill("raw", "a test")),
+            _ => drop(raw.start(&RawStep::HangUp)),
+        }
+        assert!(matches!(pending.wait::<Outcome>().unwrap(), Outcome::Replies(replies) if replies.len() == 8));
+        drop(host.puppet("b").start(&Step::End(ends[round % ends.len()])));
+        host.broker.kill("a", "a test");
+        // Their deaths come in whatever order; each is started again.
+        let mut left = vec!["a", "b", "raw"];
+        while !left.is_empty() {
+            let role = host.hear("the restarts", |item| match item {
+                cloison_broker::Item::Worker(cloison_broker::WorkerEvent::Started { role, .. }) => {
+                    Some(role.to_string())
+                }
+                _ => None,
+            });
+            host.broker.progress(&role);
+            left.retain(|one| *one != role);
+        }
+    }
+    while host.inbox.next_within(Duration::from_millis(50)).is_some() {}
+    settles_at(&before);
+}
+
+fn brokers_that_come_and_go(model: Model) {
+    drop(Host::with(model, &["a"]));
+    let before = Holdings::steady();
+    for round in 0..10 {
+        let mut host = Host::with(model, &["a", "b"]);
+        exercise(&mut host);
+        let a = host.puppet("a");
+        let pending = a.start(&Step::Call { link: 0, rpc: NAP.0, payloads: vec![encoded(&5000u64)], within: AMPLE });
+        if round % 2 == 0 {
+            host.broker.freeze("b");
+        }
+        drop(host);
+        assert!(pending.wait::<Outcome>().is_err());
+    }
+    settles_at(&before);
+}
+
+/// Pipes may pass.
+fn pipes(ask: &Ask<'_>) -> Option<Grant> {
+    let mut grant = anything_goes(ask)?;
+    grant.rights = grant.rights.passing(DescriptorClasses::PIPE);
+    Some(grant)
+}
+
+fn descriptors_under_way_to_the_dead() {
+    let mut host = Host::new(Model::Broker, pipes);
+    for role in ["b", "raw"] {
+        host.spawn(role);
+    }
+    let raw = host.attacker("raw");
+    let before = Holdings::steady();
+    for _ in 0..5 {
+        let RawOutcome::Opened(Ok(at)) = raw.tell(&RawStep::Open { role: "b".into(), interface: "peer".into() }) else {
+            panic!("no link")
+        };
+        let RawOutcome::Links(links) = raw.tell(&RawStep::Links) else { panic!("no links") };
+        assert!(host.broker.freeze("b"));
+        let header = Header { destination: links[at].name, descriptors: 8, rpc: DESCRIPTOR, ..Header::default() };
+        let step =
+            RawStep::Send { via: Via::Control, packet: packet(&header, &[]), loot: vec![Loot::Pipe; 8], times: 8 };
+        assert!(matches!(raw.tell(&step), RawOutcome::Sent(8, None)));
+        // The host's own, too.
+        let own = host.broker.open("b", &PEER).unwrap();
+        let mut to_host = message(&[]);
+        let file = std::fs::File::open("/dev/null").unwrap();
+        to_host.attach(std::os::fd::OwnedFd::from(file).into()).unwrap();
+        let _ = own.start(DESCRIPTOR, to_host, AMPLE);
+        host.broker.kill("b", "a test");
+        host.death("b");
+        host.restarted("b");
+    }
+    while host.inbox.next_within(Duration::from_millis(50)).is_some() {}
+    settles_at(&before);
+}
+
+fn starts_that_fail() {
+    let host = Host::with(Model::Broker, &["a"]);
+    let before = Holdings::steady();
+    for _ in 0..10 {
+        for spec in [
+            WorkerSpec::program("w", "/nonexistent"),
+            WorkerSpec::program("w", "/bin/true"),
+            WorkerSpec::program("w", "/bin/cat"),
+            WorkerSpec::own("stranger"),
+        ] {
+            let spec = spec.unwrap().ready_within(Duration::from_millis(40));
+            assert!(host.broker.spawn(spec).is_err());
+        }
+    }
+    settles_at(&before);
+}
+
+fn links_that_come_and_go(model: Model) {
+    let host = Host::with(model, &["a", "b"]);
+    let a = host.puppet("a");
+    let round = |count: usize| {
+        for _ in 0..count {
+            let link = a.open("b");
+            assert_eq!(a.tell(&Step::Close(link)), Outcome::Done);
+            let own = host.broker.open("b", &PEER).unwrap();
+            own.close();
+        }
+    };
+    round(100);
+    let before = Holdings::steady();
+    let memory = resident_memory();
+    round(500);
+    settles_at(&before);
+    let grown = resident_memory().saturating_sub(memory);
+    assert!(grown < 2 << 20, "500 links left {grown} bytes");
+}
