@@ -75,7 +75,7 @@ fn denials_answer_calls_and_give_the_window_back() {
     let denied = Body::Failure(Failure::Denied(Denial::Method));
     let answers = got.iter().filter(|got| matches!(got, Got::Body(_, body) if *body == denied)).count();
     assert_eq!(answers as u64, 3 * WINDOW_MESSAGES);
-    let credit = Credit { messages: 3 * WINDOW_MESSAGES, bytes: 0 };
+    let credit = Credit { messages: 3 * WINDOW_MESSAGES, bytes: 0, descriptors: 0 };
     assert!(got.iter().any(|got| matches!(got, Got::Body(_, Body::Credit(last)) if *last == credit)));
     assert_eq!((world.take(b), world.violation_of(a)), (vec![], None));
     // What the receiver says it took is seen by the sender on top of what it never saw.
