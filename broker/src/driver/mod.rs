@@ -76,6 +76,8 @@ struct Driver {
     audit: Audit,
     /// How many workers have yet to say what they sent directly, and who waits for that.
     counting: Option<(usize, oneshot::Sender<()>)>,
+    /// When to try again what some worker could not be sent.
+    retry_at: Option<Time>,
     epoll: std::os::fd::OwnedFd,
     commands: Commands,
     packet: Vec<u8>,
@@ -97,6 +99,7 @@ impl Driver {
             notices,
             audit: Audit::default(),
             counting: None,
+            retry_at: None,
             epoll,
             commands,
             packet: vec![0; PACKET_MAX],
@@ -110,7 +113,8 @@ impl Driver {
         let mut events = Vec::with_capacity(64);
         let mut commands = Vec::new();
         while !self.stopped {
-            let timeout = self.desk.next_deadline().map(|deadline| timespec(deadline.since(now())));
+            let next = self.desk.next_deadline().into_iter().chain(self.retry_at).min();
+            let timeout = next.map(|next| timespec(next.since(now())));
             events.clear();
             self.turn += 1;
             match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
@@ -120,6 +124,7 @@ impl Driver {
             for event in &events {
                 self.handle_event(event, &mut commands);
             }
+            self.retry_sends();
             self.tick();
         }
     }
@@ -222,13 +227,30 @@ impl Driver {
     /// Waits for room in a worker's socket exactly as long as something waits for that room.
     fn watch(&mut self, port: Key) {
         let Some(seat) = self.seats.get_mut(&port) else { return };
-        if seat.wants_room == seat.has_backlog() {
+        self.retry_at = self.retry_at.into_iter().chain(seat.retry_at()).min();
+        if seat.wants_room == seat.waits_for_room() {
             return;
         }
-        seat.wants_room = seat.has_backlog();
+        seat.wants_room = seat.waits_for_room();
         let mut flags = epoll::EventFlags::IN;
         flags.set(epoll::EventFlags::OUT, seat.wants_room);
         let _ = epoll::modify(&self.epoll, seat.as_fd(), epoll::EventData::new_u64(mark_of(port)), flags);
+    }
+
+    /// Tries again what the system had no means for a moment ago.
+    fn retry_sends(&mut self) {
+        if self.retry_at.is_none_or(|at| at > now()) {
+            return;
+        }
+        self.retry_at = None;
+        let waiting = self.seats.iter().filter(|(_, seat)| seat.retry_at().is_some());
+        let waiting: Vec<Key> = waiting.map(|(&port, _)| port).collect();
+        for port in waiting {
+            if let Some(seat) = self.seats.get_mut(&port) {
+                seat.flush();
+            }
+            self.watch(port);
+        }
     }
 
     /// Last words of a dead worker come before the news of its death. There is an end to them: whoever holds a
