@@ -180,7 +180,7 @@ impl Raw {
             _ => {}
         }
         if matches!(heard.header.kind, Kind::Call | Kind::Oneway | Kind::Release) {
-            self.credit(at, heard.header.payload);
+            self.credit(at, &heard.header);
         }
         Some(())
     }
@@ -263,8 +263,8 @@ impl Raw {
         }
     }
 
-    fn credit(&mut self, at: usize, payload: u32) {
-        let taken = self.links[at].taken.plus(Credit { messages: 1, bytes: u64::from(payload) });
+    fn credit(&mut self, at: usize, header: &Header) {
+        let taken = self.links[at].taken.plus(Credit::of(header.kind, header.shape()));
         self.links[at].taken = taken;
         let credit = encoded(&taken);
         let header = Header {
