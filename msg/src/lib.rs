@@ -48,7 +48,7 @@ pub use message::{
     decode_whole,
 };
 pub use meter::{CALLS_IN_FLIGHT, Credit, Meter, Overdraft, Taken, WINDOW_BYTES, WINDOW_DESCRIPTORS, WINDOW_MESSAGES};
-pub use name::{NAME_MAX, Name, NameError};
+pub use name::{HOST, NAME_MAX, Name, NameError};
 pub use rights::{DescriptorClasses, Relayed, Rights, RightsFlags, RpcSet};
 pub use table::{Entry, Key, Table};
 pub use text::{TEXT_MAX, Text};

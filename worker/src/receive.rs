@@ -10,15 +10,17 @@ use cloison_msg::{
 use crate::buffers::Place;
 use crate::clock::NEVER;
 use crate::error::Disconnect;
-use crate::link::shape;
+use crate::send::shape;
 use crate::session::{Outcome, Queued, Session};
-use crate::wire::OUTBOX_MAX;
+use crate::wire::{OUTBOX_MAX, Patience};
 
-/// Whether a packet was there to be received.
+/// What looking for a packet has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     Packet,
     Nothing,
+    /// Nothing more will come from there.
+    End,
 }
 
 /// How to look for a packet.
@@ -28,8 +30,8 @@ pub(crate) enum Look {
     Ready,
     /// There may be one.
     Try,
-    /// Wait until there is one.
-    Wait,
+    /// There may be one, or one may come soon.
+    Brief,
 }
 
 impl Session {
@@ -37,10 +39,10 @@ impl Session {
     pub(crate) fn receive(&mut self, from: Destination, look: Look) -> Received {
         let mut packet = self.buffers.packet();
         let mut passed = std::mem::take(&mut self.passed);
-        let received = match (self.wire_mut(from), look) {
-            (Some(wire), Look::Wait) => wire.recv(&mut packet, &mut passed),
-            (Some(wire), _) => wire.try_recv(&mut packet, &mut passed),
-            (None, _) => Err(RecvError::WouldBlock),
+        let patience = if look == Look::Brief { Patience::Brief } else { Patience::None };
+        let received = match self.wire_mut(from) {
+            Some(wire) => wire.recv(&mut packet, &mut passed, patience),
+            None => Err(RecvError::WouldBlock),
         };
         if look != Look::Ready {
             self.tick();
@@ -56,11 +58,11 @@ impl Session {
                 if from == Destination::BROKER {
                     self.end(Disconnect::Ended);
                 }
-                Received::Nothing
+                Received::End
             }
             Err(error) => {
                 self.breach(from, &error.to_string());
-                Received::Nothing
+                Received::End
             }
         };
         passed.clear();
@@ -141,13 +143,14 @@ impl Session {
         pending: Pending<usize>,
         now: Time,
     ) {
-        self.outcomes[pending.context] = match self.judge_answer(header, classes, now) {
+        let outcome = match self.judge_answer(header, classes, now) {
             Some(denial) => Outcome::Failed(CallFailure::Failed(Failure::Denied(denial))),
             None => {
                 let payload = self.buffers.keep(header, place);
                 Outcome::Answered(*header, payload, std::mem::take(passed))
             }
         };
+        self.settle(pending.context, outcome);
         self.note_taken(header);
     }
 

@@ -8,9 +8,9 @@ use cloison_msg::{CALL_DEPTH_MAX, ChainId, Destination, Failure, Header, Kind, M
 
 use crate::clock::NEVER;
 use crate::error::{Disconnect, ServeError};
-use crate::link::{shape, too_deep};
+use crate::send::{shape, too_deep};
 use crate::session::{Frame, Queued, Session};
-use crate::worker::Interrupted;
+use crate::worker::{Awaited, Interrupted};
 use crate::{Request, Worker};
 
 /// What a worker does for its peers. A closure of the same shape is a service too.
@@ -103,7 +103,7 @@ impl Worker {
             }
             session.drop_unneeded_pools();
         }
-        match self.wait_for(deadline, None, |session| session.queue.pop_front()) {
+        match self.wait_for(deadline, Awaited::Anything, |session| session.queue.pop_front()) {
             Ok(queued) => {
                 self.serve_request(&*service, queued);
                 Ok(true)

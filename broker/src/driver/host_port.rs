@@ -138,6 +138,7 @@ impl Driver {
         for request in self.desk.expire(now()) {
             self.router.handle_open_cancelled(self.router.host(), request);
         }
+        self.obey();
     }
 }
 

@@ -1,8 +1,8 @@
 //! The one path of a message through the broker.
 
 use cloison_msg::{
-    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Header, Key, Kind, Route, Time, Verdict, decide,
-    decode_whole,
+    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Header, HeaderError, Key, Kind, Route, Time,
+    Verdict, decide, decode_whole,
 };
 
 use super::link::{Link, Side};
@@ -132,6 +132,9 @@ fn judge(
 ) -> Result<Fate, Violation> {
     if link.opened.route == Route::Direct {
         return Err(Violation::Route);
+    }
+    if header.kind == Kind::Credit && header.descriptors > 0 {
+        return Err(HeaderError::Stowaway(header.kind).into());
     }
     match header.kind {
         Kind::Credit => return credit(link, side, header, payload),
