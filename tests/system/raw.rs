@@ -8,9 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
 use cloison_broker::msg::control::{PROTOCOL_VERSION, PoolShape, ToBroker, ToWorker};
-use cloison_broker::msg::{
-    Credit, Destination, HEADER_LEN, Header, Interface, Kind, Messages, Name, PACKET_MAX, decode_whole,
-};
+use cloison_broker::msg::{Credit, Destination, HEADER_LEN, Header, Kind, Messages, Name, PACKET_MAX, decode_whole};
 use cloison_ipc::{Passed, ProcessIpc};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
@@ -447,9 +445,4 @@ pub fn word_packet(word: &ToBroker) -> Vec<u8> {
     let payload = encoded(word);
     let len = u32::try_from(payload.len()).expect("short");
     packet(&Header { kind: Kind::Control, payload: len, ..Header::default() }, &payload)
-}
-
-/// The name of an interface, for [`RawStep::Open`].
-pub fn name_of(interface: &Interface) -> String {
-    interface.name().to_string()
 }

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use cloison_msg::control::RequestId;
 use cloison_msg::{
-    CallError, CallFailure, CallFrame, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name, Pending, Refusal,
-    Time,
+    CallError, CallFailure, CallFrame, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name, Pending, Refusal, Time,
 };
 use tokio::sync::oneshot;
 

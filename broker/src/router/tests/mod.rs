@@ -235,7 +235,7 @@ fn a_credit_carries_no_descriptor_past_the_rights() {
     let (mut world, [a, b], [ours, theirs]) = pair(rights());
     assert!(world.send(a, &oneway(ours, 0), &[], Vec::new()));
     let mut credit = cloison_msg::Message::<()>::new();
-    credit.append(&Credit { messages: 1, bytes: 0 }).unwrap();
+    credit.append(&Credit { messages: 1, bytes: 0, descriptors: 0 }).unwrap();
     let header = Header { kind: Kind::Credit, descriptors: 1, payload: credit.payload_len(), ..oneway(theirs, 0) };
     let forwarded = world.send(b, &header, credit.payload(), vec![Mark(DescriptorClasses::OTHER)]);
     assert!(!forwarded && world.violation_of(b).is_some() && world.violation_of(a).is_none());
