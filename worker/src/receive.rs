@@ -118,7 +118,7 @@ impl Session {
             Ok(Arrival::Request) => self.enqueue(header, place, passed, now),
             Ok(Arrival::Denied(denial)) => self.deny(&header, denial),
             Ok(Arrival::Outcome(pending)) => self.conclude(&header, place, passed, classes, pending, now),
-            Ok(Arrival::Late) => {}
+            Ok(Arrival::Late) => self.note_taken(&header),
             Ok(Arrival::Release) => self.take_release(&header, place.payload(&header)),
             Ok(Arrival::Credit) => self.send_returns(header.destination),
             Err(breach) => self.breach(from, &breach.to_string()),
@@ -151,6 +151,7 @@ impl Session {
             }
         };
         self.settle(pending.context, outcome);
+        self.note_taken(header);
     }
 
     /// On a direct route nobody has asked yet whether the answer may carry what it carries.
@@ -173,9 +174,10 @@ impl Session {
     /// Answers a call with a failure.
     pub(crate) fn answer_failure(&mut self, call: &Header, failure: &Failure) {
         let message = self.message_of(failure);
-        match self.ends.get_mut(call.destination) {
-            Some(end) => {
-                let header = end.link.answer(call, true, shape(&message));
+        // It carries no descriptor, so there is always room for it.
+        let end = self.ends.get_mut(call.destination);
+        match end.and_then(|end| end.link.answer(call, true, shape(&message)).ok()) {
+            Some(header) => {
                 self.post_own(&header, message);
                 self.check_outbox(call.destination);
             }

@@ -203,8 +203,14 @@ impl Session {
             reply.append(failure).expect("a failure is short");
         }
         let Some(end) = self.ends.get_mut(call.destination) else { return };
-        let header = end.link.answer(call, result.is_err(), shape(reply));
+        let header = match end.link.answer(call, result.is_err(), shape(reply)) {
+            Ok(header) => header,
+            Err(full) => return self.answer_failure(call, &Failure::Unanswerable(full.to_string().into())),
+        };
         if let Err(error) = self.post(&header, reply) {
+            if let Some(end) = self.ends.get_mut(call.destination) {
+                end.link.unsend(&header);
+            }
             let message = self.message_of(&Failure::Unanswerable(error.to_string().into()));
             let payload = message.payload_len();
             self.post_own(&Header { kind: Kind::Error, payload, descriptors: 0, ..header }, message);

@@ -1,4 +1,4 @@
-//! The one timer for all that the host waits for.
+//! The one timer for all that is waited for.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -84,7 +84,7 @@ struct Driver {
     /// How many workers have yet to say what they sent directly, and who waits for that.
     counting: Option<(usize, oneshot::Sender<()>)>,
     epoll: std::os::fd::OwnedFd,
-    /// Rings when something the host waits for has taken too long.
+    /// Rings when something the host waits for has taken too long, or when a worker is to be sent something again.
     alarm: Alarm,
     commands: Commands,
     packet: Vec<u8>,
@@ -147,6 +147,7 @@ impl Driver {
         if mark == ALARM {
             self.alarm.stop();
             self.tick();
+            self.retry_sends();
             return self.alarm.ring_by(self.desk.next_deadline());
         }
         let port = key_of(mark);
@@ -247,13 +248,26 @@ impl Driver {
     /// Waits for room in a worker's socket exactly as long as something waits for that room.
     fn watch(&mut self, port: Key) {
         let Some(seat) = self.seats.get_mut(&port) else { return };
-        if seat.wants_room == seat.has_backlog() {
+        self.alarm.ring_by(seat.retry_at());
+        if seat.wants_room == seat.waits_for_room() {
             return;
         }
-        seat.wants_room = seat.has_backlog();
+        seat.wants_room = seat.waits_for_room();
         let mut flags = epoll::EventFlags::IN;
         flags.set(epoll::EventFlags::OUT, seat.wants_room);
         let _ = epoll::modify(&self.epoll, seat.as_fd(), epoll::EventData::new_u64(mark_of(port)), flags);
+    }
+
+    /// Tries again what the system had no means for a moment ago.
+    fn retry_sends(&mut self) {
+        let waiting = self.seats.iter().filter(|(_, seat)| seat.retry_at().is_some());
+        let waiting: Vec<Key> = waiting.map(|(&port, _)| port).collect();
+        for port in waiting {
+            if let Some(seat) = self.seats.get_mut(&port).filter(|seat| seat.retry_at().is_some_and(|at| at <= now())) {
+                seat.flush();
+            }
+            self.watch(port);
+        }
     }
 
     /// Last words of a dead worker come before the news of its death. There is an end to them: whoever holds a
