@@ -20,6 +20,7 @@ mod text;
 mod usage;
 mod worker;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -113,8 +114,18 @@ fn say(options: &Options, report: &Report) {
         eprintln!("{file}: {trouble}");
     }
     if options.json {
-        println!("{}", report.json());
+        print(&report.json());
     } else if !options.quiet && report.error.is_none() {
-        println!("{}", report.table());
+        print(&report.table());
+    }
+}
+
+/// Prints to standard output. Whoever closed its other end (`| head`) does not want to hear of it.
+fn print(text: &str) {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("player: the report cannot be printed: {error}");
+        }
+        _ => {}
     }
 }

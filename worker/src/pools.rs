@@ -45,6 +45,18 @@ pub struct Pool {
 }
 
 /// A buffer that a peer has lent to this worker. Dropped, it goes back.
+///
+/// Its bytes are never shown in place, for the peer could change them meanwhile: they are copied out.
+///
+/// ```
+/// # use cloison_worker::Request;
+/// # fn take(request: &mut Request<'_>) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+/// let picture = request.recv_buffer()?;
+/// let mut bytes = vec![0; picture.len()];
+/// picture.copy_to(&mut bytes)?;
+/// # Ok(bytes)
+/// # }
+/// ```
 pub struct Borrowed {
     worker: Worker,
     link: Destination,

@@ -60,6 +60,18 @@ pub enum BorrowError {
 }
 
 /// A buffer that a worker has lent to the host. Its producer gets it back when this is dropped.
+///
+/// Its bytes are never shown in place, for the worker could change them meanwhile: they are copied out.
+///
+/// ```
+/// # use cloison_broker::Incoming;
+/// # fn take(mut message: Incoming) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+/// let picture = message.borrow(message.value()?)?;
+/// let mut bytes = vec![0; picture.len()];
+/// picture.copy_to(&mut bytes)?;
+/// # Ok(bytes)
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Borrowed {
     buffer: Option<ipc::Borrowed>,
