@@ -56,7 +56,7 @@ impl Link {
         message: &mut Message<OwnedFd>,
         within: Duration,
     ) -> Result<Incoming, CallError> {
-        self.start_within(rpc, message, within)?.wait()
+        self.start_within(rpc, message, within)?.wait_from_start()
     }
 
     /// Begins a call and does not wait for its reply, so that several can be in flight. It waits while there is no room

@@ -34,6 +34,13 @@ impl PendingCall {
     /// # Errors
     /// [`CallError`], the one outcome of a call that brought no reply.
     pub fn wait(self) -> Result<Incoming, CallError> {
+        // Between the start of the call and now its maker may have done anything, for any time.
+        self.link.worker().tick();
+        self.wait_from_start()
+    }
+
+    /// Waits for the reply to a call that has begun just now.
+    pub(crate) fn wait_from_start(self) -> Result<Incoming, CallError> {
         let worker = self.link.worker();
         let awaited = Awaited::Answer(self.frame.chain, self.link.name());
         let outcome = worker.wait_for(self.frame.deadline, awaited, |session| {

@@ -1,6 +1,7 @@
 //! Waiting for the sockets.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use cloison_ipc::BRIEF_WAIT_MAX;
 use cloison_msg::{Destination, Text, Time};
@@ -19,6 +20,9 @@ const POLLED_INLINE: usize = 8;
 
 /// Most packets taken from one socket before the others are looked at again.
 const UNASKED_RUN_MAX: u8 = 16;
+
+/// How long after a look at all sockets answers may be awaited on one alone.
+const UNASKED_FOR_MAX: Duration = BRIEF_WAIT_MAX;
 
 /// A socket, by the name of its link, and what can be done with it.
 type Ready = SmallVec<[(Destination, PollFlags); POLLED_INLINE]>;
@@ -84,7 +88,8 @@ impl Session {
     /// chain that it did not begin. A link that is granted during the wait is seen after it. A peer's death ends the wait
     /// at once, since the broker shuts the link's socket down first. All else that can come (requests of other chains,
     /// words of the broker, its end) is but queued or noted while an answer is awaited, as it is while a service runs, and
-    /// a look at all sockets after every so many packets keeps a worker that only makes calls from being deaf to it.
+    /// a look at all sockets, after so many packets and so many milliseconds, keeps a worker that only makes calls from
+    /// being deaf to it.
     fn sole_source(&mut self, answer_on: Option<Destination>) -> Option<Destination> {
         let name = answer_on?;
         let is_only = self.ends.iter().all(|(other, end)| other == name || end.is_host);
@@ -93,7 +98,8 @@ impl Session {
             return None;
         }
         self.unasked += 1;
-        (self.unasked <= UNASKED_RUN_MAX).then_some(name)
+        let is_recent = self.time.since(self.polled_at) < UNASKED_FOR_MAX;
+        (is_recent && self.unasked <= UNASKED_RUN_MAX).then_some(name)
     }
 
     fn sources(&self) -> impl Iterator<Item = (Destination, &Wire)> {
@@ -117,7 +123,7 @@ impl Session {
             *events = fd.revents();
         }
         drop(polled);
-        self.tick();
+        self.polled_at = self.tick();
         outcome.map(|_| ready)
     }
 

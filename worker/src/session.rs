@@ -40,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) eager: Option<Destination>,
     /// How often in a row packets were taken from one socket without a look at the others.
     pub(crate) unasked: u8,
+    /// When all of them were looked at last.
+    pub(crate) polled_at: Time,
     /// The broker's first word.
     pub(crate) welcome: Option<Welcome>,
     /// The descriptors of the packet that is being received.
@@ -117,6 +119,7 @@ impl Session {
             disconnect: None,
             eager: None,
             unasked: 0,
+            polled_at: Time(0),
             welcome: None,
             passed: Vec::new(),
             chains: 0,
