@@ -27,8 +27,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let greeter = broker.open("greeter", &GREETER)?;
     let mut message = Message::new();
     message.append("world")?;
-    let mut reply = greeter.call(GREET, message)?;
-    println!("{}", reply.reader().recv::<&str>()?);
+    let reply = greeter.call(GREET, message)?;
+    println!("{}", reply.value::<&str>()?);
     for worker in broker.workers() {
         println!("{} was process {:?}, confined: {}", worker.role, worker.pid, worker.report.expect("it ran"));
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hound::WavReader;
 use md5::{Digest, Md5};
-use player::{Stage, clip, each_way};
+use player::{Stage, WAYS, clip};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// Samples a channel of each `tone.*`.
@@ -103,6 +103,19 @@ fn sound_starts_with_the_pictures() {
 }
 
 #[test]
+fn there_is_nothing_beyond_the_end() {
+    each_way(|stage| {
+        for name in ["clip-av1.webm", "clip-av1.mp4", "tone.wav", "tone.mp3", "tone.m4a"] {
+            let run = stage.run(&["--seek", "100", "--wav", "sound", &clip(name)]);
+            assert_eq!(run.code, Some(2), "{name}: {}", run.stderr);
+            assert!(run.stderr.contains("the file has nothing to play "), "{name}: {}", run.stderr);
+            assert!(run.stderr.contains("100.000 s"), "{name}: {}", run.stderr);
+        }
+        assert!(files(stage).is_empty());
+    });
+}
+
+#[test]
 fn bad_files_are_told_apart() {
     each_way(|stage| {
         std::fs::write(stage.path("empty"), "").expect("writable");
@@ -119,7 +132,7 @@ fn bad_files_are_told_apart() {
             assert!(run.stderr.starts_with(&format!("{file}: {message}")), "{}", run.stderr);
             assert_eq!((run.stderr.lines().count(), run.stdout.as_str()), (1, ""), "{file}");
         }
-        assert_eq!(stage.files(), ["empty"]);
+        assert_eq!(files(stage), ["empty"]);
     });
 }
 
@@ -203,7 +216,7 @@ fn an_output_that_cannot_be_written_is_an_error_of_its_own() {
         let run = stage.run(&["--y4m", "/dev/full"]);
         assert_eq!(run.code, Some(1));
         assert!(run.stderr.contains("/dev/full: cannot be written"), "{}", run.stderr);
-        assert!(stage.files().is_empty(), "{:?}", stage.files());
+        assert!(files(stage).is_empty(), "{:?}", files(stage));
     });
 }
 
@@ -219,6 +232,20 @@ fn interrupted_playing_ends_within_a_second() {
         assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
         assert_eq!(run.code, Some(130), "{}", run.stderr);
     });
+}
+
+/// Runs `test` once for each way of playing.
+fn each_way(test: impl Fn(&Stage)) {
+    for way in WAYS {
+        test(&Stage::new(way));
+    }
+}
+
+/// The files in the player's folder, but for its standard output.
+fn files(stage: &Stage) -> Vec<String> {
+    let entries = stage.folder.path().read_dir().expect("readable").map(|entry| entry.expect("readable").file_name());
+    let names = entries.map(|name| name.into_string().expect("text"));
+    names.filter(|name| !name.starts_with(".std")).collect()
 }
 
 /// One row of a list of pictures.

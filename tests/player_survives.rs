@@ -5,7 +5,7 @@ mod player;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use player::{Run, Stage, clip, each_model};
+use player::{Run, Stage, WAYS, clip};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -62,7 +62,7 @@ fn a_worker_that_answers_no_more_is_replaced() {
         std::thread::scope(|scope| {
             for role in ["demux", "audio", "video"] {
                 for how in ["", ":stop"] {
-                    let stage = stage.another();
+                    let stage = Stage::new(stage.way);
                     scope.spawn(move || {
                         let run = play(&stage, &["--hang", &format!("{role}@40{how}")]);
                         assert_recovered(&stage, &run, role, "killed by the host: it did not answer");
@@ -176,6 +176,13 @@ fn a_worker_says_what_it_used() {
         assert!(workers[3]["cpu_seconds"].as_f64() > Some(0.0), "decoding takes time: {report}");
         assert_nothing_runs(&run);
     });
+}
+
+/// Runs `test` once for each model.
+fn each_model(test: impl Fn(&Stage)) {
+    for way in &WAYS[1..] {
+        test(&Stage::new(way));
+    }
 }
 
 /// Plays the clip into files.

@@ -26,5 +26,7 @@ mod sink;
 mod stage;
 #[path = "../examples/player/text.rs"]
 mod text;
+#[path = "../examples/player/usage.rs"]
+mod usage;
 #[path = "../examples/player/worker/mod.rs"]
 mod worker;

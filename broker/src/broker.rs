@@ -64,7 +64,8 @@ impl Broker {
     /// Starts a worker, and returns when it is confined as its spec demands.
     ///
     /// # Errors
-    /// [`SpawnError`]; no process is left then.
+    /// [`SpawnError`]; no process is left then. A child that ended, or was not confined in time, is most often a program
+    /// whose `main` does not begin with `cloison_worker::run` or `roles`.
     pub fn spawn(&self, spec: WorkerSpec) -> Result<(), SpawnError> {
         wait(self.spawn_async(spec))
     }
@@ -81,7 +82,7 @@ impl Broker {
     /// plays the role, [`CALL_DEADLINE`] at most.
     ///
     /// # Errors
-    /// [`OpenError`].
+    /// [`OpenError`]; what the policy does not grant is answered as if the role did not exist.
     pub fn open(&self, role: &str, interface: &Interface) -> Result<HostLink, OpenError> {
         wait(self.open_async(role, interface))
     }

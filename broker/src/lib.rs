@@ -20,11 +20,22 @@
 //!     let echo = broker.open("echo", &ECHO)?;
 //!     let mut message = Message::new();
 //!     message.append("hello")?;
-//!     let mut reply = echo.call(SAY, message)?;
-//!     println!("{}", reply.reader().recv::<&str>()?);
+//!     let reply = echo.call(SAY, message)?;
+//!     println!("{}", reply.value::<&str>()?);
 //!     Ok(())
 //! }
 //! ```
+//!
+//! | you want to | use |
+//! |---|---|
+//! | say who may reach whom | [`Rules`], or a [`Policy`] of your own |
+//! | let descriptors pass, or buffers be lent | [`Rules::allow_with`] and [`msg::Rights`] |
+//! | start a worker | [`Broker::spawn`] with a [`WorkerSpec`] |
+//! | call a worker | [`Broker::open`], then [`HostLink::call`], or [`HostLink::start`] and await it |
+//! | pass a descriptor to a worker | [`msg::Message::attach`] an [`ipc::Passed`] made from an `OwnedFd` |
+//! | be called by a worker, take a picture | [`Item::Message`] in the [`Inbox`], [`Incoming::borrow`] |
+//! | hear of a worker's death | [`Item::Worker`] in the [`Inbox`] |
+//! | know what runs, and how confined | [`Broker::workers`] |
 #![forbid(unsafe_code)]
 
 mod broker;

@@ -34,7 +34,7 @@ pub struct Options {
     #[arg(long, value_name = "OUT")]
     pub y4m: Option<PathBuf>,
     /// Starts at this time: at the key picture before it, or exactly there if there is only sound.
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub seek: Option<Nanos>,
     /// Plays the file this many times, to measure.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..),
@@ -77,11 +77,11 @@ pub enum ModelName {
 /// A [`Tier`], as the command line writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TierName {
-    /// With namespaces.
+    /// All layers, a user namespace and those inside it among them.
     Full,
-    /// Without.
+    /// All layers that need no user namespace.
     NoUserns,
-    /// Nothing.
+    /// No confinement at all.
     Off,
 }
 
@@ -137,7 +137,7 @@ fn seconds(text: &str) -> Result<Nanos, String> {
     const MAX_SECONDS: f64 = 3.2e9;
     let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
     if !(0.0..=MAX_SECONDS).contains(&seconds) {
-        return Err("not a time in any file".to_owned());
+        return Err("not a time from 0 on".to_owned());
     }
     #[expect(clippy::cast_possible_truncation, reason = "at most a hundred years")]
     let nanos = (seconds * 1e9).round() as Nanos;

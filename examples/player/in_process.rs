@@ -3,19 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::resource::{UsageWho, getrusage};
-use nix::sys::time::TimeValLike;
-
 use crate::input::Input;
 use crate::play::{PlayError, Played};
 use crate::playback::Playback;
 use crate::progress::Progress;
 use crate::protocol::{Nanos, Packet, Stepped};
-use crate::report::Worker;
 use crate::sink::{OutputError, Wanted};
 use crate::stage::audio::AudioDecoder;
 use crate::stage::demux::Demuxer;
 use crate::stage::video::{VideoDecoder, VideoError};
+use crate::usage::this_process;
 
 /// Plays `input` from `seek` on, `repeat` times, until the end or until `stop` is set.
 ///
@@ -144,21 +141,5 @@ impl From<VideoError> for Failure {
 impl From<OutputError> for Failure {
     fn from(error: OutputError) -> Self {
         Self::Output(error)
-    }
-}
-
-/// What this process has used so far.
-pub fn this_process(role: &str) -> Worker {
-    let usage = getrusage(UsageWho::RUSAGE_SELF);
-    let micros = usage.map_or(0, |usage| usage.user_time().num_microseconds() + usage.system_time().num_microseconds());
-    // In KiB.
-    let peak = usage.map_or(0, |usage| usage.max_rss());
-    Worker {
-        role: role.to_owned(),
-        pid: std::process::id(),
-        confinement: "none".to_owned(),
-        cpu_seconds: micros as f64 / 1e6,
-        peak_memory_bytes: peak.unsigned_abs() << 10,
-        ..Worker::default()
     }
 }

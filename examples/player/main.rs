@@ -17,8 +17,10 @@ mod report;
 mod sink;
 mod stage;
 mod text;
+mod usage;
 mod worker;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,6 +40,7 @@ use text::plain;
 fn main() -> ExitCode {
     // Does not return in a process that is a worker.
     cloison_worker::roles(&worker::ROLES);
+    usage::begin();
     let options = Options::parse();
     let stop = Arc::new(AtomicBool::new(false));
     if let Err(error) = stop_on_signals(&stop) {
@@ -111,8 +114,18 @@ fn say(options: &Options, report: &Report) {
         eprintln!("{file}: {trouble}");
     }
     if options.json {
-        println!("{}", report.json());
+        print(&report.json());
     } else if !options.quiet && report.error.is_none() {
-        println!("{}", report.table());
+        print(&report.table());
+    }
+}
+
+/// Prints to standard output. Whoever closed its other end (`| head`) does not want to hear of it.
+fn print(text: &str) {
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            eprintln!("player: the report cannot be printed: {error}");
+        }
+        _ => {}
     }
 }

@@ -23,7 +23,7 @@ impl Progress {
             None,
             if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() },
         );
-        let style = ProgressStyle::with_template("{bar:32} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        let style = ProgressStyle::with_template("{wide_bar} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("##-"));
         Self { bar, started: Instant::now(), shown: Instant::now() }
     }
@@ -37,7 +37,9 @@ impl Progress {
         let position = playback.position().max(0).unsigned_abs();
         let mut time = format!("{:.2}", position as f64 / 1e9);
         if let Some(duration) = playback.duration() {
-            self.bar.set_length(duration.unsigned_abs());
+            if self.bar.length() != Some(duration.unsigned_abs()) {
+                self.bar.set_length(duration.unsigned_abs());
+            }
             time += &format!("/{:.2}", duration as f64 / 1e9);
         }
         self.bar.set_position(position);

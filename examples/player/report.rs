@@ -95,8 +95,9 @@ impl Report {
             parts.push(format!("{} pictures of {width}x{height}, {speed:.0} a second", self.pictures));
         }
         if let (Some(rate), Some(channels)) = (self.rate, self.channels) {
+            let noun = if channels == 1 { "channel" } else { "channels" };
             let seconds = self.samples as f64 / f64::from(rate);
-            parts.push(format!("{seconds:.3} s of sound, {rate} Hz, {channels} channels"));
+            parts.push(format!("{seconds:.3} s of sound, {rate} Hz, {channels} {noun}"));
         }
         parts.join("; ")
     }

@@ -128,6 +128,15 @@ pub struct Header {
     pub remaining: u32,
 }
 
+/// What of a message takes room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Length of the payload, in bytes.
+    pub payload: u32,
+    /// How many descriptors travel with it.
+    pub descriptors: u8,
+}
+
 /// Why bytes are no header. Whoever sent them is not our code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum HeaderError {
@@ -252,6 +261,12 @@ impl Header {
     #[must_use]
     pub const fn message_len(&self) -> usize {
         HEADER_LEN + self.payload as usize
+    }
+
+    /// What of the message takes room.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        Shape { payload: self.payload, descriptors: self.descriptors }
     }
 
     /// How much time a call leaves for its answer.

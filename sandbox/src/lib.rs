@@ -36,7 +36,7 @@
 //! | to hear of refused calls | [`Child::violations`] |
 //! | to be the child | [`is_worker`], then [`enter`] or [`enter_after`] |
 //!
-//! The order of the layers, what each of them stops, and what is not promised stand in `CONFINEMENT.md` beside this crate.
+//! The order of the layers, what each of them stops, and what is not promised stand in the book of the house, DESIGN.md.
 
 mod child;
 mod dispatch;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The arguments that choose how the player does its work.
-const WAYS: [&[&str]; 3] = [&["--in-process"], &["--model", "broker"], &["--model", "orchestrator"]];
+pub const WAYS: [&[&str]; 3] = [&["--in-process"], &["--model", "broker"], &["--model", "orchestrator"]];
 
 /// Longer than anything takes that does not hang, also on a busy machine and without optimisation.
 const TIMEOUT: Duration = Duration::from_secs(120);
@@ -23,32 +23,14 @@ pub struct Run {
 /// A folder for output files, and a player that writes there.
 pub struct Stage {
     pub folder: TempDir,
-    way: &'static [&'static str],
-}
-
-/// Runs `test` once for each way of playing.
-pub fn each_way(test: impl Fn(&Stage)) {
-    for way in WAYS {
-        test(&Stage::new(way));
-    }
-}
-
-/// Runs `test` once for each model.
-pub fn each_model(test: impl Fn(&Stage)) {
-    for way in &WAYS[1..] {
-        test(&Stage::new(way));
-    }
+    pub way: &'static [&'static str],
 }
 
 impl Stage {
-    fn new(way: &'static [&'static str]) -> Self {
+    /// A new folder, and a player that does its work in this way.
+    pub fn new(way: &'static [&'static str]) -> Self {
         eprintln!("player {}", way.join(" "));
         Self { folder: tempfile::tempdir().expect("a folder for output"), way }
-    }
-
-    /// Another one for the same way.
-    pub fn another(&self) -> Self {
-        Self::new(self.way)
     }
 
     /// A path for an output file.
@@ -112,14 +94,6 @@ impl Stage {
         self.play(&[&[option, "output", "--quiet", &clip(media)], more].concat());
         std::fs::read(self.path("output")).expect("the player writes its output")
     }
-
-    /// The files in the folder, but for the player's standard output.
-    pub fn files(&self) -> Vec<String> {
-        let entries =
-            self.folder.path().read_dir().expect("readable").map(|entry| entry.expect("readable").file_name());
-        let names = entries.map(|name| name.into_string().expect("text"));
-        names.filter(|name| name != STDOUT && name != STDERR).collect()
-    }
 }
 
 /// The path of a shipped clip.
@@ -127,6 +101,7 @@ pub fn clip(name: &str) -> String {
     format!("{}/examples/media/{name}", env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The player's standard output and error, in its folder.
 const STDOUT: &str = ".stdout";
 const STDERR: &str = ".stderr";
 

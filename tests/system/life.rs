@@ -320,7 +320,7 @@ fn an_input_that_kills_twice_is_quarantined() {
 fn what_is_no_worker_is_a_clear_error() {
     let host = Host::new(Model::Broker, anything_goes);
     host.spawn("a");
-    let before = Holdings::now();
+    let before = Holdings::steady();
     let refused = |spec: WorkerSpec| match host.broker.spawn(spec.ready_within(Duration::from_millis(700))) {
         Err(SpawnError::Launch { why, .. }) => why,
         other => panic!("{other:?}"),

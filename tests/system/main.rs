@@ -6,8 +6,10 @@
 mod case;
 mod contract;
 mod host;
+mod leaks;
 mod life;
 mod malice;
+mod pools;
 mod predecessor;
 mod puppet;
 mod raw;
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn cases() -> Vec<Case> {
-    [predecessor::cases(), contract::cases(), life::cases(), malice::cases()].concat()
+    [predecessor::cases(), contract::cases(), life::cases(), pools::cases(), leaks::cases(), malice::cases()].concat()
 }
 
 /// What a worker of these tests does depends on its role alone.

@@ -149,7 +149,7 @@ fn forwarded_descriptors_do_not_stay(model: Model) {
         panic!("no link")
     };
     let name = links(&raw)[to_b].name;
-    let before = Holdings::now();
+    let before = Holdings::steady();
 
     for _ in 0..100 {
         let classes: DescriptorClasses = crate::words::decoded(&a.call(link, DESCRIPTOR, Vec::new()).unwrap());
@@ -161,9 +161,9 @@ fn forwarded_descriptors_do_not_stay(model: Model) {
     };
     let loot = vec![Loot::Pipe; 3];
     let packet = announcing(3, DESCRIPTOR);
-    for _ in 0..5 {
-        let step = RawStep::Send { via: Via::Control, packet: packet.clone(), loot: loot.clone(), times: 20 };
-        assert!(matches!(raw.tell(&step), RawOutcome::Sent(20, None)));
+    for _ in 0..10 {
+        let step = RawStep::Send { via: Via::Control, packet: packet.clone(), loot: loot.clone(), times: 10 };
+        assert!(matches!(raw.tell(&step), RawOutcome::Sent(10, None)));
         assert_eq!(b.noted(), [], "b takes them meanwhile, so that the window opens again");
     }
     // Classes that nobody granted: denied, and closed.
@@ -305,6 +305,7 @@ fn no_number_reaches_a_stranger(model: Model) {
         host.restarted("raw");
     }
     assert_eq!(a.notes(link, 3, 2), (2, None));
+    assert_eq!(a.call(link, ECHO, encoded("taken")), Ok(encoded("taken")));
     assert_eq!((a.noted(), b.noted()), (vec![], vec![1, 2, 3, 4]));
 }
 

@@ -59,12 +59,16 @@ impl Witness {
     }
 }
 
+/// What tokio calls the threads that it keeps for a while for blocking work.
+const LAUNCHING: &str = "tokio-rt-worker";
+
 /// What this process holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holdings {
     /// Open descriptors, by what they are, and how many of each.
     pub descriptors: BTreeMap<String, usize>,
-    pub threads: usize,
+    /// Threads, by name; but not those that wait a while for another launch and then end.
+    pub threads: BTreeMap<String, usize>,
     /// Including those that have ended and were not waited for.
     pub children: usize,
 }
@@ -79,13 +83,29 @@ impl Holdings {
             }
         }
         let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
-        let mut holdings = Self { descriptors, threads: 0, children: 0 };
+        let mut holdings = Self { descriptors, threads: BTreeMap::new(), children: 0 };
         for task in tasks {
-            holdings.threads += 1;
+            let name = fs::read_to_string(task.path().join("comm")).unwrap_or_default();
+            if name.trim() != LAUNCHING {
+                *holdings.threads.entry(name.trim().to_owned()).or_default() += 1;
+            }
             let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
             holdings.children += children.split_whitespace().count();
         }
         holdings
+    }
+
+    /// What this process holds once that no longer changes: what a start leaves behind for a moment is gone then.
+    pub fn steady() -> Self {
+        let mut last = Self::now();
+        let mut since = Instant::now();
+        eventually("this process holds what it held before", || {
+            let now = Self::now();
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+            (since.elapsed() > Duration::from_millis(100)).then(|| last.clone())
+        })
     }
 
     /// The numbers of this process's children whose role is `role`.
@@ -99,11 +119,6 @@ impl Holdings {
             arguments.split(|&byte| byte == 0).nth(1) == Some(role.as_bytes())
         };
         numbers.filter(plays).collect()
-    }
-
-    /// How many descriptors.
-    pub fn descriptor_count(&self) -> usize {
-        self.descriptors.values().sum()
     }
 }
 
@@ -130,7 +145,16 @@ fn kind_of(target: &str) -> String {
 
 /// The largest resident memory this process ever had, in bytes.
 pub fn peak_memory() -> u64 {
+    status_of_memory("VmHWM:")
+}
+
+/// The resident memory of this process, in bytes.
+pub fn resident_memory() -> u64 {
+    status_of_memory("VmRSS:")
+}
+
+fn status_of_memory(name: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }

@@ -14,7 +14,7 @@ pub(crate) fn now() -> Time {
     Time(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
 }
 
-/// How long a call of the system may wait for `until`; `None` for ever.
-pub(crate) fn timeout(until: Time) -> Option<Timespec> {
-    (until != NEVER).then(|| Timespec::try_from(until.since(now())).expect("a duration since start fits"))
+/// How long from `now` a call of the system may wait for `until`; `None` for ever.
+pub(crate) fn timeout(now: Time, until: Time) -> Option<Timespec> {
+    (until != NEVER).then(|| Timespec::try_from(until.since(now)).expect("a duration since start fits"))
 }

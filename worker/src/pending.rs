@@ -9,9 +9,8 @@ use cloison_msg::{
 use serde::Deserialize;
 
 use crate::buffers::Payload;
-use crate::clock::now;
 use crate::session::{Frame, Outcome};
-use crate::worker::Interrupted;
+use crate::worker::{Awaited, Interrupted};
 use crate::{Link, Worker};
 
 /// A call whose reply was not waited for yet. Dropped, it is forgotten: the peer serves it all the same.
@@ -35,8 +34,16 @@ impl PendingCall {
     /// # Errors
     /// [`CallError`], the one outcome of a call that brought no reply.
     pub fn wait(self) -> Result<Incoming, CallError> {
+        // Between the start of the call and now its maker may have done anything, for any time.
+        self.link.worker().tick();
+        self.wait_from_start()
+    }
+
+    /// Waits for the reply to a call that has begun just now.
+    pub(crate) fn wait_from_start(self) -> Result<Incoming, CallError> {
         let worker = self.link.worker();
-        let outcome = worker.wait_for(self.frame.deadline, Some(self.frame.chain), |session| {
+        let awaited = Awaited::Answer(self.frame.chain, self.link.name());
+        let outcome = worker.wait_for(self.frame.deadline, awaited, |session| {
             let outcome = session.outcomes.get_mut(self.slot)?;
             (!matches!(outcome, Outcome::Awaited)).then(|| std::mem::replace(outcome, Outcome::Awaited))
         });
@@ -59,7 +66,7 @@ impl PendingCall {
         let mut session = self.link.worker().session();
         session.pump_at_once();
         let done = session.outcomes.get(self.slot).is_none_or(|outcome| !matches!(outcome, Outcome::Awaited));
-        done || session.disconnect.is_some() || now() >= self.frame.deadline
+        done || session.disconnect.is_some() || session.tick() >= self.frame.deadline
     }
 
     fn open(&self, answer: Incoming) -> Result<Incoming, CallError> {

@@ -1,15 +1,17 @@
 //! Waiting for the sockets.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
+use cloison_ipc::BRIEF_WAIT_MAX;
 use cloison_msg::{Destination, Text, Time};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use smallvec::SmallVec;
 
-use crate::clock::{NEVER, now, timeout};
+use crate::clock::{NEVER, timeout};
 use crate::error::Disconnect;
-use crate::receive::{Patience, Received};
+use crate::receive::{Look, Received};
 use crate::session::Session;
 use crate::wire::Wire;
 
@@ -17,23 +19,22 @@ use crate::wire::Wire;
 const POLLED_INLINE: usize = 8;
 
 /// Most packets taken from one socket before the others are looked at again.
-const EAGER_RUN_MAX: u8 = 16;
+const UNASKED_RUN_MAX: u8 = 16;
+
+/// How long after a look at all sockets answers may be awaited on one alone.
+const UNASKED_FOR_MAX: Duration = BRIEF_WAIT_MAX;
 
 /// A socket, by the name of its link, and what can be done with it.
 type Ready = SmallVec<[(Destination, PollFlags); POLLED_INLINE]>;
 
 impl Session {
     /// Waits until something arrives, something that waited can leave, or it is `until`; takes in one packet from each
-    /// socket that has any.
-    pub(crate) fn pump(&mut self, until: Time) {
-        if self.disconnect.is_some() || self.receive_eagerly() {
+    /// socket that has any. If it is an answer that is waited for, `answer_on` is the link it will come by.
+    pub(crate) fn pump(&mut self, until: Time, answer_on: Option<Destination>) {
+        if self.disconnect.is_some() || self.receive_eagerly() || self.receive_briefly(until, answer_on) {
             return;
         }
-        self.eager_run = 0;
-        if until == NEVER && self.has_only_control() {
-            self.receive(Destination::BROKER, Patience::Endless);
-            return;
-        }
+        self.unasked = 0;
         match self.poll(until) {
             Ok(ready) => self.attend(&ready),
             Err(Errno::INTR) => {}
@@ -50,18 +51,55 @@ impl Session {
 
     /// Takes in all that is there on the control socket.
     pub(crate) fn drain_control(&mut self) {
-        while self.disconnect.is_none() && self.receive(Destination::BROKER, Patience::None) == Received::Packet {}
+        while self.disconnect.is_none() && self.receive(Destination::BROKER, Look::Try) == Received::Packet {}
     }
 
     /// Looks for a packet where there probably is one, without asking first; but now and then all must be asked.
     fn receive_eagerly(&mut self) -> bool {
         let Some(source) = self.eager.take() else { return false };
-        self.eager_run += 1;
-        self.eager_run <= EAGER_RUN_MAX && self.receive(source, Patience::None) == Received::Packet
+        self.unasked += 1;
+        self.unasked <= UNASKED_RUN_MAX && self.receive(source, Look::Try) != Received::Nothing
+    }
+
+    /// Waits on the one socket that matters, if there is one and the deadline is far enough. A blocking receive is one
+    /// system call where polling needs two, and its timer costs less.
+    fn receive_briefly(&mut self, until: Time, answer_on: Option<Destination>) -> bool {
+        if until.since(self.time) < BRIEF_WAIT_MAX {
+            return false;
+        }
+        let source = if self.has_only_control() {
+            self.unasked = 0;
+            Some(Destination::BROKER)
+        } else {
+            self.sole_source(answer_on)
+        };
+        source.is_some_and(|source| self.receive(source, Look::Brief) != Received::Nothing)
     }
 
     fn has_only_control(&self) -> bool {
-        self.control.waiting() == 0 && self.ends.iter().all(|(_, end)| end.wire.is_none())
+        self.control.waits_for_packets_only() && self.ends.iter().all(|(_, end)| end.wire.is_none())
+    }
+
+    /// The link on which an answer is awaited, if nothing that comes by another socket can matter to whoever waits for
+    /// that answer, for as long as a brief wait takes.
+    ///
+    /// What does matter is a request of the same chain, since the answer may depend on its being served. Such a one comes
+    /// by the link of some peer; so the link must be the only one, except for those to the host, who never calls within a
+    /// chain that it did not begin. A link that is granted during the wait is seen after it. A peer's death ends the wait
+    /// at once, since the broker shuts the link's socket down first. All else that can come (requests of other chains,
+    /// words of the broker, its end) is but queued or noted while an answer is awaited, as it is while a service runs, and
+    /// a look at all sockets, after so many packets and so many milliseconds, keeps a worker that only makes calls from
+    /// being deaf to it.
+    fn sole_source(&mut self, answer_on: Option<Destination>) -> Option<Destination> {
+        let name = answer_on?;
+        let is_only = self.ends.iter().all(|(other, end)| other == name || end.is_host);
+        let wire = self.ends.get(name)?.wire.as_ref()?;
+        if !is_only || !wire.waits_for_packets_only() || !self.control.waits_for_packets_only() {
+            return None;
+        }
+        self.unasked += 1;
+        let is_recent = self.time.since(self.polled_at) < UNASKED_FOR_MAX;
+        (is_recent && self.unasked <= UNASKED_RUN_MAX).then_some(name)
     }
 
     fn sources(&self) -> impl Iterator<Item = (Destination, &Wire)> {
@@ -72,47 +110,46 @@ impl Session {
     }
 
     fn poll(&mut self, until: Time) -> Result<Ready, Errno> {
-        let retry = self.sources().filter_map(|(_, wire)| wire.retry_at()).min().unwrap_or(NEVER);
-        let mut polled: SmallVec<[PollFd<'_>; POLLED_INLINE]> =
-            self.sources().map(|(_, wire)| PollFd::from_borrowed_fd(wire.as_fd(), wire.interest())).collect();
-        poll(&mut polled, timeout(until.min(retry)).as_ref())?;
-        let mut ready: Ready = self.sources().zip(&polled).map(|((name, _), fd)| (name, fd.revents())).collect();
-        drop(polled);
-        ready.retain(|(_, events)| !events.is_empty());
-        if retry <= now() {
-            self.flush_all();
+        let mut polled: SmallVec<[PollFd<'_>; POLLED_INLINE]> = SmallVec::new();
+        let mut ready = Ready::new();
+        let mut until = until;
+        for (name, wire) in self.sources() {
+            polled.push(PollFd::from_borrowed_fd(wire.as_fd(), wire.interest()));
+            ready.push((name, PollFlags::empty()));
+            until = until.min(wire.retry_at().unwrap_or(NEVER));
         }
-        Ok(ready)
+        let outcome = poll(&mut polled, timeout(self.time, until).as_ref());
+        for ((_, events), fd) in ready.iter_mut().zip(&polled) {
+            *events = fd.revents();
+        }
+        drop(polled);
+        self.polled_at = self.tick();
+        outcome.map(|_| ready)
     }
 
     fn attend(&mut self, ready: &Ready) {
         for &(name, events) in ready {
-            if events.contains(PollFlags::OUT) {
+            if events.contains(PollFlags::OUT) || self.is_to_retry(name) {
                 self.flush(name);
             }
             // An error or a hang-up is learnt by receiving what comes before it.
             if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
-                self.receive(name, Patience::None);
+                self.receive(name, Look::Ready);
             }
         }
     }
 
-    fn flush_all(&mut self) {
-        let names: Ready = self.sources().map(|(name, _)| (name, PollFlags::OUT)).collect();
-        for (name, _) in names {
-            self.flush(name);
-        }
+    fn is_to_retry(&self, name: Destination) -> bool {
+        self.wire(name).and_then(Wire::retry_at).is_some_and(|at| at <= self.time)
     }
 
     fn flush(&mut self, name: Destination) {
-        let now = now();
-        if name == Destination::BROKER {
-            self.control.flush(now);
-            if self.control.is_deaf() {
-                self.end(Disconnect::Ended);
-            }
-        } else if let Some(wire) = self.ends.get_mut(name).and_then(|end| end.wire.as_mut()) {
+        let now = self.time;
+        if let Some(wire) = self.wire_mut(name) {
             wire.flush(now);
+        }
+        if self.control.is_deaf() {
+            self.end(Disconnect::Ended);
         }
     }
 }

@@ -9,11 +9,10 @@ use cloison_ipc::{BufferMut, BufferRef, PoolShape, ReturnError, WritablePool};
 use cloison_msg::Destination;
 use cloison_msg::control::ToBroker;
 
-use crate::clock::now;
 use crate::error::{AcquireError, BorrowError, PoolError};
 use crate::session::Session;
 use crate::words::Answer;
-use crate::worker::{DEFAULT_DEADLINE, Interrupted};
+use crate::worker::{Awaited, DEFAULT_DEADLINE, Interrupted};
 use crate::{Link, Worker};
 
 /// How long to wait for the broker's word on a pool of which a buffer has come already: on a direct link a message can
@@ -46,6 +45,18 @@ pub struct Pool {
 }
 
 /// A buffer that a peer has lent to this worker. Dropped, it goes back.
+///
+/// Its bytes are never shown in place, for the peer could change them meanwhile: they are copied out.
+///
+/// ```
+/// # use cloison_worker::Request;
+/// # fn take(request: &mut Request<'_>) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+/// let picture = request.recv_buffer()?;
+/// let mut bytes = vec![0; picture.len()];
+/// picture.copy_to(&mut bytes)?;
+/// # Ok(bytes)
+/// # }
+/// ```
 pub struct Borrowed {
     worker: Worker,
     link: Destination,
@@ -64,8 +75,9 @@ impl Link {
         if let Some(why) = self.gone() {
             return Err(why.into());
         }
+        let deadline = self.worker().tick().after(DEFAULT_DEADLINE);
         let request = self.worker().session().ask(name, |request| ToBroker::MakePool { request, link: name, shape });
-        let answer = self.worker().wait_for(now().after(DEFAULT_DEADLINE), None, |s| s.take_answer(request));
+        let answer = self.worker().wait_for(deadline, Awaited::Anything, |session| session.take_answer(request));
         let (id, fd) = match answer {
             Ok(Answer::Pool(made)) => made?,
             Ok(Answer::Opened(_)) | Err(Interrupted::Deadline) => {
@@ -92,8 +104,8 @@ impl Link {
         let mut found = worker.session().try_borrow(link, reference);
         if found.is_none() {
             worker.session().drain_control();
-            let deadline = now().after(WORD_WITHIN);
-            found = worker.wait_for(deadline, None, |session| session.try_borrow(link, reference)).ok();
+            let deadline = worker.tick().after(WORD_WITHIN);
+            found = worker.wait_for(deadline, Awaited::Anything, |session| session.try_borrow(link, reference)).ok();
         }
         let Some(buffer) = found else {
             worker.session().accuse(link, &format!("a buffer of pool {}, which it never lent", reference.pool));
@@ -119,7 +131,8 @@ impl Pool {
     /// [`AcquireError`].
     pub fn acquire_within(&self, within: Duration) -> Result<BufferMut, AcquireError> {
         let name = self.link.name();
-        let acquired = self.link.worker().wait_for(now().after(within), None, |session| {
+        let deadline = self.link.worker().tick().after(within);
+        let acquired = self.link.worker().wait_for(deadline, Awaited::Anything, |session| {
             if session.ends.get(name).is_none() {
                 return Some(Err(session.why_gone(name)));
             }

@@ -8,40 +8,45 @@ use cloison_msg::{
 };
 
 use crate::buffers::Place;
-use crate::clock::{NEVER, now};
+use crate::clock::NEVER;
 use crate::error::Disconnect;
-use crate::link::shape;
+use crate::send::shape;
 use crate::session::{Outcome, Queued, Session};
-use crate::wire::OUTBOX_MAX;
+use crate::wire::{OUTBOX_MAX, Patience};
 
-/// Whether a packet was there to be received.
+/// What looking for a packet has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     Packet,
     Nothing,
+    /// Nothing more will come from there.
+    End,
 }
 
-/// Whether to wait for a packet.
+/// How to look for a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Patience {
-    None,
-    Endless,
+pub(crate) enum Look {
+    /// A poll has just said that there is one.
+    Ready,
+    /// There may be one.
+    Try,
+    /// There may be one, or one may come soon.
+    Brief,
 }
 
 impl Session {
     /// Receives one packet from the socket of the link named `from`, or from the control socket, and takes it in.
-    pub(crate) fn receive(&mut self, from: Destination, patience: Patience) -> Received {
+    pub(crate) fn receive(&mut self, from: Destination, look: Look) -> Received {
         let mut packet = self.buffers.packet();
         let mut passed = std::mem::take(&mut self.passed);
-        let wire = match from {
-            Destination::BROKER => Some(&mut self.control),
-            link => self.ends.get_mut(link).and_then(|end| end.wire.as_mut()),
+        let patience = if look == Look::Brief { Patience::Brief } else { Patience::None };
+        let received = match self.wire_mut(from) {
+            Some(wire) => wire.recv(&mut packet, &mut passed, patience),
+            None => Err(RecvError::WouldBlock),
         };
-        let received = match (wire, patience) {
-            (Some(wire), Patience::None) => wire.try_recv(&mut packet, &mut passed),
-            (Some(wire), Patience::Endless) => wire.recv(&mut packet, &mut passed),
-            (None, _) => Err(RecvError::WouldBlock),
-        };
+        if look != Look::Ready {
+            self.tick();
+        }
         let result = match received {
             Ok(len) => {
                 self.take_packet(from, &mut packet, len, &mut passed);
@@ -53,11 +58,11 @@ impl Session {
                 if from == Destination::BROKER {
                     self.end(Disconnect::Ended);
                 }
-                Received::Nothing
+                Received::End
             }
             Err(error) => {
                 self.breach(from, &error.to_string());
-                Received::Nothing
+                Received::End
             }
         };
         passed.clear();
@@ -67,7 +72,7 @@ impl Session {
     }
 
     fn take_packet(&mut self, from: Destination, packet: &mut Vec<u8>, len: usize, passed: &mut Vec<Passed>) {
-        let now = now();
+        let now = self.time;
         match Header::decode(&packet[..len]) {
             Ok(header) if header.message_len() == len => {
                 self.take_message(from, header, Place::Whole(packet), passed, now);
@@ -113,7 +118,7 @@ impl Session {
             Ok(Arrival::Request) => self.enqueue(header, place, passed, now),
             Ok(Arrival::Denied(denial)) => self.deny(&header, denial),
             Ok(Arrival::Outcome(pending)) => self.conclude(&header, place, passed, classes, pending, now),
-            Ok(Arrival::Late) => {}
+            Ok(Arrival::Late) => self.note_taken(&header),
             Ok(Arrival::Release) => self.take_release(&header, place.payload(&header)),
             Ok(Arrival::Credit) => self.send_returns(header.destination),
             Err(breach) => self.breach(from, &breach.to_string()),
@@ -138,13 +143,15 @@ impl Session {
         pending: Pending<usize>,
         now: Time,
     ) {
-        self.outcomes[pending.context] = match self.judge_answer(header, classes, now) {
+        let outcome = match self.judge_answer(header, classes, now) {
             Some(denial) => Outcome::Failed(CallFailure::Failed(Failure::Denied(denial))),
             None => {
                 let payload = self.buffers.keep(header, place);
                 Outcome::Answered(*header, payload, std::mem::take(passed))
             }
         };
+        self.settle(pending.context, outcome);
+        self.note_taken(header);
     }
 
     /// On a direct route nobody has asked yet whether the answer may carry what it carries.
@@ -167,9 +174,10 @@ impl Session {
     /// Answers a call with a failure.
     pub(crate) fn answer_failure(&mut self, call: &Header, failure: &Failure) {
         let message = self.message_of(failure);
-        match self.ends.get_mut(call.destination) {
-            Some(end) => {
-                let header = end.link.answer(call, true, shape(&message));
+        // It carries no descriptor, so there is always room for it.
+        let end = self.ends.get_mut(call.destination);
+        match end.and_then(|end| end.link.answer(call, true, shape(&message)).ok()) {
+            Some(header) => {
                 self.post_own(&header, message);
                 self.check_outbox(call.destination);
             }

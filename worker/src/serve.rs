@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use cloison_msg::{CALL_DEPTH_MAX, ChainId, Destination, Failure, Header, Kind, Message, Time};
 
-use crate::clock::{NEVER, now};
+use crate::clock::NEVER;
 use crate::error::{Disconnect, ServeError};
-use crate::link::{shape, too_deep};
+use crate::send::{shape, too_deep};
 use crate::session::{Frame, Queued, Session};
-use crate::worker::Interrupted;
+use crate::worker::{Awaited, Interrupted};
 use crate::{Request, Worker};
 
 /// What a worker does for its peers. A closure of the same shape is a service too.
@@ -91,7 +91,7 @@ impl Worker {
     /// # Errors
     /// [`ServeError`]; [`ServeError::Disconnected`] is how a worker's own loop ends.
     pub fn serve_once(&self, within: Duration) -> Result<bool, ServeError> {
-        self.serve_one(now().after(within))
+        self.serve_one(self.tick().after(within))
     }
 
     fn serve_one(&self, deadline: Time) -> Result<bool, ServeError> {
@@ -103,7 +103,7 @@ impl Worker {
             }
             session.drop_unneeded_pools();
         }
-        match self.wait_for(deadline, None, |session| session.queue.pop_front()) {
+        match self.wait_for(deadline, Awaited::Anything, |session| session.queue.pop_front()) {
             Ok(queued) => {
                 self.serve_request(&*service, queued);
                 Ok(true)
@@ -144,6 +144,9 @@ impl Worker {
 
         let mut session = self.session();
         session.frame = outer;
+        if !session.queue.is_empty() {
+            session.tick();
+        }
         if is_call {
             session.answer(&queued.header, result, &mut reply);
         } else {
@@ -175,7 +178,7 @@ impl Session {
         if header.depth > CALL_DEPTH_MAX {
             return Err(too_deep(self.frame_of(queued), &queued.peer, worker.role()));
         }
-        if queued.deadline <= now() {
+        if queued.deadline <= self.time {
             return Err(Failure::Unanswerable("its deadline had passed before it was served".into()));
         }
         Ok(())
@@ -200,8 +203,14 @@ impl Session {
             reply.append(failure).expect("a failure is short");
         }
         let Some(end) = self.ends.get_mut(call.destination) else { return };
-        let header = end.link.answer(call, result.is_err(), shape(reply));
+        let header = match end.link.answer(call, result.is_err(), shape(reply)) {
+            Ok(header) => header,
+            Err(full) => return self.answer_failure(call, &Failure::Unanswerable(full.to_string().into())),
+        };
         if let Err(error) = self.post(&header, reply) {
+            if let Some(end) = self.ends.get_mut(call.destination) {
+                end.link.unsend(&header);
+            }
             let message = self.message_of(&Failure::Unanswerable(error.to_string().into()));
             let payload = message.payload_len();
             self.post_own(&Header { kind: Kind::Error, payload, descriptors: 0, ..header }, message);

@@ -38,13 +38,17 @@ pub(crate) struct Session {
     pub(crate) disconnect: Option<Disconnect>,
     /// The socket on which more is probably queued already, so that looking at once is better than polling first.
     pub(crate) eager: Option<Destination>,
-    /// How often in a row that was done.
-    pub(crate) eager_run: u8,
+    /// How often in a row packets were taken from one socket without a look at the others.
+    pub(crate) unasked: u8,
+    /// When all of them were looked at last.
+    pub(crate) polled_at: Time,
     /// The broker's first word.
     pub(crate) welcome: Option<Welcome>,
     /// The descriptors of the packet that is being received.
     pub(crate) passed: Vec<Passed>,
     chains: u32,
+    /// When the clock was last read: at the start of each operation, and whenever the sockets were looked at.
+    pub(crate) time: Time,
     /// What was sent over direct links.
     pub(crate) sent: Traffic,
     /// Messages to build in, whose memory has grown already: as many as ever were in use at once.
@@ -56,6 +60,8 @@ pub(crate) struct End {
     /// The machine. Its calls are numbered by their place among [`Session::outcomes`].
     pub(crate) link: LinkEnd<usize>,
     pub(crate) peer: Rc<Name>,
+    /// Whether the peer is the host, whose requests begin chains of their own.
+    pub(crate) is_host: bool,
     pub(crate) rights: Rights,
     pub(crate) peer_rights: Rights,
     /// The link's own socket, on a direct route.
@@ -112,13 +118,21 @@ impl Session {
             buffers: Buffers::default(),
             disconnect: None,
             eager: None,
-            eager_run: 0,
+            unasked: 0,
+            polled_at: Time(0),
             welcome: None,
             passed: Vec::new(),
             chains: 0,
+            time: now(),
             sent: Traffic::default(),
             spares: Vec::new(),
         }
+    }
+
+    /// Reads the clock.
+    pub(crate) fn tick(&mut self) -> Time {
+        self.time = now();
+        self.time
     }
 
     /// A chain that nobody else makes.
@@ -159,18 +173,15 @@ impl Session {
     /// # Errors
     /// The system's, if it refuses this very message.
     pub(crate) fn post(&mut self, header: &Header, message: &mut Message<OwnedFd>) -> io::Result<Posted> {
-        let end = self.ends.get_mut(header.destination);
-        let posted = match end.and_then(|end| end.wire.as_mut()) {
-            None => self.control.post(header, message, now())?,
-            Some(wire) => {
-                let posted = wire.post(header, message, now())?;
-                if posted != Posted::Lost {
-                    self.sent.messages += 1;
-                    self.sent.bytes += header.message_len() as u64;
-                }
-                posted
-            }
+        let now = self.time;
+        let (posted, is_direct) = match self.ends.get_mut(header.destination).and_then(|end| end.wire.as_mut()) {
+            Some(wire) => (wire.post(header, message, now)?, true),
+            None => (self.control.post(header, message, now)?, false),
         };
+        if is_direct && posted != Posted::Lost {
+            self.sent.messages += 1;
+            self.sent.bytes += header.message_len() as u64;
+        }
         if posted == Posted::Lost && self.control.is_deaf() {
             self.end(Disconnect::Ended);
         }
@@ -207,7 +218,7 @@ impl Session {
     pub(crate) fn depart(&mut self, name: Destination, why: Gone) {
         let Some(mut end) = self.ends.remove(name) else { return };
         for pending in end.link.close() {
-            self.outcomes[pending.context] = Outcome::Failed(CallFailure::Gone(why.clone()));
+            self.settle(pending.context, Outcome::Failed(CallFailure::Gone(why.clone())));
         }
         // What was taken back must not be delivered any more. What a peer said before it died or left still counts.
         if matches!(why, Gone::Revoked | Gone::CutOff(_)) {
@@ -215,6 +226,13 @@ impl Session {
         }
         let peer_pools = end.lending.depart();
         self.departed.push(name, why, peer_pools);
+    }
+
+    /// A call has its outcome, which waits for whoever made the call.
+    pub(crate) fn settle(&mut self, slot: usize, outcome: Outcome) {
+        if let Some(place) = self.outcomes.get_mut(slot) {
+            *place = outcome;
+        }
     }
 
     /// Why the link of that name is no longer there.
@@ -225,7 +243,28 @@ impl Session {
         }
     }
 
-    /// Whether anything that was accepted for sending has not left yet.
+    /// The socket of that name: a direct link's own, or the control socket under the broker's name.
+    pub(crate) fn wire(&self, name: Destination) -> Option<&Wire> {
+        match name {
+            Destination::BROKER => Some(&self.control),
+            link => self.ends.get(link)?.wire.as_ref(),
+        }
+    }
+
+    /// The socket of that name, to be used.
+    pub(crate) fn wire_mut(&mut self, name: Destination) -> Option<&mut Wire> {
+        match name {
+            Destination::BROKER => Some(&mut self.control),
+            link => self.ends.get_mut(link)?.wire.as_mut(),
+        }
+    }
+
+    /// Whether anything that was accepted for sending by the route of this link has not left yet.
+    pub(crate) fn has_unsent_to(&self, name: Destination) -> bool {
+        self.wire(name).unwrap_or(&self.control).waiting() > 0
+    }
+
+    /// Whether anything at all that was accepted for sending has not left yet.
     pub(crate) fn has_unsent(&self) -> bool {
         self.control.waiting() > 0 || self.ends.iter().any(|(_, end)| end.waiting() > 0)
     }

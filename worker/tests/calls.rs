@@ -30,6 +30,7 @@ over_both_routes![
     replies_in_any_order_find_their_calls,
     errors_come_back,
     a_deadline_passes_and_the_late_reply_does_no_harm,
+    a_deadline_counts_from_the_start_of_the_call,
     a_peer_that_does_not_take_is_an_overload,
     thousands_of_oneways_arrive_in_order,
     two_that_flood_each_other_do_not_block,
@@ -143,6 +144,21 @@ fn errors_come_back(route: Route) {
     assert!(matches!(error.why, CallFailure::Failed(Failure::Undecodable(_))), "{error}");
 }
 
+fn a_deadline_counts_from_the_start_of_the_call(route: Route) {
+    let mut world = World::new(route);
+    let raw = Raw::new(&mut world, "server");
+    let (worker, link) = client(&mut world);
+    // With a second link the first is not the only source of what may matter, and all are polled.
+    let _second = worker.open("server", &TEST).unwrap();
+    let start = Instant::now();
+    let pending = link.start_within(ECHO, &mut Message::new(), Duration::from_secs(2)).unwrap();
+    std::thread::sleep(Duration::from_millis(1500));
+    assert_eq!(pending.wait().unwrap_err().why, CallFailure::Deadline);
+    let after = start.elapsed();
+    assert!(after >= Duration::from_secs(2) && after < Duration::from_secs(3), "{after:?}");
+    drop(raw);
+}
+
 fn a_deadline_passes_and_the_late_reply_does_no_harm(route: Route) {
     let mut world = World::new(route);
     let mut raw = Raw::new(&mut world, "server");
@@ -179,7 +195,7 @@ fn a_peer_that_does_not_take_is_an_overload(route: Route) {
     for _ in 0..WINDOW_MESSAGES {
         raw.recv();
     }
-    let credit = postcard_of(&cloison_msg::Credit { messages: 1, bytes: 2 });
+    let credit = postcard_of(&cloison_msg::Credit { messages: 1, bytes: 2, descriptors: 0 });
     raw.send(cloison_msg::Header { kind: cloison_msg::Kind::Credit, ..Default::default() }, &credit);
     link.oneway(NOTE, &mut kept).unwrap();
     assert_eq!(raw.recv().1, b"\x04kept");

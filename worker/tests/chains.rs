@@ -227,9 +227,14 @@ fn what_is_out_of_time_is_not_served(route: Route) {
     let mut world = World::new(route);
     let mut b = Raw::new(&mut world, "b");
     let worker = world.here("a");
-    let _link = worker.open("b", &TEST).unwrap();
+    let link = worker.open("b", &TEST).unwrap();
     b.granted();
-    b.send(cloison_msg::Header { remaining: 1, ..raw::call(DOWN.0, 1) }, &[]);
+    let call = link.start(DOWN, &mut Message::new()).unwrap();
+    let (header, _) = b.recv();
+    b.send(cloison_msg::Header { remaining: 1000, ..raw::call(DOWN.0, 1) }, &[]);
+    b.reply(&header, &[]);
+    call.wait().unwrap();
+    std::thread::sleep(Duration::from_millis(2));
     worker.provide(|_: &Worker, _: &mut Request<'_>, _: &mut Reply| panic!("it was served"));
     while !worker.serve_once(Duration::from_secs(60)).unwrap() {}
     assert_eq!(b.recv().0.kind, cloison_msg::Kind::Error);

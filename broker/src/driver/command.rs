@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc};
-use cloison_msg::{CallError, Credit, Destination, Failure, Gone, Header, Key, Message, Name, Refusal, RpcIndex};
+use cloison_msg::{CallError, Credit, Destination, Failure, Gone, Header, Key, Message, Name, Refusal, RpcIndex, Text};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
@@ -67,8 +67,13 @@ pub(crate) enum Command {
     Credit { link: Destination, credit: Credit },
     /// The host closes a link.
     Close { link: Destination },
+<<<<<<< HEAD
     /// The host has taken what was waiting in its inbox.
     CaughtUp,
+=======
+    /// The peer on a link of the host's lent it a buffer that it has not.
+    MadeUpBuffer { link: Destination, what: Text },
+>>>>>>> main
     /// Notes what each worker sent through the broker, and asks what it sent directly; `done` is dropped when all have
     /// answered.
     Count { done: oneshot::Sender<()> },

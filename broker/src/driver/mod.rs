@@ -1,5 +1,6 @@
 //! The router's hands: a lean readiness loop on a thread of its own, with the sockets, the clock and the descriptors.
 
+mod alarm;
 mod audit;
 mod command;
 mod desk;
@@ -7,16 +8,15 @@ mod host_port;
 mod obey;
 mod seat;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::AsFd;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc, RecvError};
 use cloison_msg::{DESCRIPTORS_MAX, Gone, HEADER_LEN, Header, Key, Name, PACKET_MAX, Time};
 use rustix::event::epoll;
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
 pub use command::HostMessage;
@@ -27,12 +27,19 @@ use crate::host::Mailbox;
 use crate::policy::{Model, Policy};
 use crate::router::{Forward, Router, Violation};
 use crate::supervisor::Notices;
+use alarm::Alarm;
 use audit::Audit;
 use desk::Desk;
 use seat::Seat;
 
-/// The epoll mark of the commands' bell; every other mark is a port's.
+/// The epoll mark of the commands' bell; every mark but this and the next is a port's.
 const BELL: u64 = u64::MAX;
+/// The epoll mark of the alarm.
+const ALARM: u64 = u64::MAX - 1;
+
+/// Most messages that are taken from one worker before the next one has its turn; a packet that was begun is finished.
+/// A packet has room for more than a thousand empty ones, each of which may cost the broker an answer.
+const MESSAGES_PER_TURN: usize = 256;
 
 /// Most messages that are taken from one worker before the next one has its turn; a packet that was begun is finished.
 /// A packet has room for more than a thousand empty ones, each of which may cost the broker an answer.
@@ -72,7 +79,7 @@ impl Drop for DriverThread {
 
 struct Driver {
     router: Router<Passed>,
-    seats: HashMap<Key, Seat>,
+    seats: BTreeMap<Key, Seat>,
     /// Both ends of every direct link, kept to be shut down.
     pairs: HashMap<Key, [ProcessIpc; 2]>,
     desk: Desk,
@@ -81,6 +88,8 @@ struct Driver {
     /// How many workers have yet to say what they sent directly, and who waits for that.
     counting: Option<(usize, oneshot::Sender<()>)>,
     epoll: std::os::fd::OwnedFd,
+    /// Rings when something the host waits for has taken too long, or when a worker is to be sent something again.
+    alarm: Alarm,
     commands: Commands,
     packet: Vec<u8>,
     descriptors: Vec<Passed>,
@@ -93,15 +102,18 @@ impl Driver {
     fn new(router: Router<Passed>, mailbox: Mailbox, notices: Notices, commands: Commands) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, commands.bell(), epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
+        let alarm = Alarm::new()?;
+        epoll::add(&epoll, &alarm, epoll::EventData::new_u64(ALARM), epoll::EventFlags::IN)?;
         Ok(Self {
             desk: Desk::new(mailbox, commands.clone()),
             router,
-            seats: HashMap::new(),
+            seats: BTreeMap::new(),
             pairs: HashMap::new(),
             notices,
             audit: Audit::default(),
             counting: None,
             epoll,
+            alarm,
             commands,
             packet: vec![0; PACKET_MAX],
             descriptors: Vec::with_capacity(DESCRIPTORS_MAX),
@@ -114,17 +126,15 @@ impl Driver {
         let mut events = Vec::with_capacity(64);
         let mut commands = Vec::new();
         while !self.stopped {
-            let timeout = self.desk.next_deadline().map(|deadline| timespec(deadline.since(now())));
             events.clear();
             self.turn += 1;
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => panic!("epoll_wait on the router's own descriptor: {error}"),
             }
             for event in &events {
                 self.handle_event(event, &mut commands);
             }
-            self.tick();
         }
     }
 
@@ -135,7 +145,14 @@ impl Driver {
             for command in commands.drain(..) {
                 self.handle_command(command);
             }
-            return;
+            // Only what the host asks brings new deadlines.
+            return self.alarm.ring_by(self.desk.next_deadline());
+        }
+        if mark == ALARM {
+            self.alarm.stop();
+            self.tick();
+            self.retry_sends();
+            return self.alarm.ring_by(self.desk.next_deadline());
         }
         let port = key_of(mark);
         if flags.contains(epoll::EventFlags::OUT)
@@ -246,13 +263,26 @@ impl Driver {
     /// Waits for room in a worker's socket exactly as long as something waits for that room.
     fn watch(&mut self, port: Key) {
         let Some(seat) = self.seats.get_mut(&port) else { return };
-        if seat.wants_room == seat.has_backlog() {
+        self.alarm.ring_by(seat.retry_at());
+        if seat.wants_room == seat.waits_for_room() {
             return;
         }
-        seat.wants_room = seat.has_backlog();
+        seat.wants_room = seat.waits_for_room();
         let mut flags = epoll::EventFlags::IN;
         flags.set(epoll::EventFlags::OUT, seat.wants_room);
         let _ = epoll::modify(&self.epoll, seat.as_fd(), epoll::EventData::new_u64(mark_of(port)), flags);
+    }
+
+    /// Tries again what the system had no means for a moment ago.
+    fn retry_sends(&mut self) {
+        let waiting = self.seats.iter().filter(|(_, seat)| seat.retry_at().is_some());
+        let waiting: Vec<Key> = waiting.map(|(&port, _)| port).collect();
+        for port in waiting {
+            if let Some(seat) = self.seats.get_mut(&port).filter(|seat| seat.retry_at().is_some_and(|at| at <= now())) {
+                seat.flush();
+            }
+            self.watch(port);
+        }
     }
 
     /// Last words of a dead worker come before the news of its death. There is an end to them: whoever holds a
@@ -288,12 +318,6 @@ impl Drop for Driver {
 fn now() -> Time {
     let now = clock_gettime(ClockId::Monotonic);
     Time(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
-}
-
-fn timespec(left: Duration) -> Timespec {
-    // A wait of nothing but the sub-microsecond rest would spin.
-    let left = left + Duration::from_micros(1);
-    Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(left.subsec_nanos()) }
 }
 
 fn mark_of(port: Key) -> u64 {

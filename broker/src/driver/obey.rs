@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use cloison_ipc::{Passed, ProcessIpc, create_pool};
+use cloison_ipc::{NewPoolError, Passed, ProcessIpc, create_pool};
 use cloison_msg::control::PoolShape;
 use cloison_msg::{Header, Key, Refusal};
 
@@ -123,7 +123,11 @@ impl Driver {
             Command::Answer { link, call, result } => self.host_answers(link, &call, result),
             Command::Credit { link, credit } => self.host_credits(link, credit),
             Command::Close { link } => self.host_closes(link),
+<<<<<<< HEAD
             Command::CaughtUp => self.router.handle_crowd(host, false),
+=======
+            Command::MadeUpBuffer { link, what } => self.router.handle_made_up_buffer(link, what),
+>>>>>>> main
             Command::Count { done } => self.count(done),
             Command::Suspend { done, until } => {
                 let _ = done.send(());
@@ -148,10 +152,11 @@ pub(super) fn encode(body: &Body) -> HostMessage {
     message
 }
 
-fn make_pool(shape: PoolShape) -> Result<[Passed; 2], String> {
+fn make_pool(shape: PoolShape) -> Result<[Passed; 2], Refusal> {
     match create_pool(shape) {
         Ok(pool) => Ok([pool.writable, pool.read_only].map(Passed::new)),
-        Err(error) => Err(error.to_string()),
+        Err(NewPoolError::Shape(error)) => Err(Refusal::Limit(error.to_string().into())),
+        Err(error) => Err(Refusal::System(error.to_string().into())),
     }
 }
 

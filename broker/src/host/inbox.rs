@@ -41,7 +41,23 @@ pub enum Item {
 const CROWD_ITEMS: usize = 256;
 
 /// Where everything that concerns the host comes in, in order. What workers can put here is bounded by their links'
-/// windows, and gives its place back when the item is dropped.
+/// windows, and gives its place back when the item is dropped. A host that wants none of it may drop its inbox: calls to the
+/// host are then answered with an error.
+///
+/// ```no_run
+/// # use cloison_broker::{Inbox, Item, WorkerEvent};
+/// # async fn hear(mut inbox: Inbox) {
+/// while let Some(item) = inbox.next().await {
+///     match item {
+///         Item::Message(message) => println!("{} sent method {}", message.peer(), message.rpc().0),
+///         Item::Worker(WorkerEvent::Died { role, death, last_words }) => println!("{role}: {death}; {last_words:?}"),
+///         Item::Worker(WorkerEvent::GivenUp { role, .. }) => println!("{role} died too often"),
+///         Item::LinkGone { peer, why, .. } => println!("no link to {peer} any more: {why}"),
+///         _ => {}
+///     }
+/// }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Inbox {
     items: mpsc::UnboundedReceiver<Item>,

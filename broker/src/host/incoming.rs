@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use cloison_ipc::{BufferRef, Passed};
-use cloison_msg::{Failure, Header, Kind, Name, Reader, RpcIndex, Text};
+use cloison_msg::{Failure, Header, Kind, Name, Reader, RecvError, RpcIndex, Text, decode_whole};
+use serde::Deserialize;
 
 use super::pools::{BorrowError, Borrowed};
 use super::{HostLink, LinkCore};
@@ -51,6 +52,17 @@ impl Incoming {
         self.header.kind == Kind::Call
     }
 
+    /// The one value that it consists of.
+    ///
+    /// # Errors
+    /// [`RecvError`] if there is something else.
+    pub fn value<'a, T: Deserialize<'a>>(&'a self) -> Result<T, RecvError> {
+        match self.descriptors.len() {
+            0 => decode_whole(&self.payload),
+            left => Err(RecvError::LeftOverDescriptors(left)),
+        }
+    }
+
     /// Reads what it carries: values in order, then descriptors, then [`Reader::finish`]. The descriptors go to the
     /// first reader.
     pub fn reader(&mut self) -> Reader<'_, Passed> {
@@ -60,7 +72,7 @@ impl Incoming {
     /// The buffer that the message lends.
     ///
     /// # Errors
-    /// [`BorrowError`] if the peer made the reference up.
+    /// [`BorrowError`]. A peer that made the reference up is evicted.
     pub fn borrow(&self, buffer: BufferRef) -> Result<Borrowed, BorrowError> {
         Borrowed::new(&self.core, buffer)
     }
@@ -81,7 +93,7 @@ impl Incoming {
             return None;
         }
         let unreadable = || Failure::Unanswerable(Text::new("its error could not be read"));
-        Some(cloison_msg::decode_whole(&self.payload).unwrap_or_else(|_| unreadable()))
+        Some(decode_whole(&self.payload).unwrap_or_else(|_| unreadable()))
     }
 
     fn answer(&mut self, result: Result<HostMessage, Failure>) {

@@ -5,22 +5,26 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cloison_ipc::{self as ipc, BufferRef, MapPoolError, ReadablePool};
+use cloison_msg::Text;
 use cloison_msg::control::{PoolId, PoolShape};
 
 use super::LinkCore;
+use crate::driver::Command;
 
 /// The pools whose buffers are lent to the host over one link.
 #[derive(Debug, Default)]
 pub(crate) struct LinkPools {
-    pools: Mutex<HashMap<PoolId, ReadablePool>>,
+    /// `None` stands for one that could not be mapped here, which is not its producer's fault.
+    pools: Mutex<HashMap<PoolId, Option<ReadablePool>>>,
 }
 
 impl LinkPools {
     /// Checks and maps a pool, once for all its buffers.
     pub(crate) fn add(&self, pool: PoolId, memory: OwnedFd, shape: PoolShape) -> Result<(), MapPoolError> {
-        let mapped = ReadablePool::map(memory, pool, shape)?;
-        self.pools().insert(pool, mapped);
-        Ok(())
+        let mapped = ReadablePool::map(memory, pool, shape);
+        let (kept, result) = mapped.map_or_else(|error| (None, Err(error)), |mapped| (Some(mapped), Ok(())));
+        self.pools().insert(pool, kept);
+        result
     }
 
     /// The memory goes when the last buffer that the host still holds does.
@@ -28,12 +32,20 @@ impl LinkPools {
         self.pools().remove(&pool);
     }
 
-    fn pools(&self) -> MutexGuard<'_, HashMap<PoolId, ReadablePool>> {
+    fn borrow(&self, reference: BufferRef) -> Result<ipc::Borrowed, BorrowError> {
+        match self.pools().get(&reference.pool) {
+            Some(Some(pool)) => Ok(pool.borrow(reference)?),
+            Some(None) => Err(BorrowError::Unmapped(reference.pool)),
+            None => Err(BorrowError::NoSuchPool(reference.pool)),
+        }
+    }
+
+    fn pools(&self) -> MutexGuard<'_, HashMap<PoolId, Option<ReadablePool>>> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Why a buffer that a worker says it lends cannot be had. The worker made it up.
+/// Why a buffer that a worker says it lends cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BorrowError {
     /// There is no such pool on the link.
@@ -42,9 +54,24 @@ pub enum BorrowError {
     /// There is no such buffer in the pool, or it is lent already.
     #[error(transparent)]
     Buffer(#[from] ipc::BorrowError),
+    /// The pool could not be mapped when it was announced, as the log says. The worker has done nothing wrong.
+    #[error("pool {0} could not be mapped in the host")]
+    Unmapped(PoolId),
 }
 
 /// A buffer that a worker has lent to the host. Its producer gets it back when this is dropped.
+///
+/// Its bytes are never shown in place, for the worker could change them meanwhile: they are copied out.
+///
+/// ```
+/// # use cloison_broker::Incoming;
+/// # fn take(mut message: Incoming) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+/// let picture = message.borrow(message.value()?)?;
+/// let mut bytes = vec![0; picture.len()];
+/// picture.copy_to(&mut bytes)?;
+/// # Ok(bytes)
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Borrowed {
     buffer: Option<ipc::Borrowed>,
@@ -52,10 +79,14 @@ pub struct Borrowed {
 }
 
 impl Borrowed {
+    /// A worker that made the reference up is evicted.
     pub(super) fn new(core: &Arc<LinkCore>, reference: BufferRef) -> Result<Self, BorrowError> {
-        let pools = core.pools.pools();
-        let pool = pools.get(&reference.pool).ok_or(BorrowError::NoSuchPool(reference.pool))?;
-        Ok(Self { buffer: Some(pool.borrow(reference)?), core: core.clone() })
+        let borrowed = core.pools.borrow(reference);
+        if let Err(error @ (BorrowError::NoSuchPool(_) | BorrowError::Buffer(_))) = &borrowed {
+            let what = Text::new(&error.to_string());
+            core.commands.give(Command::MadeUpBuffer { link: core.name, what });
+        }
+        Ok(Self { buffer: Some(borrowed?), core: core.clone() })
     }
 }
 

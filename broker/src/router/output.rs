@@ -179,6 +179,9 @@ pub enum Violation {
     /// A pool that is not its own.
     #[error("it gave up a pool that is not its own")]
     Pool,
+    /// A buffer that it lent the host without having it, or having lent it already.
+    #[error("{0}")]
+    Buffer(cloison_msg::Text),
     /// Unread words pile up at a worker that keeps asking for more.
     #[error("more than {0} bytes wait for it, which it does not read")]
     Backlog(usize),

@@ -1,7 +1,7 @@
 //! Pools of shared memory: who may have how much.
 
 use cloison_msg::control::{PoolId, PoolShape, RequestId, ToWorker};
-use cloison_msg::{Descriptor, Destination, Entry, Gone, Key, Refusal, RightsFlags};
+use cloison_msg::{Descriptor, Destination, Entry, Gone, Key, Refusal, RightsFlags, Text};
 
 use super::link::{LinkPool, Side};
 use super::port::End;
@@ -66,14 +66,14 @@ impl<D: Descriptor> Router<D> {
     }
 
     /// The memory of a pool was made: the writable descriptor and the read-only one; or the system would not.
-    pub fn handle_pool(&mut self, ticket: PoolTicket, made: Result<[D; 2], String>) {
+    pub fn handle_pool(&mut self, ticket: PoolTicket, made: Result<[D; 2], Refusal>) {
         let PoolTicket { port, request, link: key, pool, shape } = ticket;
         let Some(link) = self.links.get_mut(key) else { return };
         match made {
             Err(why) => {
                 link.pools.retain(|made| made.pool != pool);
                 self.return_pool_bytes(port, shape);
-                self.refuse_pool(port, request, Refusal::System(why.into()));
+                self.refuse_pool(port, request, why);
             }
             Ok([writable, readable]) => {
                 let side = if link.asker.port == port { Side::Asker } else { Side::Asked };
@@ -100,6 +100,13 @@ impl<D: Descriptor> Router<D> {
         let (peer, peer_name) = (link.holder(end.side.other()).port, link.holder(end.side.other()).name);
         self.return_pool_bytes(from, dropped.shape);
         self.say(peer, ToWorker::PoolDropped { link: peer_name, pool }, Vec::new());
+    }
+
+    /// The peer on a link of the host's lent it a buffer that it has not. The broker itself saw that.
+    pub fn handle_made_up_buffer(&mut self, name: Destination, what: Text) {
+        let Some(Entry::Open(end)) = self.ports.get(self.host).map(|host| host.meaning(name)) else { return };
+        let Some(link) = self.links.get(end.link) else { return };
+        self.evict(link.holder(end.side.other()).port, Violation::Buffer(what));
     }
 
     fn refuse_pool(&mut self, to: Key, request: RequestId, refusal: Refusal) {

@@ -146,8 +146,9 @@ fn judge(
     match header.kind {
         Kind::Credit => return credit(link, side, header, payload),
         Kind::Reply | Kind::Error => link.holder_mut(side.other()).meter.answer()?,
-        _ => link.holder_mut(side).meter.send(header.kind, header.payload)?,
+        Kind::Call | Kind::Oneway | Kind::Release | Kind::Control => {}
     }
+    link.holder_mut(side).meter.send(header.kind, header.shape())?;
     let sender = link.holder_mut(side);
     if let Verdict::Deny(denial) = decide(&sender.rights, &sender.used, header, classes, now) {
         return Ok(Fate::Denied(denial));
@@ -174,10 +175,10 @@ fn onward(link: &Link, side: Side, header: &Header) -> Forward {
 /// What a denied message's sender gets back at once: its place in the window, and for a call the call.
 fn refund(link: &mut Link, side: Side, header: &Header) -> Option<Credit> {
     let sender = link.holder_mut(side);
-    if matches!(header.kind, Kind::Reply | Kind::Error) {
+    let message = Credit::of(header.kind, header.shape());
+    if message == Credit::default() {
         return None;
     }
-    let message = Credit { messages: 1, bytes: u64::from(header.payload) };
     let total = sender.meter.taken().plus(message);
     sender.denied = sender.denied.plus(message);
     // Both belong to the message that was counted a moment ago, so neither can be overdrawn.

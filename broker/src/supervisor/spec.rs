@@ -28,7 +28,8 @@ pub struct WorkerSpec {
 }
 
 impl WorkerSpec {
-    /// A worker that is this very executable again, which calls `cloison_worker::roles` first thing in `main`.
+    /// A worker that is this very executable again, which calls `cloison_worker::roles` first thing in `main`. Without
+    /// that call each worker would be a host once more, which starts workers of its own.
     ///
     /// # Errors
     /// If the role is no [`Name`].

@@ -40,10 +40,10 @@ pub enum FaultError {
     #[error("the workers are {DEMUXER}, {AUDIO} and {VIDEO}")]
     Role,
     /// It is not said when.
-    #[error("ROLE@N, where N is a number of packets or pictures")]
+    #[error("write ROLE@N, where N is a number of packets, pieces of sound or pictures: video@20")]
     After,
     /// There is nothing of that name.
-    #[error("nothing is known by that name here")]
+    #[error("after ROLE@N there may be :always, and for a hang also :stop or :busy")]
     Word,
 }
 

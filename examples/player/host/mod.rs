@@ -17,12 +17,12 @@ use cloison_broker::{Broker, Model};
 
 pub use fault::Fault;
 
-use crate::in_process::this_process;
 use crate::input::Input;
 use crate::play::{PlayError, Played};
 use crate::progress::Progress;
 use crate::protocol::Nanos;
 use crate::sink::Wanted;
+use crate::usage::this_process;
 
 use conductor::Conductor;
 
@@ -57,7 +57,10 @@ pub fn play(order: &Order<'_>, progress: &mut Progress, stop: &AtomicBool) -> Re
     workers.extend(crew::dismiss(&broker));
     drop(broker);
     match (playback, failure) {
-        (Some(playback), failure) => {
+        (Some(mut playback), failure) => {
+            if failure.is_some() {
+                playback.ended(Some("playing was given up"));
+            }
             let container = playback.container();
             Ok(Played { container, summary: playback.finish()?, workers, failure })
         }

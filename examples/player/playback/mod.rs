@@ -283,6 +283,9 @@ impl Playback {
         if let Some(complaint) = &self.complaint {
             return Some(format!("{complaint} after {}; kept {}", seconds(self.position), kept()));
         }
+        if self.pictures() == 0 && self.audio.as_ref().is_none_or(|audio| audio.frames == 0) {
+            return Some(format!("the file has nothing to play from {} on", seconds(self.position)));
+        }
         let (promised, reached) = (self.duration()?, self.reached());
         (reached.saturating_add(SLACK) < promised).then(|| {
             format!("the file promises {}, but ends at {}; kept {}", seconds(promised), seconds(reached), kept())

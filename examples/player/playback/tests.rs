@@ -52,7 +52,11 @@ fn the_first_track_of_each_kind_that_can_be_decoded_is_played() {
     let playback = playback(tracks).expect("playable");
     assert_eq!(playback.selected().map(|track| track.id).collect::<Vec<_>>(), [5, 3]);
     let notes = playback.finish().expect("finishes").notes;
-    assert_eq!(notes.len(), 2);
+    assert_eq!(
+        notes.len(),
+        3,
+        "one for each that cannot be decoded, and one for all that came of the others: {notes:?}"
+    );
     assert!(notes[0].starts_with("track 1 (video, H264): there is no decoder"), "{notes:?}");
 }
 
@@ -176,6 +180,14 @@ fn what_could_not_be_decoded_is_told_once_a_track() {
             "the file ends in the middle of a packet after 1.960 s; kept 40 pictures and 0.000 s of sound",
         ]
     );
+}
+
+#[test]
+fn a_file_of_which_nothing_comes_is_told() {
+    let mut playback = both();
+    playback.start_at(100 * SECOND);
+    playback.ended(None);
+    assert_eq!(playback.finish().expect("finishes").notes, ["the file has nothing to play from 100.000 s on"]);
 }
 
 #[test]

@@ -18,9 +18,9 @@ pub fn main(worker: &Worker) -> Result<(), ServeError> {
 
 /// Serves the demuxer.
 #[derive(Default)]
-struct Audio(RefCell<Option<Open>>);
+struct Audio(RefCell<Option<OpenTrack>>);
 
-struct Open {
+struct OpenTrack {
     round: u32,
     decoder: AudioDecoder,
     sink: Link,
@@ -33,7 +33,7 @@ impl Service for Audio {
         match (request.rpc(), open.as_mut()) {
             (decoder::HANG, _) => hang(request),
             (decoder::OPEN, before) => {
-                let new = Open::open(worker, request, before.map(|open| open.sink.clone()))?;
+                let new = OpenTrack::open(worker, request, before.map(|open| open.sink.clone()))?;
                 *open = Some(new);
                 Ok(())
             }
@@ -45,7 +45,7 @@ impl Service for Audio {
     }
 }
 
-impl Open {
+impl OpenTrack {
     fn open(worker: &Worker, request: &mut Request<'_>, sink: Option<Link>) -> Result<Self, Failure> {
         let Setup { round, audio } = request.recv()?;
         request.finish()?;

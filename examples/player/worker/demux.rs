@@ -20,10 +20,10 @@ pub fn main(worker: &Worker) -> Result<(), ServeError> {
 
 /// Serves the host.
 #[derive(Default)]
-struct Demux(RefCell<Option<Open>>);
+struct Demux(RefCell<Option<OpenFile>>);
 
 /// An open file, and where its packets go.
-struct Open {
+struct OpenFile {
     demuxer: Demuxer,
     decoders: Vec<Decoder>,
     /// Whether the decoders have said their last word of this round.
@@ -38,7 +38,7 @@ impl Service for Demux {
             return hang(request);
         }
         if request.rpc() == demux::OPEN {
-            let new = Open::open(request)?;
+            let new = OpenFile::open(request)?;
             reply.append(new.demuxer.media())?;
             *open = Some(new);
             return Ok(());
@@ -54,7 +54,7 @@ impl Service for Demux {
     }
 }
 
-impl Open {
+impl OpenFile {
     fn open(request: &mut Request<'_>) -> Result<Self, Failure> {
         let length: u64 = request.recv()?;
         let file = File::from(request.descriptor()?.into_fd());

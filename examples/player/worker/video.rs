@@ -18,9 +18,9 @@ pub fn main(worker: &Worker) -> Result<(), ServeError> {
 
 /// Serves the demuxer.
 #[derive(Default)]
-struct Video(RefCell<Option<Open>>);
+struct Video(RefCell<Option<OpenTrack>>);
 
-struct Open {
+struct OpenTrack {
     round: u32,
     decoder: VideoDecoder,
     screen: Screen,
@@ -49,7 +49,7 @@ impl Service for Video {
             (decoder::HANG, _) => hang(request),
             (decoder::OPEN, _) => {
                 let screen = open.take().map(|open| open.screen);
-                *open = Some(Open::open(worker, request, screen)?);
+                *open = Some(OpenTrack::open(worker, request, screen)?);
                 Ok(())
             }
             (decoder::PACKET, Some(open)) => open.packet(request),
@@ -60,7 +60,7 @@ impl Service for Video {
     }
 }
 
-impl Open {
+impl OpenTrack {
     fn open(worker: &Worker, request: &mut Request<'_>, screen: Option<Screen>) -> Result<Self, Failure> {
         let Setup { round, .. } = request.recv()?;
         request.finish()?;

@@ -87,7 +87,7 @@ fn inspected() -> Vec<Row> {
             call(libc::SYS_get_robust_list, &[w.victim, space(&[]), space(&[])])
         }),
         (GROUP, "clock_victim_cpu", Reported, |w| {
-            call(libc::SYS_clock_gettime, &[u64::from(((!(w.victim as u32)) << 3) | 2), space(&[])])
+            call(libc::SYS_clock_gettime, &[process_clock(w.victim), space(&[])])
         }),
     ]
 }
@@ -107,4 +107,9 @@ fn scheduled() -> Vec<Row> {
         (GROUP, "setsid", Reported, |_| call(libc::SYS_setsid, &[])),
         (GROUP, "getsid_victim", Reported, |w| call(libc::SYS_getsid, &[w.victim])),
     ]
+}
+
+/// The id of the clock that counts the CPU time of a process, as the kernel composes it: the lower half of a register.
+fn process_clock(process: u64) -> u64 {
+    (!process << 3 | 2) & u64::from(u32::MAX)
 }

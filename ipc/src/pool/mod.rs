@@ -38,8 +38,8 @@ pub use shape::{BUFFERS_MAX, MapPoolError, POOL_BYTES_MAX, ShapeError};
 pub use slots::ReturnError;
 pub use writable::{BufferMut, WritablePool};
 
-/// A lent buffer, as it is named in a message. Nothing in it is to be believed before [`ReadablePool::borrow`] has
-/// checked it.
+/// A lent buffer, as it is named in a message. Nothing in it is to be believed before whoever borrows the buffer has had
+/// it checked, as `borrow` does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct BufferRef {
     /// The pool it belongs to.
