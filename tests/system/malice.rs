@@ -97,7 +97,7 @@ fn a_credit_smuggles_no_descriptor() {
     a.notes(link, 0, 8);
     let RawOutcome::Links(links) = attacker.tell(&RawStep::Links) else { panic!() };
     let to = links.iter().find(|link| link.peer == "a").unwrap().name;
-    let credit = encoded(&Credit { messages: 8, bytes: 64 });
+    let credit = encoded(&Credit { messages: 8, bytes: 64, ..Credit::default() });
     let mut packet = message_packet(to, Kind::Credit, RpcIndex(0), &credit);
     packet[11] = 1;
     let _ = attacker.try_tell(&RawStep::Send { via: Via::Control, packet, loot: vec![Loot::Device], times: 1 });

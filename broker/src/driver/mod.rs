@@ -41,10 +41,6 @@ const ALARM: u64 = u64::MAX - 1;
 /// A packet has room for more than a thousand empty ones, each of which may cost the broker an answer.
 const MESSAGES_PER_TURN: usize = 256;
 
-/// Most messages that are taken from one worker before the next one has its turn; a packet that was begun is finished.
-/// A packet has room for more than a thousand empty ones, each of which may cost the broker an answer.
-const MESSAGES_PER_TURN: usize = 256;
-
 /// The thread that drives the router.
 #[derive(Debug)]
 pub(crate) struct DriverThread {
@@ -155,17 +151,8 @@ impl Driver {
             return self.alarm.ring_by(self.desk.next_deadline());
         }
         let port = key_of(mark);
-        if flags.contains(epoll::EventFlags::OUT)
-            && let Some(seat) = self.seats.get_mut(&port)
-        {
-            let was_crowded = seat.is_crowded();
-            seat.flush();
-            let caught_up = was_crowded && !seat.is_crowded();
-            self.watch(port);
-            if caught_up {
-                self.router.handle_crowd(port, false);
-                self.obey();
-            }
+        if flags.contains(epoll::EventFlags::OUT) {
+            self.flush(port);
         }
         if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
             let most = self.seats.get_mut(&port).map_or(0, |seat| seat.allowance(self.turn));
@@ -278,10 +265,24 @@ impl Driver {
         let waiting = self.seats.iter().filter(|(_, seat)| seat.retry_at().is_some());
         let waiting: Vec<Key> = waiting.map(|(&port, _)| port).collect();
         for port in waiting {
-            if let Some(seat) = self.seats.get_mut(&port).filter(|seat| seat.retry_at().is_some_and(|at| at <= now())) {
-                seat.flush();
+            if self.seats.get(&port).and_then(Seat::retry_at).is_some_and(|at| at <= now()) {
+                self.flush(port);
+            } else {
+                self.watch(port);
             }
-            self.watch(port);
+        }
+    }
+
+    /// Sends what waits for a worker, as far as there is room; whoever waits until it has caught up is told when it has.
+    fn flush(&mut self, port: Key) {
+        let Some(seat) = self.seats.get_mut(&port) else { return };
+        let was_crowded = seat.is_crowded();
+        seat.flush();
+        let caught_up = was_crowded && !seat.is_crowded();
+        self.watch(port);
+        if caught_up {
+            self.router.handle_crowd(port, false);
+            self.obey();
         }
     }
 

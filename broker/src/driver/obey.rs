@@ -123,11 +123,8 @@ impl Driver {
             Command::Answer { link, call, result } => self.host_answers(link, &call, result),
             Command::Credit { link, credit } => self.host_credits(link, credit),
             Command::Close { link } => self.host_closes(link),
-<<<<<<< HEAD
             Command::CaughtUp => self.router.handle_crowd(host, false),
-=======
             Command::MadeUpBuffer { link, what } => self.router.handle_made_up_buffer(link, what),
->>>>>>> main
             Command::Count { done } => self.count(done),
             Command::Suspend { done, until } => {
                 let _ = done.send(());

@@ -68,7 +68,6 @@ pub(super) enum Sent {
 
 impl Seat {
     pub(super) const fn new(ipc: ProcessIpc) -> Self {
-<<<<<<< HEAD
         Self {
             ipc,
             backlog: VecDeque::new(),
@@ -77,10 +76,8 @@ impl Seat {
             crowded: false,
             allowance: (1, 0),
             wants_room: false,
+            retry_at: None,
         }
-=======
-        Self { ipc, backlog: VecDeque::new(), backlog_bytes: 0, allowance: (1, 0), wants_room: false, retry_at: None }
->>>>>>> main
     }
 
     /// How many packets may be taken in this turn: one from a worker that was quiet, since a look for a second would
@@ -99,19 +96,13 @@ impl Seat {
             descriptors.clear();
             return Sent::Accepted;
         }
-<<<<<<< HEAD
-        self.backlog_bytes += bytes.len();
-        self.backlog_descriptors += descriptors.len();
-        self.backlog.push_back(Parcel { bytes: bytes.to_vec(), descriptors: std::mem::take(descriptors) });
+        let parcel = Parcel { bytes: bytes.to_vec(), descriptors: std::mem::take(descriptors) };
+        self.backlog_bytes += parcel.cost();
+        self.backlog_descriptors += parcel.descriptors.len();
+        self.backlog.push_back(parcel);
         self.crowded |= self.backlog_bytes >= CROWD_BYTES || self.backlog_descriptors >= CROWD_DESCRIPTORS;
         let overflows = self.backlog_bytes > BACKLOG_MAX || self.backlog_descriptors > DESCRIPTORS_WAITING;
         if overflows { Sent::Overflow } else { Sent::Accepted }
-=======
-        let parcel = Parcel { bytes: bytes.to_vec(), descriptors: std::mem::take(descriptors) };
-        self.backlog_bytes += parcel.cost();
-        self.backlog.push_back(parcel);
-        if self.backlog_bytes > BACKLOG_MAX { Sent::Overflow } else { Sent::Accepted }
->>>>>>> main
     }
 
     /// The socket has room again, or it is time to try again.
@@ -122,12 +113,8 @@ impl Seat {
                 self.backlog.push_front(parcel);
                 return;
             }
-<<<<<<< HEAD
-            self.backlog_bytes -= parcel.bytes.len();
-            self.backlog_descriptors -= parcel.descriptors.len();
-=======
             self.backlog_bytes -= parcel.cost();
->>>>>>> main
+            self.backlog_descriptors -= parcel.descriptors.len();
         }
         self.crowded = false;
     }
