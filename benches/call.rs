@@ -3,6 +3,7 @@
 //! `cargo bench --bench call`; without `--bench` every row is only tried.
 
 mod calls;
+mod crew;
 mod floor;
 
 fn main() {

@@ -3,6 +3,7 @@
 //! `cargo bench --bench ipc`; without `--bench` every row is only tried.
 
 mod floor;
+mod picture;
 mod travel;
 
 fn main() {

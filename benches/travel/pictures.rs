@@ -6,6 +6,7 @@ use cloison_ipc::{BufferRef, PoolShape, ProcessIpc, ReadablePool, WritablePool, 
 
 use super::packets::adopt;
 use crate::floor::{Far, Peer, Placement, Row, Running};
+use crate::picture::{BUFFERS, P720, P2160, at_home};
 
 /// Handing over, beside a packet each way; and touching, beside the same work in one process without shared memory.
 pub const PICTURES: [Row; 7] = [
@@ -28,13 +29,6 @@ pub const PICTURES: [Row; 7] = [
 
 /// Borrows what is lent, copies it out if it was told to, and gives it back.
 pub const CONSUMER: Far = Far { role: "consumer", serve: consume };
-
-/// Bytes of a picture with 8-bit 4:2:0 samples.
-const P720: u32 = 1280 * 720 * 3 / 2;
-const P2160: u32 = 3840 * 2160 * 3 / 2;
-
-/// More than are ever under way here; as many as a decoder would ask for.
-const BUFFERS: u16 = 8;
 
 /// What the consumer is told first, with the pool's descriptor.
 type Told = (PoolShape, bool);
@@ -83,18 +77,4 @@ fn consume(near: BorrowedFd<'_>, _beyond: BorrowedFd<'_>) {
         let index = borrowed.give_back();
         near.send(postcard::to_slice(&index, &mut packet).expect("it fits"), &[]).expect("the peer is there");
     }
-}
-
-/// The same bytes written and copied by one thread.
-fn at_home(len: u32) -> Running {
-    let mut buffer = vec![1; len as usize];
-    let mut picture = vec![1; len as usize];
-    let mut pixel = 0u8;
-    Running::timed(Vec::new(), move || {
-        pixel = pixel.wrapping_add(1);
-        buffer.fill(pixel);
-        std::hint::black_box(&mut buffer);
-        picture.copy_from_slice(&buffer);
-        std::hint::black_box(&mut picture);
-    })
 }

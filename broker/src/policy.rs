@@ -2,8 +2,7 @@
 
 use cloison_msg::{Interface, Name, Rights};
 
-/// The role under which a policy knows the host.
-pub const HOST: &str = "host";
+pub use cloison_msg::HOST;
 
 /// What a policy is asked: may one role use an interface of another?
 #[derive(Clone, Copy, Debug)]

@@ -45,6 +45,6 @@ pub use pool::{
 };
 pub use recv::RecvError;
 pub use send::SendError;
-pub use socket::{AdoptError, ProcessIpc};
+pub use socket::{AdoptError, BRIEF_WAIT_MAX, ProcessIpc};
 
 use wait::Wait;

@@ -14,7 +14,7 @@ use crate::{Passed, Wait};
 /// Why no packet was received. Descriptors that came with a refused one are closed.
 #[derive(Debug, thiserror::Error)]
 pub enum RecvError {
-    /// There is no packet yet. Only from [`try_recv`](crate::ProcessIpc::try_recv).
+    /// There is no packet yet. Only where the wait was limited.
     #[error("no packet is queued; wait until the socket is readable")]
     WouldBlock,
     /// Nothing more will come: the peer is gone, the link was shut down, or the peer sent an empty packet, which no
@@ -43,10 +43,7 @@ pub fn recv(
     descriptors: &mut Vec<Passed>,
     wait: Wait,
 ) -> Result<usize, RecvError> {
-    let flags = match wait {
-        Wait::Forever => RecvFlags::CMSG_CLOEXEC,
-        Wait::Never => RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT,
-    };
+    let flags = RecvFlags::CMSG_CLOEXEC | waiting(wait);
     loop {
         let mut space = ControlSpace::new();
         // Owns the descriptors that arrive, and closes those that are not taken out of it.
@@ -57,9 +54,22 @@ pub fn recv(
                 take_descriptors(&mut control, descriptors);
                 return Ok(received.bytes);
             }
-            // Said once when the peer died with unread packets; what it had sent comes after it.
-            Err(Errno::CONNRESET) => {}
-            Err(error) => wait.retry(fd, PollFlags::IN, error).map_err(explain)?,
+            Err(error) => retry(fd, error, wait)?,
+        }
+    }
+}
+
+/// Receives one packet from `fd` without looking at descriptors: the kernel closes those that come with it.
+pub fn recv_bytes(fd: BorrowedFd<'_>, buffer: &mut [u8], wait: Wait) -> Result<usize, RecvError> {
+    // With TRUNC the length is the packet's, also where the buffer is shorter.
+    let flags = RecvFlags::TRUNC | waiting(wait);
+    let room = buffer.len();
+    loop {
+        match rustix::net::recv(fd, &mut *buffer, flags) {
+            Ok((_, 0)) => return Err(RecvError::Closed),
+            Ok((_, len)) if len > room => return Err(RecvError::TooLong { room }),
+            Ok((_, len)) => return Ok(len),
+            Err(error) => retry(fd, error, wait)?,
         }
     }
 }
@@ -75,6 +85,22 @@ pub fn discard(fd: BorrowedFd<'_>) -> io::Result<usize> {
             Err(Errno::INTR | Errno::CONNRESET) => {}
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+fn waiting(wait: Wait) -> RecvFlags {
+    match wait {
+        Wait::Forever | Wait::Briefly => RecvFlags::empty(),
+        Wait::Never => RecvFlags::DONTWAIT,
+    }
+}
+
+/// `Ok` says to receive again.
+fn retry(fd: BorrowedFd<'_>, error: Errno, wait: Wait) -> Result<(), RecvError> {
+    match error {
+        // Said once when the peer died with unread packets; what it had sent comes after it.
+        Errno::CONNRESET => Ok(()),
+        error => wait.retry(fd, PollFlags::IN, error).map_err(explain),
     }
 }
 

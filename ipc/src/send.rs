@@ -50,7 +50,7 @@ pub enum SendError {
 pub fn send(fd: BorrowedFd<'_>, packet: &[u8], descriptors: &[BorrowedFd<'_>], wait: Wait) -> Result<(), SendError> {
     check(packet, descriptors)?;
     let flags = match wait {
-        Wait::Forever => SendFlags::NOSIGNAL,
+        Wait::Forever | Wait::Briefly => SendFlags::NOSIGNAL,
         Wait::Never => SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
     };
     loop {

@@ -2,14 +2,23 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::sys::socket::{setsockopt, sockopt::SetBool};
 use rustix::io::Errno;
+use rustix::net::sockopt::Timeout;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, socketpair, sockopt};
 
 use crate::recv::{self, RecvError};
 use crate::send::{self, SendError};
 use crate::{Passed, Wait};
+
+/// The limit of a brief wait, as the kernel is told: one tick of most kernels' clock, and never less than one.
+const BRIEFLY: Duration = Duration::from_millis(4);
+
+/// The longest that a brief wait takes, but for the time until the thread has a core again. The kernel counts it in
+/// ticks, of 10 ms where the clock is slowest, and may add one for that which has begun.
+pub const BRIEF_WAIT_MAX: Duration = Duration::from_millis(20);
 
 /// One end of a link: an `AF_UNIX` `SOCK_SEQPACKET` socket.
 ///
@@ -48,6 +57,9 @@ impl ProcessIpc {
     /// The system's, when descriptors or memory run out.
     pub fn pair() -> io::Result<(Self, Self)> {
         let (a, b) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+        for end in [&a, &b] {
+            sockopt::set_socket_timeout(end, Timeout::Recv, Some(BRIEFLY))?;
+        }
         Ok((Self(a), Self(b)))
     }
 
@@ -103,6 +115,36 @@ impl ProcessIpc {
     /// [`RecvError`]; [`RecvError::WouldBlock`] if there is no packet yet.
     pub fn try_recv(&self, buffer: &mut [u8], descriptors: &mut Vec<Passed>) -> Result<usize, RecvError> {
         recv::recv(self.as_fd(), buffer, descriptors, Wait::Never)
+    }
+
+    /// Receives one packet, as [`recv`](Self::recv) does, and waits for it no longer than [`BRIEF_WAIT_MAX`].
+    ///
+    /// Where there is but one socket to wait for, this is what costs least: no second system call, as polling before
+    /// receiving needs, and no timer of high resolution. The limit belongs to the socket, set by [`pair`](Self::pair);
+    /// an end that was made otherwise has none.
+    ///
+    /// # Errors
+    /// [`RecvError`]; [`RecvError::WouldBlock`] if there is no packet yet.
+    pub fn recv_briefly(&self, buffer: &mut [u8], descriptors: &mut Vec<Passed>) -> Result<usize, RecvError> {
+        recv::recv(self.as_fd(), buffer, descriptors, Wait::Briefly)
+    }
+
+    /// Receives one packet, as [`try_recv`](Self::try_recv) does, from a peer that never sends descriptors: the kernel
+    /// closes those that come all the same, unseen. It costs less.
+    ///
+    /// # Errors
+    /// [`RecvError`]; [`RecvError::WouldBlock`] if there is no packet yet.
+    pub fn try_recv_bytes(&self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        recv::recv_bytes(self.as_fd(), buffer, Wait::Never)
+    }
+
+    /// Receives one packet, as [`try_recv_bytes`](Self::try_recv_bytes) does, and waits for it no longer than
+    /// [`BRIEF_WAIT_MAX`], as [`recv_briefly`](Self::recv_briefly) does.
+    ///
+    /// # Errors
+    /// [`RecvError`]; [`RecvError::WouldBlock`] if there is no packet yet.
+    pub fn recv_bytes_briefly(&self, buffer: &mut [u8]) -> Result<usize, RecvError> {
+        recv::recv_bytes(self.as_fd(), buffer, Wait::Briefly)
     }
 
     /// Ends the link in both directions, for every process that holds a duplicate of either end. What is queued stays

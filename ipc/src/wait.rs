@@ -12,6 +12,8 @@ use rustix::io::Errno;
 pub enum Wait {
     /// However long it takes, whatever O_NONBLOCK says.
     Forever,
+    /// Until the socket's own limit, if it has one, has passed.
+    Briefly,
     /// Not at all.
     Never,
 }

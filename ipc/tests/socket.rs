@@ -3,9 +3,9 @@
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cloison_ipc::{AdoptError, Passed, ProcessIpc, RecvError, SendError};
+use cloison_ipc::{AdoptError, BRIEF_WAIT_MAX, Passed, ProcessIpc, RecvError, SendError};
 use cloison_msg::{DESCRIPTORS_MAX, PACKET_MAX};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{FdFlags, fcntl_getfd};
@@ -268,4 +268,48 @@ fn only_ends_of_links_are_adopted() {
     assert!(matches!(ProcessIpc::from_fd(tcp.into()), Err(AdoptError::WrongKind)));
     let (pipe, _) = std::io::pipe().unwrap();
     assert!(matches!(ProcessIpc::from_fd(pipe.into()), Err(AdoptError::Unknown(_))));
+}
+
+#[test]
+fn a_brief_wait_ends_with_a_packet_or_soon() {
+    let (a, b) = pair();
+    let mut buffer = [0; 16];
+    let start = Instant::now();
+    assert!(matches!(b.recv_briefly(&mut buffer, &mut Vec::new()), Err(RecvError::WouldBlock)));
+    assert!(matches!(b.recv_bytes_briefly(&mut buffer), Err(RecvError::WouldBlock)));
+    assert!(start.elapsed() < Duration::from_secs(1), "a few ticks, on a busy machine too");
+
+    let late = thread::spawn(move || a.send(b"late", &[]).map(|()| a));
+    let received = std::iter::repeat_with(|| b.recv_bytes_briefly(&mut buffer)).find_map(Result::ok);
+    assert_eq!(received, Some(4));
+    drop(late.join().unwrap().unwrap());
+    assert!(matches!(b.recv_briefly(&mut buffer, &mut Vec::new()), Err(RecvError::Closed)));
+}
+
+#[test]
+fn an_endless_wait_outlasts_the_limit_of_brief_ones() {
+    let (a, b) = pair();
+    let waiting = thread::spawn(move || b.recv(&mut [0; 16], &mut Vec::new()));
+    thread::sleep(BRIEF_WAIT_MAX * 2);
+    a.send(b"at last", &[]).unwrap();
+    assert_eq!(waiting.join().unwrap().unwrap(), 7);
+}
+
+#[test]
+fn bytes_are_received_whole_and_without_descriptors() {
+    let (a, b) = pair();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut buffer = [0; 8];
+    assert!(matches!(b.try_recv_bytes(&mut buffer), Err(RecvError::WouldBlock)));
+    for packet in [&b"eight by"[..], b"too long by far", b"last"] {
+        a.send(packet, &[writer.as_fd()]).unwrap();
+    }
+    drop(writer);
+    assert_eq!(b.try_recv_bytes(&mut buffer).unwrap(), 8);
+    assert_eq!(&buffer, b"eight by");
+    assert!(matches!(b.try_recv_bytes(&mut buffer), Err(RecvError::TooLong { room: 8 })));
+    drop(a);
+    assert_eq!(b.try_recv_bytes(&mut buffer).unwrap(), 4);
+    assert!(matches!(b.try_recv_bytes(&mut buffer), Err(RecvError::Closed)));
+    assert!(is_hung_up(reader), "what came along is closed");
 }

@@ -128,6 +128,15 @@ pub struct Header {
     pub remaining: u32,
 }
 
+/// What of a message takes room.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// Length of the payload, in bytes.
+    pub payload: u32,
+    /// How many descriptors travel with it.
+    pub descriptors: u8,
+}
+
 /// Why bytes are no header. Whoever sent them is not our code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum HeaderError {
@@ -154,6 +163,9 @@ pub enum HeaderError {
     /// More descriptors than [`DESCRIPTORS_MAX`].
     #[error("{0} descriptors are more than {DESCRIPTORS_MAX}")]
     Descriptors(u8),
+    /// Descriptors with a message that only keeps accounts: no right is asked for it, so none could cover them.
+    #[error("a {0:?} carries no descriptors")]
+    Stowaway(Kind),
     /// A call without a call id or a deadline, or something else with one.
     #[error("call id or deadline do not fit a {0:?}")]
     Call(Kind),
@@ -226,6 +238,9 @@ impl Header {
         if usize::from(self.descriptors) > DESCRIPTORS_MAX {
             return Err(HeaderError::Descriptors(self.descriptors));
         }
+        if self.descriptors > 0 && matches!(self.kind, Kind::Credit | Kind::Release) {
+            return Err(HeaderError::Stowaway(self.kind));
+        }
         let has_call = self.call != CallId::NONE;
         let fits = match self.kind {
             Kind::Call => has_call && self.remaining > 0,
@@ -246,6 +261,12 @@ impl Header {
     #[must_use]
     pub const fn message_len(&self) -> usize {
         HEADER_LEN + self.payload as usize
+    }
+
+    /// What of the message takes room.
+    #[must_use]
+    pub const fn shape(&self) -> Shape {
+        Shape { payload: self.payload, descriptors: self.descriptors }
     }
 
     /// How much time a call leaves for its answer.
@@ -295,6 +316,11 @@ mod tests {
         assert_eq!(Header::decode(&[0; 47]), Err(HeaderError::Short(47)));
         assert_eq!(decode(Header { payload: u32::MAX, ..call() }), Err(HeaderError::Payload(u32::MAX)));
         assert_eq!(decode(Header { descriptors: 17, ..call() }), Err(HeaderError::Descriptors(17)));
+        for kind in [Kind::Credit, Kind::Release] {
+            let header = Header { kind, call: CallId::NONE, remaining: 0, ..call() };
+            assert_eq!(decode(header), Err(HeaderError::Stowaway(kind)));
+            assert_eq!(decode(Header { descriptors: 0, ..header }), Ok(Header { descriptors: 0, ..header }));
+        }
         assert_eq!(decode(Header { call: CallId::NONE, ..call() }), Err(HeaderError::Call(Kind::Call)));
         assert_eq!(decode(Header { remaining: 0, ..call() }), Err(HeaderError::Call(Kind::Call)));
         assert_eq!(decode(Header { destination: Destination::BROKER, ..call() }), Err(HeaderError::Control));

@@ -40,15 +40,15 @@ pub use calls::{CallId, ChainId, Pending};
 pub use decide::{Denial, Use, Verdict, decide};
 pub use ends::Ends;
 pub use failure::{CallError, CallFailure, Failure, Gone, Refusal};
-pub use header::{DEADLINE_MAX, Destination, HEADER_LEN, Header, HeaderError, Kind, RpcIndex};
+pub use header::{DEADLINE_MAX, Destination, HEADER_LEN, Header, HeaderError, Kind, RpcIndex, Shape};
 pub use interface::{Interface, METHODS_MAX};
-pub use link_end::{Arrival, Breach, CALL_DEPTH_MAX, CallFrame, LinkEnd, Route, Shape};
+pub use link_end::{Arrival, Breach, CALL_DEPTH_MAX, CallFrame, LinkEnd, Route};
 pub use message::{
     AppendError, DESCRIPTORS_MAX, Descriptor, Message, Messages, PACKET_MAX, PAYLOAD_MAX, Reader, RecvError,
     decode_whole,
 };
-pub use meter::{CALLS_IN_FLIGHT, Credit, Meter, Overdraft, Taken, WINDOW_BYTES, WINDOW_MESSAGES};
-pub use name::{NAME_MAX, Name, NameError};
+pub use meter::{CALLS_IN_FLIGHT, Credit, Meter, Overdraft, Taken, WINDOW_BYTES, WINDOW_DESCRIPTORS, WINDOW_MESSAGES};
+pub use name::{HOST, NAME_MAX, Name, NameError};
 pub use rights::{DescriptorClasses, Relayed, Rights, RightsFlags, RpcSet};
 pub use table::{Entry, Key, Table};
 pub use text::{TEXT_MAX, Text};

@@ -8,7 +8,7 @@ use crate::calls::{CallId, Calls, ChainId, Pending};
 use crate::meter::Taken;
 use crate::{
     Credit, DEADLINE_MAX, Denial, DescriptorClasses, Destination, Header, Kind, Meter, Name, Overdraft, Rights,
-    RpcIndex, Time, Use, Verdict, decide, decode_whole,
+    RpcIndex, Shape, Time, Use, Verdict, decide, decode_whole,
 };
 
 /// How many nested calls one chain may have. A deeper call is refused by name, never hung.
@@ -75,15 +75,6 @@ pub enum Breach {
     Control,
 }
 
-/// What of a message its header states.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Shape {
-    /// Length of the payload, in bytes.
-    pub payload: u32,
-    /// How many descriptors travel with it.
-    pub descriptors: u8,
-}
-
 /// Where a call stands in time and in its chain.
 #[derive(Clone, Copy, Debug)]
 pub struct CallFrame {
@@ -143,7 +134,7 @@ impl<C> LinkEnd<C> {
         frame: CallFrame,
         context: C,
     ) -> Result<Header, (Overdraft, C)> {
-        if let Err(full) = self.outbound.send(Kind::Call, shape.payload) {
+        if let Err(full) = self.outbound.send(Kind::Call, shape) {
             return Err((full, context));
         }
         let left = frame.deadline.since(frame.now).clamp(Duration::from_micros(1), DEADLINE_MAX);
@@ -159,7 +150,7 @@ impl<C> LinkEnd<C> {
     /// # Errors
     /// [`Overdraft`] if there is no room for it yet.
     pub fn oneway(&mut self, rpc: RpcIndex, shape: Shape, chain: ChainId) -> Result<Header, Overdraft> {
-        self.outbound.send(Kind::Oneway, shape.payload)?;
+        self.outbound.send(Kind::Oneway, shape)?;
         Ok(Header { chain, ..self.header(Kind::Oneway, rpc, shape) })
     }
 
@@ -168,17 +159,20 @@ impl<C> LinkEnd<C> {
     /// # Errors
     /// [`Overdraft`] if there is no room for it yet.
     pub fn release(&mut self, shape: Shape) -> Result<Header, Overdraft> {
-        self.outbound.send(Kind::Release, shape.payload)?;
+        self.outbound.send(Kind::Release, shape)?;
         Ok(self.header(Kind::Release, RpcIndex::default(), shape))
     }
 
-    /// The header of the answer to a call: a reply, or an error. There is always room for it.
-    #[must_use]
-    pub fn answer(&mut self, call: &Header, failed: bool, shape: Shape) -> Header {
+    /// The header of the answer to a call: a reply, or an error. There is always room for one without descriptors.
+    ///
+    /// # Errors
+    /// [`Overdraft::Descriptors`] if the peer has too many descriptors unread: give an error without any instead.
+    pub fn answer(&mut self, call: &Header, failed: bool, shape: Shape) -> Result<Header, Overdraft> {
+        let kind = if failed { Kind::Error } else { Kind::Reply };
+        self.outbound.send(kind, shape)?;
         // The call was admitted by `handle`, and each is answered once, so the account cannot be overdrawn here.
         let _ = self.inbound.answer();
-        let kind = if failed { Kind::Error } else { Kind::Reply };
-        Header { call: call.call, chain: call.chain, depth: call.depth, ..self.header(kind, call.rpc, shape) }
+        Ok(Header { call: call.call, chain: call.chain, depth: call.depth, ..self.header(kind, call.rpc, shape) })
     }
 
     /// The header of a credit, by which the peer has more room from now on; in this end's own account, too.
@@ -209,14 +203,15 @@ impl<C> LinkEnd<C> {
             }
             Kind::Reply | Kind::Error => {
                 self.outbound.answer()?;
+                self.inbound.send(header.kind, header.shape())?;
                 Ok(self.calls.finish(header.call).map_or(Arrival::Late, Arrival::Outcome))
             }
             Kind::Release => {
-                self.inbound.send(header.kind, header.payload)?;
+                self.inbound.send(header.kind, header.shape())?;
                 Ok(Arrival::Release)
             }
             Kind::Call | Kind::Oneway => {
-                self.inbound.send(header.kind, header.payload)?;
+                self.inbound.send(header.kind, header.shape())?;
                 Ok(self.judge(header, classes, now).map_or(Arrival::Request, Arrival::Denied))
             }
         }
@@ -236,15 +231,16 @@ impl<C> LinkEnd<C> {
         }
     }
 
-    /// Notes that the application has taken a request or a returned buffer; gives the credit to send, when one is due.
+    /// Notes that the application has taken a request or a returned buffer, or that an answer was received; gives the credit to send, when one is due.
     pub fn taken(&mut self, header: &Header) -> Option<Credit> {
-        self.taken.take(header.kind, header.payload)
+        self.taken.take(header.kind, header.shape())
     }
 
-    /// Takes back what was counted for a call, a oneway or a release that could not be sent after all.
+    /// Takes back what was counted for a message that could not be sent after all. A call that was to be answered by it
+    /// counts as answered: send an error without descriptors under the same header.
     pub fn unsend(&mut self, header: &Header) -> Option<Pending<C>> {
-        self.outbound.unsend(header.kind, header.payload);
-        self.calls.finish(header.call)
+        self.outbound.unsend(header.kind, header.shape());
+        if header.kind == Kind::Call { self.calls.finish(header.call) } else { None }
     }
 
     /// Takes out one call whose deadline has passed. Call until `None`.
@@ -306,11 +302,11 @@ mod tests {
             assert_eq!(b.handle(call, &[], NONE, Time(0)), Ok(Arrival::Request));
         }
         for (call, mark) in [(&second, '2'), (&first, '1')] {
-            let reply = b.answer(call, false, Shape::default());
+            let reply = b.answer(call, false, Shape::default()).unwrap();
             let Ok(Arrival::Outcome(pending)) = a.handle(&reply, &[], NONE, Time(0)) else { panic!() };
             assert_eq!(pending.context, mark);
         }
-        let again = b.answer(&first, false, Shape::default());
+        let again = b.answer(&first, false, Shape::default()).unwrap();
         assert_eq!(a.handle(&again, &[], NONE, Time(0)), Err(Breach::Overdraft(Overdraft::Answer)));
     }
 
@@ -324,7 +320,7 @@ mod tests {
         while a.expire(Time(1_000_000)).is_some() {}
         assert_eq!(a.next_deadline(), None);
         assert!(a.call(RpcIndex(0), Shape::default(), frame(0), 'x').is_err(), "the peer still owes the answers");
-        let late = b.answer(&calls[0], true, Shape::default());
+        let late = b.answer(&calls[0], true, Shape::default()).unwrap();
         assert_eq!(a.handle(&late, &[], NONE, Time(2)), Ok(Arrival::Late));
         assert!(a.call(RpcIndex(0), Shape::default(), frame(0), 'x').is_ok());
     }

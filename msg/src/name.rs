@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
+/// The name of the host, which no worker can have.
+pub const HOST: &str = "host";
+
 /// Longest name, in bytes.
 pub const NAME_MAX: usize = 32;
 

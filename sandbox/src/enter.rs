@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixDatagram;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::unistd::setsid;
@@ -22,6 +23,9 @@ use crate::wire::{self, Claim, FromWorker, PACKET_MAX, Setup, ToWorker, UserChan
 
 /// `argv[0]` of every process that a [`Launcher`](crate::Launcher) starts.
 pub const MARKER: &str = "cloison-worker";
+
+/// How long to wait before a descriptor is sent again for which there was no room.
+const RETRY_AFTER: Duration = Duration::from_millis(2);
 
 /// The role's name, if this process was started by a [`Launcher`](crate::Launcher).
 ///
@@ -234,9 +238,15 @@ fn hear<T: DeserializeOwned>(launch: &UnixDatagram) -> Result<T, EnterError> {
 
 fn say(launch: &UnixDatagram, message: &FromWorker, descriptor: Option<OwnedFd>) -> Result<(), EnterError> {
     let packet = wire::encode(message).map_err(io::Error::other)?;
-    match descriptor {
-        Some(descriptor) => launch.send_with_fd(&packet, &[descriptor.as_raw_fd()])?,
-        None => launch.send(&packet)?,
+    let Some(descriptor) = descriptor else {
+        launch.send(&packet)?;
+        return Ok(());
     };
-    Ok(())
+    loop {
+        match launch.send_with_fd(&packet, &[descriptor.as_raw_fd()]) {
+            // Other processes of this user have many descriptors under way. The host's patience ends this in any case.
+            Err(error) if error.raw_os_error() == Some(nix::libc::ETOOMANYREFS) => std::thread::sleep(RETRY_AFTER),
+            sent => return sent.map(drop).map_err(EnterError::from),
+        }
+    }
 }

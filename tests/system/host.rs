@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use cloison_broker::msg::{CallError, CallFailure, Message, Rights, RpcIndex};
+use cloison_broker::msg::{CallFailure, Message, Rights, RpcIndex};
 use cloison_broker::{
     Ask, Broker, Death, Grant, HostLink, HostMessage, Inbox, Incoming, Item, Model, PendingCall, Policy, WorkerEvent,
     WorkerSpec,
@@ -230,9 +230,4 @@ impl Attacker {
     pub fn try_tell(&self, step: &RawStep) -> Result<RawOutcome, CallFailure> {
         self.start(step).wait()
     }
-}
-
-/// The `why` of a call that failed.
-pub fn why<T>(outcome: Result<T, CallError>) -> CallFailure {
-    outcome.err().expect("the call fails").why
 }

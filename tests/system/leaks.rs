@@ -2,9 +2,13 @@
 
 use std::time::Duration;
 
+use cloison_broker::msg::Denial::Descriptor;
+use cloison_broker::msg::Failure::Denied;
 use cloison_broker::msg::control::PoolShape;
-use cloison_broker::msg::{DescriptorClasses, Header};
-use cloison_broker::{Ask, Grant, HOST, Model, WorkerSpec, WorkerState};
+use cloison_broker::msg::{CallFailure, DescriptorClasses, Header, Overdraft, WINDOW_DESCRIPTORS};
+use cloison_broker::router::Violation;
+use cloison_broker::{Ask, Death, Grant, HOST, Model, WorkerSpec, WorkerState};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::case::{Case, alone, both, module, once};
 use crate::host::{AMPLE, Host, anything_goes, message};
@@ -20,6 +24,7 @@ pub fn cases() -> Vec<Case> {
             alone(both("workers_that_crash_in_the_middle", workers_that_crash_in_the_middle)),
             alone(both("brokers_that_come_and_go", brokers_that_come_and_go)),
             alone(once("descriptors_under_way_to_the_dead", descriptors_under_way_to_the_dead)),
+            alone(both("descriptors_hoarded_harm_nobody_else", descriptors_hoarded_harm_nobody_else)),
             alone(once("starts_that_fail", starts_that_fail)),
             alone(both("links_that_come_and_go", links_that_come_and_go)),
         ],
@@ -143,20 +148,60 @@ fn descriptors_under_way_to_the_dead() {
         assert!(host.broker.freeze("b"));
         let header = Header { destination: links[at].name, descriptors: 8, rpc: DESCRIPTOR, ..Header::default() };
         let step =
-            RawStep::Send { via: Via::Control, packet: packet(&header, &[]), loot: vec![Loot::Pipe; 8], times: 8 };
-        assert!(matches!(raw.tell(&step), RawOutcome::Sent(8, None)));
+            RawStep::Send { via: Via::Control, packet: packet(&header, &[]), loot: vec![Loot::Pipe; 8], times: 4 };
+        assert!(matches!(raw.tell(&step), RawOutcome::Sent(4, None)));
         // The host's own, too.
         let own = host.broker.open("b", &PEER).unwrap();
-        let mut to_host = message(&[]);
+        let mut with_file = message(&[]);
         let file = std::fs::File::open("/dev/null").unwrap();
-        to_host.attach(std::os::fd::OwnedFd::from(file).into()).unwrap();
-        let _ = own.start(DESCRIPTOR, to_host, AMPLE);
+        with_file.attach(std::os::fd::OwnedFd::from(file).into()).unwrap();
+        drop(own.start(DESCRIPTOR, with_file, AMPLE));
         host.broker.kill("b", "a test");
         host.death("b");
         host.restarted("b");
     }
     while host.inbox.next_within(Duration::from_millis(50)).is_some() {}
     settles_at(&before);
+}
+
+/// One worker sends all the descriptors it can, over all the links it can get, to one that stands still.
+fn descriptors_hoarded_harm_nobody_else(model: Model) {
+    let few = Rlimit { current: Some(300), maximum: getrlimit(Resource::Nofile).maximum };
+    setrlimit(Resource::Nofile, few).unwrap();
+    let mut host = Host::new(model, pipes);
+    for role in ["a", "b", "c", "raw"] {
+        host.spawn(role);
+    }
+    let (a, c, raw) = (host.puppet("a"), host.puppet("c"), host.attacker("raw"));
+    let link = a.open("c");
+    assert!(host.broker.freeze("b"));
+    let open = RawStep::Open { role: "b".into(), interface: "peer".into() };
+    let opened = (0..20).map(|_| raw.tell(&open)).take_while(|opened| matches!(opened, RawOutcome::Opened(Ok(_))));
+    assert!((1..20).contains(&opened.count()), "there is a limit, and it is not none");
+    let RawOutcome::Links(links) = raw.tell(&RawStep::Links) else { panic!("no links") };
+    // As far as the window goes, and then beyond it: that is the end of the attacker, and of what it had sent.
+    for times in [WINDOW_DESCRIPTORS / 16, 64] {
+        for link in links.iter().filter(|link| link.peer == "b") {
+            let header = Header { destination: link.name, descriptors: 16, rpc: DESCRIPTOR, ..Header::default() };
+            let (packet, loot) = (packet(&header, &[]), vec![Loot::Pipe; 16]);
+            let times = u32::try_from(times).unwrap();
+            let _ = raw.try_tell(&RawStep::Send { via: Via::Control, packet, loot, times });
+        }
+        for _ in 0..100 {
+            assert!(a.call(link, DESCRIPTOR, vec![]).is_ok());
+        }
+        let Outcome::Got(pool) = a.tell(&Step::MakePool { link, shape: SHAPE }) else { panic!("no pool") };
+        assert!(pool.is_ok(), "{pool:?}");
+        let again = a.open("c");
+        assert_eq!(a.call(again, ECHO, encoded("well")), Ok(encoded("well")));
+        let mut file = message(&[]);
+        file.attach(std::os::fd::OwnedFd::from(std::fs::File::open("/proc/self/exe").unwrap()).into()).unwrap();
+        assert!(
+            matches!(c.0.call(DESCRIPTOR, file), Err(error) if error.why == CallFailure::Failed(Denied(Descriptor)))
+        );
+        host.spawn(if times == 64 { "e" } else { "d" });
+    }
+    assert!(matches!(host.death("raw").0, Death::Evicted(Violation::Overdraft(Overdraft::Descriptors))));
 }
 
 fn starts_that_fail() {

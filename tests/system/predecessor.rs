@@ -161,9 +161,9 @@ fn forwarded_descriptors_do_not_stay(model: Model) {
     };
     let loot = vec![Loot::Pipe; 3];
     let packet = announcing(3, DESCRIPTOR);
-    for _ in 0..5 {
-        let step = RawStep::Send { via: Via::Control, packet: packet.clone(), loot: loot.clone(), times: 20 };
-        assert!(matches!(raw.tell(&step), RawOutcome::Sent(20, None)));
+    for _ in 0..10 {
+        let step = RawStep::Send { via: Via::Control, packet: packet.clone(), loot: loot.clone(), times: 10 };
+        assert!(matches!(raw.tell(&step), RawOutcome::Sent(10, None)));
         assert_eq!(b.noted(), [], "b takes them meanwhile, so that the window opens again");
     }
     // Classes that nobody granted: denied, and closed.

@@ -8,9 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 
 use cloison_broker::msg::control::{PROTOCOL_VERSION, PoolShape, ToBroker, ToWorker};
-use cloison_broker::msg::{
-    Credit, Destination, HEADER_LEN, Header, Interface, Kind, Messages, Name, PACKET_MAX, decode_whole,
-};
+use cloison_broker::msg::{Credit, Destination, HEADER_LEN, Header, Kind, Messages, Name, PACKET_MAX, decode_whole};
 use cloison_ipc::{Passed, ProcessIpc};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
@@ -180,7 +178,7 @@ impl Raw {
             _ => {}
         }
         if matches!(heard.header.kind, Kind::Call | Kind::Oneway | Kind::Release) {
-            self.credit(at, heard.header.payload);
+            self.credit(at, &heard.header);
         }
         Some(())
     }
@@ -263,8 +261,8 @@ impl Raw {
         }
     }
 
-    fn credit(&mut self, at: usize, payload: u32) {
-        let taken = self.links[at].taken.plus(Credit { messages: 1, bytes: u64::from(payload) });
+    fn credit(&mut self, at: usize, header: &Header) {
+        let taken = self.links[at].taken.plus(Credit::of(header.kind, header.shape()));
         self.links[at].taken = taken;
         let credit = encoded(&taken);
         let header = Header {
@@ -447,9 +445,4 @@ pub fn word_packet(word: &ToBroker) -> Vec<u8> {
     let payload = encoded(word);
     let len = u32::try_from(payload.len()).expect("short");
     packet(&Header { kind: Kind::Control, payload: len, ..Header::default() }, &payload)
-}
-
-/// The name of an interface, for [`RawStep::Open`].
-pub fn name_of(interface: &Interface) -> String {
-    interface.name().to_string()
 }

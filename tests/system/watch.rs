@@ -120,11 +120,6 @@ impl Holdings {
         };
         numbers.filter(plays).collect()
     }
-
-    /// How many descriptors.
-    pub fn descriptor_count(&self) -> usize {
-        self.descriptors.values().sum()
-    }
 }
 
 /// Waits until this process holds again what it held before.

@@ -7,7 +7,7 @@ use cloison_ipc::{ReadablePool, ReturnError, WritablePool};
 use cloison_msg::control::{PoolId, ToBroker};
 use cloison_msg::{Destination, Header, Text, decode_whole};
 
-use crate::link::shape;
+use crate::send::shape;
 use crate::session::Session;
 
 /// The pools of one link.

@@ -1,46 +1,74 @@
 //! The confined side: a worker starts, is locked down, opens links, calls and serves. It is *not* about policy: a worker
 //! never learns which model is in force, what others may do, or why it was refused.
 //!
-//! A worker that serves, and calls another worker for it:
+//! A worker is a library plus a one-line main:
 //!
 //! ```no_run
 //! use std::os::fd::OwnedFd;
-//! use std::process::ExitCode;
 //!
-//! use cloison_worker::msg::{Failure, Interface, Message};
+//! use cloison_worker::msg::{Failure, Message};
 //! use cloison_worker::{Request, Worker};
 //!
-//! const VIDEO: Interface = Interface::new("video", &["decode"]);
-//!
-//! fn serve(worker: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), Failure> {
-//!     let packet: &[u8] = request.recv()?;
-//!     let failed = |error: &dyn std::error::Error| Failure::remote(1, &error.to_string());
-//!     let video = worker.open("video", &VIDEO).map_err(|error| failed(&error))?;
-//!     let mut message = Message::new();
-//!     message.append_bytes(packet)?;
-//!     let answer = video.call(VIDEO.method("decode"), &mut message).map_err(|error| failed(&error))?;
-//!     reply.append(&answer.value::<u32>()?)?;
+//! fn shout(_: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), Failure> {
+//!     let words: &str = request.recv()?;
+//!     request.finish()?;
+//!     reply.append(&words.to_uppercase())?;
 //!     Ok(())
 //! }
 //!
-//! fn main() -> ExitCode {
-//!     cloison_worker::run(|worker| worker.serve(serve))
+//! fn main() -> std::process::ExitCode {
+//!     cloison_worker::run(|worker| worker.serve(shout))
 //! }
 //! ```
 //!
-//! | you want to | use |
-//! |---|---|
-//! | be a program that is a worker and nothing else | [`run`] |
-//! | be a worker inside the host's own executable | [`roles`], first thing in `main` |
-//! | load a library before the doors close | [`run_after`], [`roles_after`] |
-//! | answer requests | [`Worker::serve`] with a function or a [`Service`] |
-//! | have a loop of your own | [`Worker::provide`], then [`Worker::serve_once`] |
-//! | call another worker, or the host (role `host`) | [`Worker::open`], then [`Link::call`], [`Link::start`] or [`Link::oneway`] |
-//! | pass a descriptor | [`Message::attach`](msg::Message::attach) here, [`Request::descriptor`] there |
-//! | send a picture | [`Link::pool`], [`Pool::acquire`], [`BufferMut::lend`], and append the [`BufferRef`] |
-//! | take a picture | [`Request::recv_buffer`], then [`copy_to`](struct.Borrowed.html#method.copy_to) of the [`Borrowed`] |
+//! # You hold X → use Y
 //!
-//! Links, descriptors and buffers are there only as far as the host's policy grants them.
+//! | you hold | you want | use |
+//! |---|---|---|
+//! | a program that is a worker and nothing else | its main | [`run`] |
+//! | a host whose own executable is its workers' too | the first line of its main | [`roles`] |
+//! | libraries that open files when first used | to use them before the doors close | [`run_after`], [`roles_after`] |
+//! | a [`Worker`] | a link to another worker, or to the host | [`Worker::open`] |
+//! | a [`Worker`] | to do what others ask, and nothing else | [`Worker::serve`] |
+//! | a [`Worker`] with work of its own | to serve now and then | [`Worker::provide`], then [`Worker::serve_once`] in its loop |
+//! | a [`Link`] | an answer | [`Link::call`] |
+//! | a [`Link`] | several answers at a time | [`Link::start`], then [`PendingCall::wait`] |
+//! | a [`Link`] | to tell something | [`Link::oneway`] |
+//! | a [`Link`] | to hand pictures over | [`Link::pool`], then [`Pool::acquire`], [`BufferMut::lend`] |
+//! | a descriptor | to pass it, if the policy grants its class | [`Message::attach`](msg::Message::attach) |
+//! | a [`Request`] | its values | [`Request::recv`], [`Request::descriptor`], [`Request::recv_buffer`], [`Request::finish`] |
+//! | a [`Request`] | to call whoever asks back, or to tell it more later | [`Request::link`] |
+//! | an [`Incoming`] reply | its values | [`Incoming::value`], [`Incoming::reader`] |
+//! | a [`BufferRef`] that a peer named | what is in the buffer | [`Link::borrow`], then [`Borrowed`]'s `copy_to` |
+//!
+//! # You get X → do Y
+//!
+//! | you get | it means | do |
+//! |---|---|---|
+//! | [`CallFailure::Failed`](msg::CallFailure::Failed) | the peer answered, with an error | what the interface says |
+//! | [`CallFailure::Deadline`](msg::CallFailure::Deadline) | no answer in time; the peer may still serve it | try again only if doing it twice does no harm |
+//! | [`CallFailure::Gone`](msg::CallFailure::Gone) | the peer, the link or the broker is gone | [`Worker::open`] again, unless it was revoked |
+//! | [`CallFailure::Overloaded`](msg::CallFailure::Overloaded) | it was not sent: the peer does not keep up | send less; the message is as it was |
+//! | [`CallFailure::Unsendable`](msg::CallFailure::Unsendable) | it was not sent: the system would not take it | look at the message, which is as it was |
+//! | [`AcquireError::AllLent`] | the consumer of the pictures does not keep up | drop a picture, or wait longer |
+//! | [`Disconnect::Ended`] | the host has ended, or told this worker to | return from main; it counts as success |
+//!
+//! # How it waits
+//!
+//! A worker has one thread, and this crate starts no other. Whatever waits (for a reply, for room, for a buffer) takes in
+//! what arrives meanwhile, on all its sockets. Requests of the same chain of nested calls are served at once, so a worker
+//! may be called back by whom it calls, to a depth of [`CALL_DEPTH_MAX`](msg::CALL_DEPTH_MAX); others wait in a queue that
+//! the links' windows bound. Nothing that the runtime itself sends ever waits for a peer to read.
+//!
+//! Two workers that call each other at the same moment, each on behalf of somebody else, wait for each other until the
+//! first of the two deadlines passes. If two must call each other, let one direction be oneways.
+//!
+//! # Invariants
+//!
+//! - No message allocates, once the buffers have grown (`tests/allocations.rs`).
+//! - No code of the worker's author runs while the session is borrowed: services may do everything that a worker can.
+//! - Whatever a peer sends, the worst that follows is the end of the link to that peer (`tests/ends.rs`).
+//! - Every call ends in one reply or one typed error (`tests/calls.rs`, `tests/ends.rs`).
 #![forbid(unsafe_code)]
 
 mod buffers;
@@ -54,6 +82,7 @@ mod poll;
 mod pools;
 mod receive;
 mod request;
+mod send;
 mod serve;
 mod session;
 mod start;

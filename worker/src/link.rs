@@ -6,14 +6,14 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cloison_msg::{
-    CALL_DEPTH_MAX, CallError, CallFailure, CallFrame, CallId, Denial, Destination, Failure, Gone, Message, Name,
-    RpcIndex, Shape, Text, Time,
+    CALL_DEPTH_MAX, CallError, CallFailure, CallFrame, Destination, Gone, Message, Name, RpcIndex, Time,
 };
 
 use crate::pending::PendingCall;
-use crate::session::{Frame, Outcome, Session};
+use crate::send::too_deep;
+use crate::session::Frame;
 use crate::wire::Posted;
-use crate::worker::{DEFAULT_DEADLINE, Interrupted};
+use crate::worker::{Awaited, DEFAULT_DEADLINE, Interrupted};
 use crate::{Incoming, Worker};
 
 /// How long to wait for the broker's word on why a link is gone, once its socket says that it is.
@@ -28,13 +28,6 @@ pub struct Link {
     worker: Worker,
     name: Destination,
     peer: Rc<Name>,
-}
-
-/// A call that has begun.
-struct Begun {
-    slot: usize,
-    call: CallId,
-    frame: Frame,
 }
 
 impl Link {
@@ -86,10 +79,7 @@ impl Link {
         within: Duration,
     ) -> Result<PendingCall, CallError> {
         let since = self.worker.tick();
-        match self.begin(rpc, message, since, since.after(within)) {
-            Ok(begun) => Ok(PendingCall::new(self.clone(), rpc, begun.slot, begun.call, since, begun.frame)),
-            Err(why) => Err(self.call_error(rpc, since, why)),
-        }
+        self.begin(rpc, message, since, within).map_err(|why| self.call_error(rpc, since, why))
     }
 
     /// Sends a message that nobody answers. It waits while there is no room for it, for at most [`DEFAULT_DEADLINE`].
@@ -113,13 +103,16 @@ impl Link {
         let since = self.worker.tick();
         let frame = self.worker.session().frame_of_call();
         let deadline = frame.deadline.min(since.after(within));
-        let sent = self.worker.wait_for(deadline, None, |session| session.try_oneway(self.name, rpc, message, frame));
+        let sent = self
+            .worker
+            .wait_for(deadline, Awaited::Anything, |session| session.try_oneway(self.name, rpc, message, frame));
         match flatten(sent, &self.worker, self.name) {
             Ok(Posted::Sent) => Ok(()),
             Ok(Posted::Waiting) => {
                 // It is accepted, and leaves by itself from now on whenever this worker waits for anything.
-                let _ =
-                    self.worker.wait_for(deadline, None, |session| (!session.has_unsent_to(self.name)).then_some(()));
+                let _ = self
+                    .worker
+                    .wait_for(deadline, Awaited::Anything, |session| (!session.has_unsent_to(self.name)).then_some(()));
                 Ok(())
             }
             Ok(Posted::Lost) => Err(self.call_error(rpc, since, CallFailure::Gone(self.wait_for_word()))),
@@ -149,7 +142,9 @@ impl Link {
     /// Closes this end. What was sent before still reaches the peer; calls that wait for a reply fail.
     pub fn close(self) {
         let deadline = self.worker.tick().after(WORD_WITHIN);
-        let _ = self.worker.wait_for(deadline, None, |session| (!session.has_unsent_to(self.name)).then_some(()));
+        let _ = self
+            .worker
+            .wait_for(deadline, Awaited::Anything, |session| (!session.has_unsent_to(self.name)).then_some(()));
         self.worker.session().close_end(self.name);
     }
 
@@ -166,40 +161,50 @@ impl Link {
         rpc: RpcIndex,
         message: &mut Message<OwnedFd>,
         since: Time,
-        deadline: Time,
-    ) -> Result<Begun, CallFailure> {
+        within: Duration,
+    ) -> Result<PendingCall, CallFailure> {
         let frame = self.worker.session().frame_of_call();
         if frame.depth > CALL_DEPTH_MAX {
             return Err(CallFailure::Failed(too_deep(frame, self.worker.role(), &self.peer)));
         }
-        let frame = Frame { deadline: frame.deadline.min(deadline), ..frame };
+        let frame = Frame { deadline: frame.deadline.min(since.after(within)), ..frame };
         let at = CallFrame { now: since, deadline: frame.deadline, chain: frame.chain, depth: frame.depth };
-        let begun = self
-            .worker
-            .wait_for(frame.deadline, Some(frame.chain), |session| session.try_call(self.name, rpc, message, at));
-        let (slot, call) = flatten(begun, &self.worker, self.name)?;
-        Ok(Begun { slot, call, frame })
+        let begun = self.worker.wait_for(frame.deadline, Awaited::Room(frame.chain), |session| {
+            session.try_call(self.name, rpc, message, at)
+        });
+        let (posted, slot, call) = flatten(begun, &self.worker, self.name)?;
+        let pending = PendingCall::new(self.clone(), rpc, slot, call, since, frame);
+        if posted == Posted::Lost {
+            return Err(CallFailure::Gone(self.wait_for_word()));
+        }
+        Ok(pending)
     }
 
-    /// Why the link is gone, which its socket knows already and the broker will say.
+    /// Why the link is gone, which its socket knows already and the broker will say. If it does not, the peer has shut the
+    /// socket down and lives on.
     fn wait_for_word(&self) -> Gone {
         let deadline = self.worker.tick().after(WORD_WITHIN);
-        let _ = self.worker.wait_for(deadline, None, |session| session.ends.get(self.name).is_none().then_some(()));
+        let _ = self
+            .worker
+            .wait_for(deadline, Awaited::Anything, |session| session.ends.get(self.name).is_none().then_some(()));
+        self.worker.session().accuse(self.name, "it shut the link's socket down");
         self.gone().unwrap_or(Gone::Closed)
     }
 }
+
+/// Two handles are equal if they are the same worker's, and of the same link.
+impl PartialEq for Link {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.worker.is(&other.worker)
+    }
+}
+
+impl Eq for Link {}
 
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Link({} to {})", self.name, self.peer)
     }
-}
-
-/// The refusal of a call that would be nested too deep.
-pub(crate) fn too_deep(frame: Frame, from: &Name, to: &Name) -> Failure {
-    let text =
-        format!("{CALL_DEPTH_MAX} nested calls in chain {:?} already, the last from {from} to {to}", frame.chain);
-    Failure::WouldDeadlock(Text::new(&text))
 }
 
 fn flatten<T>(
@@ -212,77 +217,4 @@ fn flatten<T>(
         Err(Interrupted::Deadline) => Err(CallFailure::Overloaded),
         Err(Interrupted::Disconnected(_)) => Err(CallFailure::Gone(worker.session().why_gone(name))),
     }
-}
-
-impl Session {
-    /// Sends a call if there is room for it: its place among the outcomes, and its id.
-    fn try_call(
-        &mut self,
-        name: Destination,
-        rpc: RpcIndex,
-        message: &mut Message<OwnedFd>,
-        frame: CallFrame,
-    ) -> Option<Result<(usize, CallId), CallFailure>> {
-        if let Err(why) = self.check_sendable(name, message) {
-            return Some(Err(why));
-        }
-        let end = self.ends.get_mut(name)?;
-        let slot = self.outcomes.insert(Outcome::Awaited);
-        let Ok(header) = end.link.call(rpc, shape(message), CallFrame { now: frame.now, ..frame }, slot) else {
-            self.outcomes.remove(slot);
-            return None;
-        };
-        match self.post(&header, message) {
-            Ok(_) => Some(Ok((slot, header.call))),
-            Err(error) => {
-                if let Some(end) = self.ends.get_mut(name) {
-                    end.link.unsend(&header);
-                }
-                self.outcomes.remove(slot);
-                Some(Err(unsendable(&error)))
-            }
-        }
-    }
-
-    /// Sends a oneway if there is room for it.
-    fn try_oneway(
-        &mut self,
-        name: Destination,
-        rpc: RpcIndex,
-        message: &mut Message<OwnedFd>,
-        frame: Frame,
-    ) -> Option<Result<Posted, CallFailure>> {
-        if let Err(why) = self.check_sendable(name, message) {
-            return Some(Err(why));
-        }
-        let end = self.ends.get_mut(name)?;
-        let header = end.link.oneway(rpc, shape(message), frame.chain).ok()?;
-        match self.post(&header, message) {
-            Ok(posted) => Some(Ok(posted)),
-            Err(error) => {
-                if let Some(end) = self.ends.get_mut(name) {
-                    end.link.unsend(&header);
-                }
-                Some(Err(unsendable(&error)))
-            }
-        }
-    }
-
-    /// What can be said about a message before there is room for it.
-    fn check_sendable(&self, name: Destination, message: &Message<OwnedFd>) -> Result<(), CallFailure> {
-        let Some(end) = self.ends.get(name) else { return Err(CallFailure::Gone(self.why_gone(name))) };
-        if message.descriptor_count() > 0 && end.rights.classes.is_empty() {
-            return Err(CallFailure::Failed(Failure::Denied(Denial::Descriptor)));
-        }
-        Ok(())
-    }
-}
-
-fn unsendable(error: &std::io::Error) -> CallFailure {
-    CallFailure::Unsendable(Text::new(&error.to_string()))
-}
-
-/// What of a message its header will state.
-pub(crate) fn shape(message: &Message<OwnedFd>) -> Shape {
-    Shape { payload: message.payload_len(), descriptors: message.descriptor_count() }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::buffers::Payload;
 use crate::session::{Frame, Outcome};
-use crate::worker::Interrupted;
+use crate::worker::{Awaited, Interrupted};
 use crate::{Link, Worker};
 
 /// A call whose reply was not waited for yet. Dropped, it is forgotten: the peer serves it all the same.
@@ -35,7 +35,8 @@ impl PendingCall {
     /// [`CallError`], the one outcome of a call that brought no reply.
     pub fn wait(self) -> Result<Incoming, CallError> {
         let worker = self.link.worker();
-        let outcome = worker.wait_for(self.frame.deadline, Some(self.frame.chain), |session| {
+        let awaited = Awaited::Answer(self.frame.chain, self.link.name());
+        let outcome = worker.wait_for(self.frame.deadline, awaited, |session| {
             let outcome = session.outcomes.get_mut(self.slot)?;
             (!matches!(outcome, Outcome::Awaited)).then(|| std::mem::replace(outcome, Outcome::Awaited))
         });

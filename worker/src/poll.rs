@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use cloison_ipc::BRIEF_WAIT_MAX;
 use cloison_msg::{Destination, Text, Time};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
@@ -17,23 +18,19 @@ use crate::wire::Wire;
 const POLLED_INLINE: usize = 8;
 
 /// Most packets taken from one socket before the others are looked at again.
-const EAGER_RUN_MAX: u8 = 16;
+const UNASKED_RUN_MAX: u8 = 16;
 
 /// A socket, by the name of its link, and what can be done with it.
 type Ready = SmallVec<[(Destination, PollFlags); POLLED_INLINE]>;
 
 impl Session {
     /// Waits until something arrives, something that waited can leave, or it is `until`; takes in one packet from each
-    /// socket that has any.
-    pub(crate) fn pump(&mut self, until: Time) {
-        if self.disconnect.is_some() || self.receive_eagerly() {
+    /// socket that has any. If it is an answer that is waited for, `answer_on` is the link it will come by.
+    pub(crate) fn pump(&mut self, until: Time, answer_on: Option<Destination>) {
+        if self.disconnect.is_some() || self.receive_eagerly() || self.receive_briefly(until, answer_on) {
             return;
         }
-        self.eager_run = 0;
-        if until == NEVER && self.has_only_control() {
-            self.receive(Destination::BROKER, Look::Wait);
-            return;
-        }
+        self.unasked = 0;
         match self.poll(until) {
             Ok(ready) => self.attend(&ready),
             Err(Errno::INTR) => {}
@@ -56,12 +53,47 @@ impl Session {
     /// Looks for a packet where there probably is one, without asking first; but now and then all must be asked.
     fn receive_eagerly(&mut self) -> bool {
         let Some(source) = self.eager.take() else { return false };
-        self.eager_run += 1;
-        self.eager_run <= EAGER_RUN_MAX && self.receive(source, Look::Try) == Received::Packet
+        self.unasked += 1;
+        self.unasked <= UNASKED_RUN_MAX && self.receive(source, Look::Try) != Received::Nothing
+    }
+
+    /// Waits on the one socket that matters, if there is one and the deadline is far enough. A blocking receive is one
+    /// system call where polling needs two, and its timer costs less.
+    fn receive_briefly(&mut self, until: Time, answer_on: Option<Destination>) -> bool {
+        if until.since(self.time) < BRIEF_WAIT_MAX {
+            return false;
+        }
+        let source = if self.has_only_control() {
+            self.unasked = 0;
+            Some(Destination::BROKER)
+        } else {
+            self.sole_source(answer_on)
+        };
+        source.is_some_and(|source| self.receive(source, Look::Brief) != Received::Nothing)
     }
 
     fn has_only_control(&self) -> bool {
-        self.control.waiting() == 0 && self.ends.iter().all(|(_, end)| end.wire.is_none())
+        self.control.waits_for_packets_only() && self.ends.iter().all(|(_, end)| end.wire.is_none())
+    }
+
+    /// The link on which an answer is awaited, if nothing that comes by another socket can matter to whoever waits for
+    /// that answer, for as long as a brief wait takes.
+    ///
+    /// What does matter is a request of the same chain, since the answer may depend on its being served. Such a one comes
+    /// by the link of some peer; so the link must be the only one, except for those to the host, who never calls within a
+    /// chain that it did not begin. A link that is granted during the wait is seen after it. A peer's death ends the wait
+    /// at once, since the broker shuts the link's socket down first. All else that can come (requests of other chains,
+    /// words of the broker, its end) is but queued or noted while an answer is awaited, as it is while a service runs, and
+    /// a look at all sockets after every so many packets keeps a worker that only makes calls from being deaf to it.
+    fn sole_source(&mut self, answer_on: Option<Destination>) -> Option<Destination> {
+        let name = answer_on?;
+        let is_only = self.ends.iter().all(|(other, end)| other == name || end.is_host);
+        let wire = self.ends.get(name)?.wire.as_ref()?;
+        if !is_only || !wire.waits_for_packets_only() || !self.control.waits_for_packets_only() {
+            return None;
+        }
+        self.unasked += 1;
+        (self.unasked <= UNASKED_RUN_MAX).then_some(name)
     }
 
     fn sources(&self) -> impl Iterator<Item = (Destination, &Wire)> {

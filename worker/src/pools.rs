@@ -12,7 +12,7 @@ use cloison_msg::control::ToBroker;
 use crate::error::{AcquireError, BorrowError, PoolError};
 use crate::session::Session;
 use crate::words::Answer;
-use crate::worker::{DEFAULT_DEADLINE, Interrupted};
+use crate::worker::{Awaited, DEFAULT_DEADLINE, Interrupted};
 use crate::{Link, Worker};
 
 /// How long to wait for the broker's word on a pool of which a buffer has come already: on a direct link a message can
@@ -77,7 +77,7 @@ impl Link {
         }
         let deadline = self.worker().tick().after(DEFAULT_DEADLINE);
         let request = self.worker().session().ask(name, |request| ToBroker::MakePool { request, link: name, shape });
-        let answer = self.worker().wait_for(deadline, None, |session| session.take_answer(request));
+        let answer = self.worker().wait_for(deadline, Awaited::Anything, |session| session.take_answer(request));
         let (id, fd) = match answer {
             Ok(Answer::Pool(made)) => made?,
             Ok(Answer::Opened(_)) | Err(Interrupted::Deadline) => {
@@ -105,7 +105,7 @@ impl Link {
         if found.is_none() {
             worker.session().drain_control();
             let deadline = worker.tick().after(WORD_WITHIN);
-            found = worker.wait_for(deadline, None, |session| session.try_borrow(link, reference)).ok();
+            found = worker.wait_for(deadline, Awaited::Anything, |session| session.try_borrow(link, reference)).ok();
         }
         let Some(buffer) = found else {
             worker.session().accuse(link, &format!("a buffer of pool {}, which it never lent", reference.pool));
@@ -132,7 +132,7 @@ impl Pool {
     pub fn acquire_within(&self, within: Duration) -> Result<BufferMut, AcquireError> {
         let name = self.link.name();
         let deadline = self.link.worker().tick().after(within);
-        let acquired = self.link.worker().wait_for(deadline, None, |session| {
+        let acquired = self.link.worker().wait_for(deadline, Awaited::Anything, |session| {
             if session.ends.get(name).is_none() {
                 return Some(Err(session.why_gone(name)));
             }

@@ -10,15 +10,17 @@ use cloison_msg::{
 use crate::buffers::Place;
 use crate::clock::NEVER;
 use crate::error::Disconnect;
-use crate::link::shape;
+use crate::send::shape;
 use crate::session::{Outcome, Queued, Session};
-use crate::wire::OUTBOX_MAX;
+use crate::wire::{OUTBOX_MAX, Patience};
 
-/// Whether a packet was there to be received.
+/// What looking for a packet has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     Packet,
     Nothing,
+    /// Nothing more will come from there.
+    End,
 }
 
 /// How to look for a packet.
@@ -28,8 +30,8 @@ pub(crate) enum Look {
     Ready,
     /// There may be one.
     Try,
-    /// Wait until there is one.
-    Wait,
+    /// There may be one, or one may come soon.
+    Brief,
 }
 
 impl Session {
@@ -37,10 +39,10 @@ impl Session {
     pub(crate) fn receive(&mut self, from: Destination, look: Look) -> Received {
         let mut packet = self.buffers.packet();
         let mut passed = std::mem::take(&mut self.passed);
-        let received = match (self.wire_mut(from), look) {
-            (Some(wire), Look::Wait) => wire.recv(&mut packet, &mut passed),
-            (Some(wire), _) => wire.try_recv(&mut packet, &mut passed),
-            (None, _) => Err(RecvError::WouldBlock),
+        let patience = if look == Look::Brief { Patience::Brief } else { Patience::None };
+        let received = match self.wire_mut(from) {
+            Some(wire) => wire.recv(&mut packet, &mut passed, patience),
+            None => Err(RecvError::WouldBlock),
         };
         if look != Look::Ready {
             self.tick();
@@ -56,11 +58,11 @@ impl Session {
                 if from == Destination::BROKER {
                     self.end(Disconnect::Ended);
                 }
-                Received::Nothing
+                Received::End
             }
             Err(error) => {
                 self.breach(from, &error.to_string());
-                Received::Nothing
+                Received::End
             }
         };
         passed.clear();
@@ -116,7 +118,7 @@ impl Session {
             Ok(Arrival::Request) => self.enqueue(header, place, passed, now),
             Ok(Arrival::Denied(denial)) => self.deny(&header, denial),
             Ok(Arrival::Outcome(pending)) => self.conclude(&header, place, passed, classes, pending, now),
-            Ok(Arrival::Late) => {}
+            Ok(Arrival::Late) => self.note_taken(&header),
             Ok(Arrival::Release) => self.take_release(&header, place.payload(&header)),
             Ok(Arrival::Credit) => self.send_returns(header.destination),
             Err(breach) => self.breach(from, &breach.to_string()),
@@ -141,13 +143,15 @@ impl Session {
         pending: Pending<usize>,
         now: Time,
     ) {
-        self.outcomes[pending.context] = match self.judge_answer(header, classes, now) {
+        let outcome = match self.judge_answer(header, classes, now) {
             Some(denial) => Outcome::Failed(CallFailure::Failed(Failure::Denied(denial))),
             None => {
                 let payload = self.buffers.keep(header, place);
                 Outcome::Answered(*header, payload, std::mem::take(passed))
             }
         };
+        self.settle(pending.context, outcome);
+        self.note_taken(header);
     }
 
     /// On a direct route nobody has asked yet whether the answer may carry what it carries.
@@ -170,9 +174,10 @@ impl Session {
     /// Answers a call with a failure.
     pub(crate) fn answer_failure(&mut self, call: &Header, failure: &Failure) {
         let message = self.message_of(failure);
-        match self.ends.get_mut(call.destination) {
-            Some(end) => {
-                let header = end.link.answer(call, true, shape(&message));
+        // It carries no descriptor, so there is always room for it.
+        let end = self.ends.get_mut(call.destination);
+        match end.and_then(|end| end.link.answer(call, true, shape(&message)).ok()) {
+            Some(header) => {
                 self.post_own(&header, message);
                 self.check_outbox(call.destination);
             }

@@ -8,9 +8,9 @@ use cloison_msg::{CALL_DEPTH_MAX, ChainId, Destination, Failure, Header, Kind, M
 
 use crate::clock::NEVER;
 use crate::error::{Disconnect, ServeError};
-use crate::link::{shape, too_deep};
+use crate::send::{shape, too_deep};
 use crate::session::{Frame, Queued, Session};
-use crate::worker::Interrupted;
+use crate::worker::{Awaited, Interrupted};
 use crate::{Request, Worker};
 
 /// What a worker does for its peers. A closure of the same shape is a service too.
@@ -103,7 +103,7 @@ impl Worker {
             }
             session.drop_unneeded_pools();
         }
-        match self.wait_for(deadline, None, |session| session.queue.pop_front()) {
+        match self.wait_for(deadline, Awaited::Anything, |session| session.queue.pop_front()) {
             Ok(queued) => {
                 self.serve_request(&*service, queued);
                 Ok(true)
@@ -203,8 +203,14 @@ impl Session {
             reply.append(failure).expect("a failure is short");
         }
         let Some(end) = self.ends.get_mut(call.destination) else { return };
-        let header = end.link.answer(call, result.is_err(), shape(reply));
+        let header = match end.link.answer(call, result.is_err(), shape(reply)) {
+            Ok(header) => header,
+            Err(full) => return self.answer_failure(call, &Failure::Unanswerable(full.to_string().into())),
+        };
         if let Err(error) = self.post(&header, reply) {
+            if let Some(end) = self.ends.get_mut(call.destination) {
+                end.link.unsend(&header);
+            }
             let message = self.message_of(&Failure::Unanswerable(error.to_string().into()));
             let payload = message.payload_len();
             self.post_own(&Header { kind: Kind::Error, payload, descriptors: 0, ..header }, message);

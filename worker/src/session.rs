@@ -38,8 +38,8 @@ pub(crate) struct Session {
     pub(crate) disconnect: Option<Disconnect>,
     /// The socket on which more is probably queued already, so that looking at once is better than polling first.
     pub(crate) eager: Option<Destination>,
-    /// How often in a row that was done.
-    pub(crate) eager_run: u8,
+    /// How often in a row packets were taken from one socket without a look at the others.
+    pub(crate) unasked: u8,
     /// The broker's first word.
     pub(crate) welcome: Option<Welcome>,
     /// The descriptors of the packet that is being received.
@@ -58,6 +58,8 @@ pub(crate) struct End {
     /// The machine. Its calls are numbered by their place among [`Session::outcomes`].
     pub(crate) link: LinkEnd<usize>,
     pub(crate) peer: Rc<Name>,
+    /// Whether the peer is the host, whose requests begin chains of their own.
+    pub(crate) is_host: bool,
     pub(crate) rights: Rights,
     pub(crate) peer_rights: Rights,
     /// The link's own socket, on a direct route.
@@ -114,7 +116,7 @@ impl Session {
             buffers: Buffers::default(),
             disconnect: None,
             eager: None,
-            eager_run: 0,
+            unasked: 0,
             welcome: None,
             passed: Vec::new(),
             chains: 0,
@@ -213,7 +215,7 @@ impl Session {
     pub(crate) fn depart(&mut self, name: Destination, why: Gone) {
         let Some(mut end) = self.ends.remove(name) else { return };
         for pending in end.link.close() {
-            self.outcomes[pending.context] = Outcome::Failed(CallFailure::Gone(why.clone()));
+            self.settle(pending.context, Outcome::Failed(CallFailure::Gone(why.clone())));
         }
         // What was taken back must not be delivered any more. What a peer said before it died or left still counts.
         if matches!(why, Gone::Revoked | Gone::CutOff(_)) {
@@ -221,6 +223,13 @@ impl Session {
         }
         let peer_pools = end.lending.depart();
         self.departed.push(name, why, peer_pools);
+    }
+
+    /// A call has its outcome, which waits for whoever made the call.
+    pub(crate) fn settle(&mut self, slot: usize, outcome: Outcome) {
+        if let Some(place) = self.outcomes.get_mut(slot) {
+            *place = outcome;
+        }
     }
 
     /// Why the link of that name is no longer there.

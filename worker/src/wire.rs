@@ -24,6 +24,8 @@ const RETRY_AFTER: Duration = Duration::from_millis(5);
 /// would ever read.
 pub(crate) struct Wire {
     ipc: ProcessIpc,
+    /// Whether descriptors may come by it.
+    takes_descriptors: bool,
     outbox: VecDeque<Parcel>,
     /// Nothing more will come.
     ended: bool,
@@ -39,6 +41,15 @@ struct Parcel {
     descriptors: Vec<OwnedFd>,
 }
 
+/// Whether to wait for a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Not at all.
+    None,
+    /// For a few milliseconds: see [`BRIEF_WAIT_MAX`](cloison_ipc::BRIEF_WAIT_MAX).
+    Brief,
+}
+
 /// What became of a message that was posted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Posted {
@@ -51,8 +62,14 @@ pub(crate) enum Posted {
 }
 
 impl Wire {
-    pub(crate) const fn new(ipc: ProcessIpc) -> Self {
-        Self { ipc, outbox: VecDeque::new(), ended: false, deaf: false, retry_at: None }
+    /// The socket that leads to the broker.
+    pub(crate) const fn control(ipc: ProcessIpc) -> Self {
+        Self { ipc, takes_descriptors: true, outbox: VecDeque::new(), ended: false, deaf: false, retry_at: None }
+    }
+
+    /// A socket of a link's own. Rights that allow descriptors keep a link relayed, so none ever comes by it.
+    pub(crate) fn direct(ipc: ProcessIpc) -> Self {
+        Self { takes_descriptors: false, ..Self::control(ipc) }
     }
 
     /// Sends a message behind `header`, now or as soon as there is room, and clears it.
@@ -96,17 +113,18 @@ impl Wire {
     }
 
     /// Receives one packet, if there is one.
-    pub(crate) fn try_recv(&mut self, packet: &mut [u8], passed: &mut Vec<Passed>) -> Result<usize, RecvError> {
-        let received = self.ipc.try_recv(packet, passed);
-        if matches!(received, Err(RecvError::Closed | RecvError::System(_))) {
-            self.ended = true;
-        }
-        received
-    }
-
-    /// Waits for one packet, however long that takes.
-    pub(crate) fn recv(&mut self, packet: &mut [u8], passed: &mut Vec<Passed>) -> Result<usize, RecvError> {
-        let received = self.ipc.recv(packet, passed);
+    pub(crate) fn recv(
+        &mut self,
+        packet: &mut [u8],
+        passed: &mut Vec<Passed>,
+        patience: Patience,
+    ) -> Result<usize, RecvError> {
+        let received = match (self.takes_descriptors, patience) {
+            (true, Patience::None) => self.ipc.try_recv(packet, passed),
+            (true, Patience::Brief) => self.ipc.recv_briefly(packet, passed),
+            (false, Patience::None) => self.ipc.try_recv_bytes(packet),
+            (false, Patience::Brief) => self.ipc.recv_bytes_briefly(packet),
+        };
         if matches!(received, Err(RecvError::Closed | RecvError::System(_))) {
             self.ended = true;
         }
@@ -119,6 +137,11 @@ impl Wire {
         interest.set(PollFlags::IN, !self.ended);
         interest.set(PollFlags::OUT, !self.outbox.is_empty() && self.retry_at.is_none());
         interest
+    }
+
+    /// Whether all that can happen on this socket is that a packet comes.
+    pub(crate) fn waits_for_packets_only(&self) -> bool {
+        !self.ended && self.outbox.is_empty()
     }
 
     /// When to call [`flush`](Self::flush) again although no poll says so.

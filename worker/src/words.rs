@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use cloison_ipc::{Passed, ProcessIpc, ReadablePool};
 use cloison_msg::control::{PoolId, PoolShape, RequestId, ToBroker, ToWorker};
-use cloison_msg::{Destination, Gone, LinkEnd, Name, Refusal, Rights, Route, Text, decode_whole};
+use cloison_msg::{Destination, Gone, HOST, LinkEnd, Name, Refusal, Rights, Route, Text, decode_whole};
 
 use crate::lending::Lending;
 use crate::receive::{Look, Received};
@@ -107,13 +107,14 @@ impl Session {
         let wire = match (route, socket) {
             (Route::Relayed, _) => None,
             (Route::Direct, Some(socket)) => match ProcessIpc::from_fd(socket.into_fd()) {
-                Ok(ipc) => Some(Wire::new(ipc)),
+                Ok(ipc) => Some(Wire::direct(ipc)),
                 Err(error) => return self.breach(Destination::BROKER, &error.to_string()),
             },
             (Route::Direct, None) => return self.breach(Destination::BROKER, "a direct link without a socket"),
         };
         let link = LinkEnd::new(name, peer.clone(), route, peer_rights.clone());
-        let end = End { link, peer: Rc::new(peer), rights, peer_rights, wire, lending: Lending::default() };
+        let is_host = peer.as_str() == HOST;
+        let end = End { link, peer: Rc::new(peer), is_host, rights, peer_rights, wire, lending: Lending::default() };
         self.ends.insert(name, end);
     }
 

@@ -37,6 +37,33 @@ struct Core {
     service: RefCell<Option<Rc<dyn Service>>>,
 }
 
+/// What is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Awaited {
+    /// Anything at all.
+    Anything,
+    /// Room for a call of this chain.
+    Room(ChainId),
+    /// The answer to a call of this chain, and the link it will come by.
+    Answer(ChainId, Destination),
+}
+
+impl Awaited {
+    const fn chain(self) -> Option<ChainId> {
+        match self {
+            Self::Anything => None,
+            Self::Room(chain) | Self::Answer(chain, _) => Some(chain),
+        }
+    }
+
+    const fn answer_on(self) -> Option<Destination> {
+        match self {
+            Self::Answer(_, link) => Some(link),
+            Self::Anything | Self::Room(_) => None,
+        }
+    }
+}
+
 /// Why waiting ended without what was waited for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Interrupted {
@@ -51,7 +78,7 @@ impl Worker {
     /// # Errors
     /// [`StartError`].
     pub fn over(control: ProcessIpc) -> Result<Self, StartError> {
-        let mut session = Session::new(Wire::new(control));
+        let mut session = Session::new(Wire::control(control));
         session.say(&ToBroker::Hello { version: PROTOCOL_VERSION });
         let deadline = session.time.after(WELCOME_WITHIN);
         let welcome = loop {
@@ -64,7 +91,7 @@ impl Worker {
             if session.time >= deadline {
                 return Err(StartError::Silence(WELCOME_WITHIN));
             }
-            session.pump(deadline);
+            session.pump(deadline, None);
         };
         if welcome.version != PROTOCOL_VERSION {
             return Err(StartError::Version { broker: welcome.version, worker: PROTOCOL_VERSION });
@@ -113,7 +140,7 @@ impl Worker {
     fn ask_for_link(&self, role: Name, interface: Name, within: Duration) -> Result<Link, OpenFailure> {
         let deadline = self.tick().after(within);
         let request = self.session().ask(Destination::BROKER, |request| ToBroker::Open { request, role, interface });
-        let answer = self.wait_for(deadline, None, |session| session.take_answer(request));
+        let answer = self.wait_for(deadline, Awaited::Anything, |session| session.take_answer(request));
         match answer {
             Ok(Answer::Opened(Ok(name))) => Ok(self.link(name)),
             Ok(Answer::Opened(Err(refusal))) => Err(refusal.into()),
@@ -132,12 +159,12 @@ impl Worker {
         Link::new(self, name, peer.unwrap_or_else(|| Rc::new(self.role().clone())))
     }
 
-    /// Pumps the sockets until `look` finds something. Meanwhile requests of the chain that is being served, and of
-    /// `chain`, are served.
+    /// Pumps the sockets until `look` finds something. Meanwhile requests of the chain that is being served, and of that
+    /// of the call that is `awaited`, are served.
     pub(crate) fn wait_for<T>(
         &self,
         deadline: Time,
-        chain: Option<ChainId>,
+        awaited: Awaited,
         mut look: impl FnMut(&mut Session) -> Option<T>,
     ) -> Result<T, Interrupted> {
         let mut last_look = false;
@@ -155,12 +182,12 @@ impl Worker {
             if session.time >= deadline {
                 session.pump_at_once();
                 last_look = true;
-            } else if let Some(queued) = session.take_nested(chain, self.has_service()) {
+            } else if let Some(queued) = session.take_nested(awaited.chain(), self.has_service()) {
                 drop(session);
                 self.serve_nested(queued);
                 self.tick();
             } else {
-                session.pump(deadline);
+                session.pump(deadline, awaited.answer_on());
             }
         }
     }
@@ -168,7 +195,12 @@ impl Worker {
     /// Waits, for a short time only, until everything that was accepted for sending has left.
     pub(crate) fn say_farewell(&self) {
         let deadline = self.tick().after(FAREWELL);
-        let _ = self.wait_for(deadline, None, |session| (!session.has_unsent()).then_some(()));
+        let _ = self.wait_for(deadline, Awaited::Anything, |session| (!session.has_unsent()).then_some(()));
+    }
+
+    /// Whether the two are handles of one worker.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
     }
 
     /// Reads the clock.

@@ -221,6 +221,8 @@ fn only_direct_messages_are_counted(route: Route) {
     world.say("worker", &ToWorker::Count);
     std::thread::sleep(Duration::from_millis(10));
     raw.reply(&asks, &[]);
+    // Looks at every socket, which waiting for an answer need not.
+    while !asked.is_done() {}
     asked.wait().unwrap();
     link.close();
     let counted = world.heard(|word| match word {
@@ -252,6 +254,21 @@ fn a_direct_request_without_right_is_denied() {
         assert_eq!(decode_whole(&denied.1), Ok(Failure::Denied(Denial::Method)));
     }
     assert_eq!(*notes.borrow(), (0..100).collect::<Vec<_>>());
+}
+
+/// The end of a socket alone says nothing: the broker will say why. But if it does not, the peer has done it.
+#[test]
+fn a_peer_that_hangs_up_and_lives_on_is_accused() {
+    let mut world = World::new(Route::Direct);
+    let (worker, link, raw) = pair(&mut world);
+    let asked = link.start_within(ASK, &mut Message::new(), Duration::from_millis(50)).unwrap();
+    raw.hang_up();
+    assert_eq!(asked.wait().unwrap_err().why, CallFailure::Deadline);
+    let cut_off = CallFailure::Gone(Gone::CutOff("it shut the link's socket down".into()));
+    assert_eq!(call(&link), cut_off);
+    assert_eq!(link.oneway(NOTE, &mut Message::new()).unwrap_err().why, cut_off);
+    world.heard(|word| matches!(word, ToBroker::Accuse { .. }).then_some(()));
+    assert_eq!(worker.disconnected(), None);
 }
 
 #[test]

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use cloison_msg::control::RequestId;
 use cloison_msg::{
-    CallError, CallFailure, CallFrame, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name, Pending, Refusal,
-    Shape, Time,
+    CallError, CallFailure, CallFrame, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name, Pending, Refusal, Time,
 };
 use tokio::sync::oneshot;
 
+use super::host_port::shape;
 use super::obey::too_late;
 use super::{Commands, Done, HostMessage, Outgoing, Purpose, now};
 use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox, Unclaimed};
@@ -194,7 +194,7 @@ impl HostEnd {
         now: Time,
     ) -> Result<(Header, HostMessage), Waiting> {
         let Waiting { outgoing: Outgoing { link, peer, rpc, message, within, purpose }, since, until } = waiting;
-        let shape = Shape { payload: message.payload_len(), descriptors: message.descriptor_count() };
+        let shape = shape(&message);
         let again = |message, purpose| Waiting {
             outgoing: Outgoing { link, peer, rpc, message, within, purpose },
             since,

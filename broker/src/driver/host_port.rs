@@ -60,13 +60,13 @@ impl Driver {
         let classes = descriptors.iter().map(Descriptor::class).fold(DescriptorClasses::empty(), |a, b| a | b);
         let arrival = end.end.handle(header, payload, classes, now());
         let core = end.core.clone();
-        let incoming = || Incoming::new(core, *header, payload.to_vec(), descriptors);
+        let incoming = || Incoming::new(core.clone(), *header, payload.to_vec(), descriptors);
         match arrival {
             Ok(Arrival::Request) => self.desk.mailbox.put(Item::Message(incoming())),
             Ok(Arrival::Outcome(pending)) => self.desk.outcome(pending, incoming()),
             Ok(Arrival::Credit) => self.host_resumes(link),
-            // An answer that nobody waits for, or a buffer the host never lent.
-            Ok(Arrival::Late | Arrival::Release | Arrival::Denied(_)) => {}
+            // An answer that nobody waits for, or a buffer the host never lent: taken by being dropped.
+            Ok(Arrival::Late | Arrival::Release | Arrival::Denied(_)) => core.take(header),
             Err(breach) => tracing::error!(%breach, "the router let a breach pass"),
         }
     }
@@ -109,17 +109,22 @@ impl Driver {
 
     pub(super) fn host_answers(&mut self, link: Destination, call: &Header, result: Result<HostMessage, Failure>) {
         let failed = result.is_err();
-        let message = result.unwrap_or_else(|failure| encode(&Body::Failure(failure)));
+        let mut message = result.unwrap_or_else(|failure| encode(&Body::Failure(failure)));
         let Some(end) = self.desk.ends.get_mut(link) else { return };
-        let shape = Shape { payload: message.payload_len(), descriptors: message.descriptor_count() };
-        let header = end.end.answer(call, failed, shape);
-        self.host_message(&header, message);
+        let header = end.end.answer(call, failed, shape(&message)).or_else(|full| {
+            message = encode(&Body::Failure(Failure::Unanswerable(full.to_string().into())));
+            end.end.answer(call, true, shape(&message))
+        });
+        // An error carries no descriptor, so there is room for it.
+        if let Ok(header) = header {
+            self.host_message(&header, message);
+        }
     }
 
     pub(super) fn host_credits(&mut self, link: Destination, credit: Credit) {
         let message = encode(&Body::Credit(credit));
         let Some(end) = self.desk.ends.get_mut(link) else { return };
-        let header = end.end.credit(credit, Shape { payload: message.payload_len(), descriptors: 0 });
+        let header = end.end.credit(credit, shape(&message));
         self.host_message(&header, message);
     }
 
@@ -133,5 +138,11 @@ impl Driver {
         for request in self.desk.expire(now()) {
             self.router.handle_open_cancelled(self.router.host(), request);
         }
+        self.obey();
     }
+}
+
+/// What of a message takes room.
+pub(super) fn shape(message: &HostMessage) -> Shape {
+    Shape { payload: message.payload_len(), descriptors: message.descriptor_count() }
 }

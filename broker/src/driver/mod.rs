@@ -1,5 +1,6 @@
 //! The router's hands: a lean readiness loop on a thread of its own, with the sockets, the clock and the descriptors.
 
+mod alarm;
 mod audit;
 mod command;
 mod desk;
@@ -7,16 +8,15 @@ mod host_port;
 mod obey;
 mod seat;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::AsFd;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc, RecvError};
 use cloison_msg::{DESCRIPTORS_MAX, Gone, HEADER_LEN, Header, Key, Name, PACKET_MAX, Time};
 use rustix::event::epoll;
-use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
 
 pub use command::HostMessage;
@@ -27,12 +27,19 @@ use crate::host::Mailbox;
 use crate::policy::{Model, Policy};
 use crate::router::{Forward, Router, Violation};
 use crate::supervisor::Notices;
+use alarm::Alarm;
 use audit::Audit;
 use desk::Desk;
 use seat::Seat;
 
-/// The epoll mark of the commands' bell; every other mark is a port's.
+/// The epoll mark of the commands' bell; every mark but this and the next is a port's.
 const BELL: u64 = u64::MAX;
+/// The epoll mark of the alarm.
+const ALARM: u64 = u64::MAX - 1;
+
+/// Most messages that are taken from one worker before the next one has its turn; a packet that was begun is finished.
+/// A packet has room for more than a thousand empty ones, each of which may cost the broker an answer.
+const MESSAGES_PER_TURN: usize = 256;
 
 /// The thread that drives the router.
 #[derive(Debug)]
@@ -68,7 +75,7 @@ impl Drop for DriverThread {
 
 struct Driver {
     router: Router<Passed>,
-    seats: HashMap<Key, Seat>,
+    seats: BTreeMap<Key, Seat>,
     /// Both ends of every direct link, kept to be shut down.
     pairs: HashMap<Key, [ProcessIpc; 2]>,
     desk: Desk,
@@ -77,6 +84,8 @@ struct Driver {
     /// How many workers have yet to say what they sent directly, and who waits for that.
     counting: Option<(usize, oneshot::Sender<()>)>,
     epoll: std::os::fd::OwnedFd,
+    /// Rings when something the host waits for has taken too long, or when a worker is to be sent something again.
+    alarm: Alarm,
     commands: Commands,
     packet: Vec<u8>,
     descriptors: Vec<Passed>,
@@ -89,15 +98,18 @@ impl Driver {
     fn new(router: Router<Passed>, mailbox: Mailbox, notices: Notices, commands: Commands) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         epoll::add(&epoll, commands.bell(), epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
+        let alarm = Alarm::new()?;
+        epoll::add(&epoll, &alarm, epoll::EventData::new_u64(ALARM), epoll::EventFlags::IN)?;
         Ok(Self {
             desk: Desk::new(mailbox, commands.clone()),
             router,
-            seats: HashMap::new(),
+            seats: BTreeMap::new(),
             pairs: HashMap::new(),
             notices,
             audit: Audit::default(),
             counting: None,
             epoll,
+            alarm,
             commands,
             packet: vec![0; PACKET_MAX],
             descriptors: Vec::with_capacity(DESCRIPTORS_MAX),
@@ -110,17 +122,15 @@ impl Driver {
         let mut events = Vec::with_capacity(64);
         let mut commands = Vec::new();
         while !self.stopped {
-            let timeout = self.desk.next_deadline().map(|deadline| timespec(deadline.since(now())));
             events.clear();
             self.turn += 1;
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => panic!("epoll_wait on the router's own descriptor: {error}"),
             }
             for event in &events {
                 self.handle_event(event, &mut commands);
             }
-            self.tick();
         }
     }
 
@@ -131,7 +141,14 @@ impl Driver {
             for command in commands.drain(..) {
                 self.handle_command(command);
             }
-            return;
+            // Only what the host asks brings new deadlines.
+            return self.alarm.ring_by(self.desk.next_deadline());
+        }
+        if mark == ALARM {
+            self.alarm.stop();
+            self.tick();
+            self.retry_sends();
+            return self.alarm.ring_by(self.desk.next_deadline());
         }
         let port = key_of(mark);
         if flags.contains(epoll::EventFlags::OUT)
@@ -142,16 +159,20 @@ impl Driver {
         }
         if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
             let most = self.seats.get_mut(&port).map_or(0, |seat| seat.allowance(self.turn));
-            self.hear(port, most);
+            self.hear(port, most, MESSAGES_PER_TURN);
         }
     }
 
-    /// Handles what one worker sent, `most` packets of it.
-    fn hear(&mut self, port: Key, most: usize) {
+    /// Handles what one worker sent: `most` packets of it, and no further one after `enough` messages.
+    fn hear(&mut self, port: Key, most: usize, enough: usize) {
+        let mut messages = 0;
         for _ in 0..most {
+            if messages >= enough {
+                return;
+            }
             let Some(seat) = self.seats.get(&port) else { return };
             match seat.receive(&mut self.packet, &mut self.descriptors) {
-                Ok(len) => self.handle_packet(port, len),
+                Ok(len) => messages += self.handle_packet(port, len),
                 Err(RecvError::WouldBlock) => return,
                 Err(RecvError::Closed) => return self.unseat(port),
                 // That packet is gone; the next may be there.
@@ -161,10 +182,12 @@ impl Driver {
         }
     }
 
-    fn handle_packet(&mut self, port: Key, len: usize) {
+    /// Handles every message of a packet; how many those were.
+    fn handle_packet(&mut self, port: Key, len: usize) -> usize {
         let mut packet = std::mem::take(&mut self.packet);
         let mut descriptors = std::mem::take(&mut self.descriptors);
         let mut rest = &mut packet[..len];
+        let mut messages = 0;
         while !rest.is_empty() {
             let header = match Header::of_message(rest) {
                 Ok(header) => header,
@@ -175,6 +198,7 @@ impl Driver {
             };
             let (message, next) = rest.split_at_mut(header.message_len());
             rest = next;
+            messages += 1;
             let forward = self.router.handle_message(port, &header, &message[HEADER_LEN..], &mut descriptors, now());
             if let Some(forward) = forward {
                 self.forward(&forward, message, &mut descriptors);
@@ -183,6 +207,7 @@ impl Driver {
         }
         descriptors.clear();
         (self.packet, self.descriptors) = (packet, descriptors);
+        messages
     }
 
     /// Sends the message on from the memory it arrived in, behind the header that the receiver is to see.
@@ -209,12 +234,13 @@ impl Driver {
     }
 
     fn seat(&mut self, role: Name, ipc: ProcessIpc) -> Option<Key> {
-        let port = self.router.handle_start(role);
+        let port = self.router.handle_start(role.clone());
         let added = epoll::add(&self.epoll, &ipc, epoll::EventData::new_u64(mark_of(port)), epoll::EventFlags::IN);
         if added.is_err() {
             self.router.handle_death(port, &Gone::BrokerEnded);
             return None;
         }
+        self.notices.seated(&role, port);
         self.seats.insert(port, Seat::new(ipc));
         Some(port)
     }
@@ -222,13 +248,26 @@ impl Driver {
     /// Waits for room in a worker's socket exactly as long as something waits for that room.
     fn watch(&mut self, port: Key) {
         let Some(seat) = self.seats.get_mut(&port) else { return };
-        if seat.wants_room == seat.has_backlog() {
+        self.alarm.ring_by(seat.retry_at());
+        if seat.wants_room == seat.waits_for_room() {
             return;
         }
-        seat.wants_room = seat.has_backlog();
+        seat.wants_room = seat.waits_for_room();
         let mut flags = epoll::EventFlags::IN;
         flags.set(epoll::EventFlags::OUT, seat.wants_room);
         let _ = epoll::modify(&self.epoll, seat.as_fd(), epoll::EventData::new_u64(mark_of(port)), flags);
+    }
+
+    /// Tries again what the system had no means for a moment ago.
+    fn retry_sends(&mut self) {
+        let waiting = self.seats.iter().filter(|(_, seat)| seat.retry_at().is_some());
+        let waiting: Vec<Key> = waiting.map(|(&port, _)| port).collect();
+        for port in waiting {
+            if let Some(seat) = self.seats.get_mut(&port).filter(|seat| seat.retry_at().is_some_and(|at| at <= now())) {
+                seat.flush();
+            }
+            self.watch(port);
+        }
     }
 
     /// Last words of a dead worker come before the news of its death. There is an end to them: whoever holds a
@@ -237,7 +276,7 @@ impl Driver {
         if let Some(seat) = self.seats.get(&port) {
             seat.shut();
         }
-        self.hear(port, usize::MAX);
+        self.hear(port, usize::MAX, usize::MAX);
         if let Some(seat) = self.seats.remove(&port) {
             let _ = epoll::delete(&self.epoll, seat.as_fd());
         }
@@ -264,12 +303,6 @@ impl Drop for Driver {
 fn now() -> Time {
     let now = clock_gettime(ClockId::Monotonic);
     Time(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
-}
-
-fn timespec(left: Duration) -> Timespec {
-    // A wait of nothing but the sub-microsecond rest would spin.
-    let left = left + Duration::from_micros(1);
-    Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX), tv_nsec: i64::from(left.subsec_nanos()) }
 }
 
 fn mark_of(port: Key) -> u64 {

@@ -2,8 +2,12 @@
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc, RecvError, SendError};
+use cloison_msg::Time;
+
+use super::now;
 
 /// Most bytes that wait for one worker outside its socket. What its links' windows and its own open calls can fill
 /// stays below; whoever exceeds it asks for answers that it does not read.
@@ -21,12 +25,24 @@ pub(super) struct Seat {
     allowance: (usize, u64),
     /// Whether the loop is told when the socket has room again.
     pub(super) wants_room: bool,
+    /// When to try again what failed for want of something that no socket reports.
+    retry_at: Option<Time>,
 }
+
+/// How long to wait before trying again what the system has no memory for, or too many descriptors of this user's under way.
+const RETRY_AFTER: Duration = Duration::from_millis(5);
 
 /// A message that did not fit into the socket yet.
 struct Parcel {
     bytes: Vec<u8>,
     descriptors: Vec<Passed>,
+}
+
+impl Parcel {
+    /// What it costs to keep it.
+    const fn cost(&self) -> usize {
+        size_of::<Self>() + self.bytes.len()
+    }
 }
 
 /// What became of a message.
@@ -39,7 +55,7 @@ pub(super) enum Sent {
 
 impl Seat {
     pub(super) const fn new(ipc: ProcessIpc) -> Self {
-        Self { ipc, backlog: VecDeque::new(), backlog_bytes: 0, allowance: (1, 0), wants_room: false }
+        Self { ipc, backlog: VecDeque::new(), backlog_bytes: 0, allowance: (1, 0), wants_room: false, retry_at: None }
     }
 
     /// How many packets may be taken in this turn: one from a worker that was quiet, since a look for a second would
@@ -58,33 +74,48 @@ impl Seat {
             descriptors.clear();
             return Sent::Accepted;
         }
-        self.backlog_bytes += bytes.len();
-        self.backlog.push_back(Parcel { bytes: bytes.to_vec(), descriptors: std::mem::take(descriptors) });
+        let parcel = Parcel { bytes: bytes.to_vec(), descriptors: std::mem::take(descriptors) };
+        self.backlog_bytes += parcel.cost();
+        self.backlog.push_back(parcel);
         if self.backlog_bytes > BACKLOG_MAX { Sent::Overflow } else { Sent::Accepted }
     }
 
-    /// The socket has room again.
+    /// The socket has room again, or it is time to try again.
     pub(super) fn flush(&mut self) {
+        self.retry_at = None;
         while let Some(parcel) = self.backlog.pop_front() {
             if !self.pass(&parcel.bytes, &parcel.descriptors) {
                 self.backlog.push_front(parcel);
                 return;
             }
-            self.backlog_bytes -= parcel.bytes.len();
+            self.backlog_bytes -= parcel.cost();
         }
     }
 
-    pub(super) fn has_backlog(&self) -> bool {
-        !self.backlog.is_empty()
+    /// Whether something waits for room in the socket.
+    pub(super) fn waits_for_room(&self) -> bool {
+        !self.backlog.is_empty() && self.retry_at.is_none()
+    }
+
+    /// When to [`flush`](Self::flush) although the socket has room all the time.
+    pub(super) const fn retry_at(&self) -> Option<Time> {
+        self.retry_at
     }
 
     /// Whether the message needs no further attention.
-    fn pass(&self, bytes: &[u8], descriptors: &[Passed]) -> bool {
+    fn pass(&mut self, bytes: &[u8], descriptors: &[Passed]) -> bool {
         let sent = match descriptors {
             [] => self.ipc.try_send(bytes, &[]),
             some => self.ipc.try_send(bytes, &some.iter().map(AsFd::as_fd).collect::<Vec<_>>()),
         };
-        !matches!(sent, Err(SendError::WouldBlock))
+        match sent {
+            Err(SendError::WouldBlock) => false,
+            Err(SendError::TooManyInFlight | SendError::System(_)) => {
+                self.retry_at = Some(now().after(RETRY_AFTER));
+                false
+            }
+            _ => true,
+        }
     }
 
     /// Nobody can send anything more. What is queued can still be received.

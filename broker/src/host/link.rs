@@ -51,8 +51,8 @@ impl LinkCore {
     }
 
     /// The application is done with a message that came over the link.
-    pub(super) fn take(&self, header: &Header) {
-        let credit = self.taken.lock().unwrap_or_else(PoisonError::into_inner).take(header.kind, header.payload);
+    pub(crate) fn take(&self, header: &Header) {
+        let credit = self.taken.lock().unwrap_or_else(PoisonError::into_inner).take(header.kind, header.shape());
         if let Some(credit) = credit {
             self.commands.give(Command::Credit { link: self.name, credit });
         }

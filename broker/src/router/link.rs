@@ -11,6 +11,10 @@ pub const LINKS_PER_WORKER: usize = 64;
 /// Most links that one worker asks for to the same peer, so that no asker takes up all the links its peer may have.
 pub const LINKS_PER_PAIR: usize = 8;
 
+/// Most links over which descriptors may pass that one worker asks for. With the windows of both directions, that bounds
+/// what can be under way because of it.
+pub const DESCRIPTOR_LINKS_PER_WORKER: usize = 4;
+
 /// One of the two ends of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
@@ -93,6 +97,11 @@ impl Link {
             Side::Asker => &mut self.asker,
             Side::Asked => &mut self.asked,
         }
+    }
+
+    /// Whether descriptors may pass, in whichever direction.
+    pub(super) fn passes_descriptors(&self) -> bool {
+        !self.asker.rights.classes.is_empty() || !self.asked.rights.classes.is_empty()
     }
 }
 

@@ -23,7 +23,7 @@ use cloison_msg::{Descriptor, Gone, Header, Key, Kind, Name, Table};
 
 use crate::policy::{HOST, Model, Policy};
 use link::Link;
-pub use link::{LINKS_PER_PAIR, LINKS_PER_WORKER};
+pub use link::{DESCRIPTOR_LINKS_PER_WORKER, LINKS_PER_PAIR, LINKS_PER_WORKER};
 pub use opening::OPENS_WAITING;
 pub use output::{Body, Event, Forward, Output, PoolTicket, Violation};
 pub use pools::{POOL_BYTES_PER_WORKER, POOLS_PER_LINK};

@@ -3,7 +3,7 @@
 use cloison_msg::control::{RequestId, ToWorker};
 use cloison_msg::{Descriptor, Key, Name, Refusal, Route};
 
-use super::link::{Holder, LINKS_PER_PAIR, LINKS_PER_WORKER, Link, Opened, Side};
+use super::link::{DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_PER_PAIR, LINKS_PER_WORKER, Link, Opened, Side};
 use super::port::End;
 use super::{Event, Output, Role, Router};
 use crate::policy::{Ask, Grant, Model};
@@ -86,30 +86,43 @@ impl<D: Descriptor> Router<D> {
     }
 
     fn connect(&mut self, from: Key, to: Key, grant: Grant, request: RequestId) -> Result<(), Refusal> {
-        for port in [from, to] {
-            let port = self.ports.get(port).ok_or(Refusal::NotFound)?;
-            if port.link_count() >= LINKS_PER_WORKER && !port.is_host() {
-                let limit = format!("{} has {LINKS_PER_WORKER} links already", port.role());
-                return Err(Refusal::Limit(limit.into()));
-            }
-        }
-        let between = self.ports.get(from).map(|port| port.links_to(to, &self.links)).unwrap_or_default();
-        if between >= LINKS_PER_PAIR && from != self.host {
-            let limit = format!("{LINKS_PER_PAIR} links lead to that peer already");
-            return Err(Refusal::Limit(limit.into()));
-        }
         let route = self.route_for(from, to, &grant);
-        let link = self.links.insert(Link::new(
-            Holder::new(from, grant.rights),
-            Holder::new(to, grant.back),
-            Opened { route, request },
-        ));
+        let asker = Holder::new(from, grant.rights);
+        let link = Link::new(asker, Holder::new(to, grant.back), Opened { route, request });
+        self.check_limits(&link)?;
+        let link = self.links.insert(link);
         self.name_ends(link);
         match route {
             Route::Relayed => self.announce(link, None),
             Route::Direct => self.outputs.push_back(Output::MakePair { link }),
         }
         Ok(())
+    }
+
+    /// Whether there may be one more such link. The host is bound by none of this.
+    fn check_limits(&self, link: &Link) -> Result<(), Refusal> {
+        let (from, to) = (link.asker.port, link.asked.port);
+        let limit = |text: String| Err(Refusal::Limit(text.into()));
+        for port in [from, to] {
+            let port = self.ports.get(port).ok_or(Refusal::NotFound)?;
+            if port.link_count() >= LINKS_PER_WORKER && !port.is_host() {
+                return limit(format!("{} has {LINKS_PER_WORKER} links already", port.role()));
+            }
+        }
+        let asked_for = |fits: &dyn Fn(&Link) -> bool| {
+            let ends = self.ports.get(from).map(super::port::Port::ends).unwrap_or_default();
+            let own = ends.iter().filter(|end| end.side == Side::Asker);
+            own.filter(|end| self.links.get(end.link).is_some_and(fits)).count()
+        };
+        if from == self.host {
+            Ok(())
+        } else if asked_for(&|link| link.asked.port == to) >= LINKS_PER_PAIR {
+            limit(format!("{LINKS_PER_PAIR} links lead to that peer already"))
+        } else if link.passes_descriptors() && asked_for(&Link::passes_descriptors) >= DESCRIPTOR_LINKS_PER_WORKER {
+            limit(format!("descriptors pass over {DESCRIPTOR_LINKS_PER_WORKER} links of the asker's already"))
+        } else {
+            Ok(())
+        }
     }
 
     /// The one place where the model is asked for. A link of the host's ends in the broker's own process: no route is

@@ -3,7 +3,7 @@
 use cloison_msg::control::RequestId;
 use cloison_msg::{Destination, Entry, Key, Name, Table};
 
-use super::link::{Link, Side};
+use super::link::Side;
 use super::opening::Opening;
 
 /// What a worker has sent through the broker.
@@ -132,13 +132,6 @@ impl Port {
 
     pub(super) fn link_count(&self) -> usize {
         self.names.len()
-    }
-
-    /// How many links this port has asked for to the port `to`.
-    pub(super) fn links_to(&self, to: Key, links: &Table<Link>) -> usize {
-        let leads_there =
-            |end: &End| end.side == Side::Asker && links.get(end.link).is_some_and(|link| link.asked.port == to);
-        self.names.iter().filter(|(_, end)| leads_there(end)).count()
     }
 
     pub(super) fn ends(&self) -> Vec<End> {

@@ -1,8 +1,8 @@
 //! The one path of a message through the broker.
 
 use cloison_msg::{
-    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Header, Key, Kind, Route, Time, Verdict, decide,
-    decode_whole,
+    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Header, HeaderError, Key, Kind, Route, Time,
+    Verdict, decide, decode_whole,
 };
 
 use super::link::{Link, Side};
@@ -133,11 +133,15 @@ fn judge(
     if link.opened.route == Route::Direct {
         return Err(Violation::Route);
     }
+    if header.kind == Kind::Credit && header.descriptors > 0 {
+        return Err(HeaderError::Stowaway(header.kind).into());
+    }
     match header.kind {
         Kind::Credit => return credit(link, side, header, payload),
         Kind::Reply | Kind::Error => link.holder_mut(side.other()).meter.answer()?,
-        _ => link.holder_mut(side).meter.send(header.kind, header.payload)?,
+        Kind::Call | Kind::Oneway | Kind::Release | Kind::Control => {}
     }
+    link.holder_mut(side).meter.send(header.kind, header.shape())?;
     let sender = link.holder_mut(side);
     if let Verdict::Deny(denial) = decide(&sender.rights, &sender.used, header, classes, now) {
         return Ok(Fate::Denied(denial));
@@ -164,10 +168,10 @@ fn onward(link: &Link, side: Side, header: &Header) -> Forward {
 /// What a denied message's sender gets back at once: its place in the window, and for a call the call.
 fn refund(link: &mut Link, side: Side, header: &Header) -> Option<Credit> {
     let sender = link.holder_mut(side);
-    if matches!(header.kind, Kind::Reply | Kind::Error) {
+    let message = Credit::of(header.kind, header.shape());
+    if message == Credit::default() {
         return None;
     }
-    let message = Credit { messages: 1, bytes: u64::from(header.payload) };
     let total = sender.meter.taken().plus(message);
     sender.denied = sender.denied.plus(message);
     // Both belong to the message that was counted a moment ago, so neither can be overdrawn.

@@ -188,6 +188,12 @@ impl Notices {
         Self { roster }
     }
 
+    /// The process that plays `role` from now on is the one at `port`. Said before anything is heard from it, so that
+    /// nothing it does can come too early to be held against it.
+    pub(crate) fn seated(&self, role: &Name, port: Key) {
+        self.roster.update(role, |record| record.port = Some(port));
+    }
+
     /// The worker at `port` broke the protocol.
     pub(crate) fn evict(&self, port: Key, violation: Violation) {
         self.order(port, Order::Evict(violation));
@@ -216,5 +222,28 @@ impl Notices {
         if let Some(record) = self.roster.records().values_mut().find(|record| record.port == Some(port)) {
             change(record);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The supervisor may learn of the port long after the driver has heard the worker's first, and last, word.
+    #[test]
+    fn what_a_worker_does_at_once_is_held_against_it_and_not_against_its_successor() {
+        let roster = Arc::new(Roster::default());
+        let spec = WorkerSpec::own("w").unwrap();
+        let mut orders = roster.enlist(&spec).unwrap();
+        let notices = Notices::new(roster.clone());
+        let [first, second] = [1, 2].map(|generation| Key { index: 1, generation });
+        notices.seated(&spec.role, first);
+        notices.evict(first, Violation::Hello);
+        assert!(matches!(orders.try_recv(), Ok(Order::Evict(Violation::Hello))));
+        roster.update(&spec.role, |record| record.bury(Usage::default()));
+        notices.hung_up(first);
+        notices.seated(&spec.role, second);
+        notices.evict(first, Violation::Hello);
+        assert!(orders.try_recv().is_err(), "the dead worker's sins are not its successor's");
     }
 }

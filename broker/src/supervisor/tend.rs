@@ -156,7 +156,6 @@ async fn start(office: &Office, spec: &WorkerSpec) -> Result<Running, SpawnError
     let port = seat(office, spec, ours).await?;
     let (pid, report) = (child.pid(), Arc::new(child.report().clone()));
     office.roster.update(&spec.role, |record| {
-        record.port = Some(port);
         record.status.state = WorkerState::Running;
         record.status.pid = Some(pid);
         record.status.report = Some(report);

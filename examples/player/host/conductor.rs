@@ -108,10 +108,10 @@ impl<'a> Conductor<'a> {
                 break;
             }
             let starting = matches!(self.phase, Phase::Spawning | Phase::Linking);
-            match self.inbox.next_within(if starting { SHORT_TICK } else { TICK }) {
-                Some(item) => self.handle(item)?,
-                None => self.look_up()?,
+            if let Some(item) = self.inbox.next_within(if starting { SHORT_TICK } else { TICK }) {
+                self.handle(item)?;
             }
+            self.look_up()?;
             if let Some(playback) = &self.playback {
                 progress.show(playback, || self.recovery.states());
             }
@@ -174,7 +174,8 @@ impl<'a> Conductor<'a> {
         }
     }
 
-    /// Nothing came for a while: is that as it should be?
+    /// Looks after what does not come through the inbox: workers that start, and what was awaited for too long. Also when the
+    /// inbox is full, lest a worker that talks all the time hides another's silence.
     fn look_up(&mut self) -> Result<(), PlayError> {
         match self.phase {
             Phase::Spawning => self.spawned(),

@@ -8,6 +8,7 @@ use super::conductor::{Conductor, Phase};
 use super::crew::ROLES;
 use crate::play::PlayError;
 use crate::protocol::{Nanos, SeekTo};
+use crate::text::plain;
 use crate::worker::DEMUX;
 
 /// What is kept about losses.
@@ -127,7 +128,7 @@ impl Conductor<'_> {
     /// The position asked for cannot be reached.
     pub(super) fn give_up_seeking(&mut self, why: &str) -> Result<(), PlayError> {
         if !self.recovery.skips {
-            return Err(PlayError::Media(why.to_owned()));
+            return Err(PlayError::Media(plain(why)));
         }
         let deaths = std::mem::take(&mut self.recovery.deaths).join("; ");
         let complaint = format!("{deaths}; what comes next has killed workers before, and nothing follows it");

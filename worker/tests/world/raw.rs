@@ -76,6 +76,11 @@ impl Raw {
         self.socket.as_ref().unwrap_or(&self.control).send(packet, &[]).unwrap();
     }
 
+    /// Shuts the link's own socket down, and stays.
+    pub fn hang_up(&self) {
+        self.socket.as_ref().unwrap().shutdown().unwrap();
+    }
+
     pub fn reply(&self, call: &Header, payload: &[u8]) {
         self.send(Header { kind: Kind::Reply, remaining: 0, ..*call }, payload);
     }

@@ -75,7 +75,7 @@ fn denials_answer_calls_and_give_the_window_back() {
     let denied = Body::Failure(Failure::Denied(Denial::Method));
     let answers = got.iter().filter(|got| matches!(got, Got::Body(_, body) if *body == denied)).count();
     assert_eq!(answers as u64, 3 * WINDOW_MESSAGES);
-    let credit = Credit { messages: 3 * WINDOW_MESSAGES, bytes: 0 };
+    let credit = Credit { messages: 3 * WINDOW_MESSAGES, bytes: 0, descriptors: 0 };
     assert!(got.iter().any(|got| matches!(got, Got::Body(_, Body::Credit(last)) if *last == credit)));
     assert_eq!((world.take(b), world.violation_of(a)), (vec![], None));
     // What the receiver says it took is seen by the sender on top of what it never saw.
@@ -227,4 +227,16 @@ fn an_accusation_cuts_the_link_and_evicts_nobody() {
     for port in [a, b] {
         assert!(matches!(world.take(port).last(), Some(Got::Word(ToWorker::Closed { why: Gone::CutOff(_), .. }, 0))));
     }
+}
+
+/// No right is asked for a credit, so what it carried would pass unseen.
+#[test]
+fn a_credit_carries_no_descriptor_past_the_rights() {
+    let (mut world, [a, b], [ours, theirs]) = pair(rights());
+    assert!(world.send(a, &oneway(ours, 0), &[], Vec::new()));
+    let mut credit = cloison_msg::Message::<()>::new();
+    credit.append(&Credit { messages: 1, bytes: 0, descriptors: 0 }).unwrap();
+    let header = Header { kind: Kind::Credit, descriptors: 1, payload: credit.payload_len(), ..oneway(theirs, 0) };
+    let forwarded = world.send(b, &header, credit.payload(), vec![Mark(DescriptorClasses::OTHER)]);
+    assert!(!forwarded && world.violation_of(b).is_some() && world.violation_of(a).is_none());
 }

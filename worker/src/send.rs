@@ -1,0 +1,91 @@
+//! Sending calls and oneways, as far as there is room for them.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use cloison_msg::{
+    CALL_DEPTH_MAX, CallFailure, CallFrame, CallId, Denial, Destination, Failure, Message, Name, RpcIndex, Shape, Text,
+};
+
+use crate::session::{Frame, Outcome, Session};
+use crate::wire::Posted;
+
+impl Session {
+    /// Sends a call if there is room for it: what became of it, its place among the outcomes, and its id.
+    pub(crate) fn try_call(
+        &mut self,
+        name: Destination,
+        rpc: RpcIndex,
+        message: &mut Message<OwnedFd>,
+        frame: CallFrame,
+    ) -> Option<Result<(Posted, usize, CallId), CallFailure>> {
+        if let Err(why) = self.check_sendable(name, message) {
+            return Some(Err(why));
+        }
+        let end = self.ends.get_mut(name)?;
+        let slot = self.outcomes.insert(Outcome::Awaited);
+        let Ok(header) = end.link.call(rpc, shape(message), frame, slot) else {
+            self.outcomes.remove(slot);
+            return None;
+        };
+        match self.post(&header, message) {
+            Ok(posted) => Some(Ok((posted, slot, header.call))),
+            Err(error) => {
+                if let Some(end) = self.ends.get_mut(name) {
+                    end.link.unsend(&header);
+                }
+                self.outcomes.remove(slot);
+                Some(Err(unsendable(&error)))
+            }
+        }
+    }
+
+    /// Sends a oneway if there is room for it.
+    pub(crate) fn try_oneway(
+        &mut self,
+        name: Destination,
+        rpc: RpcIndex,
+        message: &mut Message<OwnedFd>,
+        frame: Frame,
+    ) -> Option<Result<Posted, CallFailure>> {
+        if let Err(why) = self.check_sendable(name, message) {
+            return Some(Err(why));
+        }
+        let end = self.ends.get_mut(name)?;
+        let header = end.link.oneway(rpc, shape(message), frame.chain).ok()?;
+        match self.post(&header, message) {
+            Ok(posted) => Some(Ok(posted)),
+            Err(error) => {
+                if let Some(end) = self.ends.get_mut(name) {
+                    end.link.unsend(&header);
+                }
+                Some(Err(unsendable(&error)))
+            }
+        }
+    }
+
+    /// What can be said about a message before there is room for it.
+    fn check_sendable(&self, name: Destination, message: &Message<OwnedFd>) -> Result<(), CallFailure> {
+        let Some(end) = self.ends.get(name) else { return Err(CallFailure::Gone(self.why_gone(name))) };
+        if message.descriptor_count() > 0 && end.rights.classes.is_empty() {
+            return Err(CallFailure::Failed(Failure::Denied(Denial::Descriptor)));
+        }
+        Ok(())
+    }
+}
+
+fn unsendable(error: &io::Error) -> CallFailure {
+    CallFailure::Unsendable(Text::new(&error.to_string()))
+}
+
+/// What of a message its header will state.
+pub(crate) fn shape(message: &Message<OwnedFd>) -> Shape {
+    Shape { payload: message.payload_len(), descriptors: message.descriptor_count() }
+}
+
+/// The refusal of a call that would be nested too deep.
+pub(crate) fn too_deep(frame: Frame, from: &Name, to: &Name) -> Failure {
+    let text =
+        format!("{CALL_DEPTH_MAX} nested calls in chain {:?} already, the last from {from} to {to}", frame.chain);
+    Failure::WouldDeadlock(Text::new(&text))
+}
