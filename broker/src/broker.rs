@@ -51,8 +51,8 @@ impl Broker {
     /// # Errors
     /// If the system gives no thread or descriptor, or `/proc` is not mounted.
     pub fn start(policy: impl Policy + 'static, model: Model) -> io::Result<(Self, Inbox)> {
-        let (mailbox, inbox) = Inbox::new();
         let commands = Commands::new()?;
+        let (mailbox, inbox) = Inbox::new(commands.clone());
         let roster = Arc::new(Roster::default());
         let notices = Notices::new(roster.clone());
         let driver = DriverThread::start(Arc::new(policy), model, mailbox.clone(), notices, commands.clone())?;

@@ -25,11 +25,15 @@ pub struct PoolShape {
     pub count: u16,
 }
 
+/// Buffers of a pool start at multiples of this many bytes: no two share a cache line or, where pages are of the usual
+/// size, a page.
+pub const BUFFER_ALIGN: u32 = 4096;
+
 impl PoolShape {
-    /// Bytes in all buffers together.
+    /// Bytes of memory that all buffers take together, the gaps between them included.
     #[must_use]
     pub const fn bytes(self) -> u64 {
-        self.buffer_size as u64 * self.count as u64
+        (self.buffer_size as u64).next_multiple_of(BUFFER_ALIGN as u64) * self.count as u64
     }
 }
 

@@ -52,6 +52,9 @@ pub enum Denial {
     /// The use count is exhausted.
     #[error("the granted number of uses is exhausted")]
     Exhausted,
+    /// The receiver has not taken the descriptors that were sent to it before.
+    #[error("too many descriptors wait for the receiver")]
+    Crowded,
     /// The right has ended.
     #[error("the grant has expired")]
     Expired,

@@ -8,6 +8,7 @@ mod contract;
 mod host;
 mod leaks;
 mod life;
+mod malice;
 mod pools;
 mod predecessor;
 mod puppet;
@@ -42,7 +43,7 @@ fn main() -> ExitCode {
 }
 
 fn cases() -> Vec<Case> {
-    [predecessor::cases(), contract::cases(), life::cases(), pools::cases(), leaks::cases()].concat()
+    [predecessor::cases(), contract::cases(), life::cases(), pools::cases(), leaks::cases(), malice::cases()].concat()
 }
 
 /// What a worker of these tests does depends on its role alone.

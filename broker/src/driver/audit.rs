@@ -6,32 +6,41 @@ use cloison_msg::Name;
 
 use crate::router::Event;
 
-/// How many denials of one role are logged one by one; beyond, only each that doubles the count.
-const DENIALS_LOGGED: u64 = 32;
+/// How many events of one kind that one role causes are logged one by one; beyond, only each that doubles the count.
+const EVENTS_LOGGED: u64 = 32;
 
 /// Writes the audit log.
 #[derive(Debug, Default)]
 pub(super) struct Audit {
-    denials: HashMap<Name, u64>,
+    /// What each role caused: links granted, denials, accusations. Roles are the host's own, so there are few.
+    counts: HashMap<(Name, Cause), u64>,
+}
+
+/// What a worker can cause as often as it likes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Cause {
+    Grant,
+    Denial,
+    Accusation,
 }
 
 impl Audit {
     pub(super) fn note(&mut self, event: &Event) {
         match event {
             Event::Ready { role } => tracing::debug!(target: "cloison::audit", %role, "said hello"),
-            Event::Granted { from, to, direct } => {
+            Event::Granted { from, to, direct } if self.is_news(from, Cause::Grant) => {
                 tracing::info!(target: "cloison::audit", %from, %to, direct, "link granted");
             }
-            Event::Refused { from, to, interface } if self.is_news(from) => {
+            Event::Refused { from, to, interface } if self.is_news(from, Cause::Denial) => {
                 tracing::warn!(target: "cloison::audit", %from, %to, %interface, "link refused: no rule allows it");
             }
-            Event::Denied { from, to, rpc, denial } if self.is_news(from) => {
+            Event::Denied { from, to, rpc, denial } if self.is_news(from, Cause::Denial) => {
                 tracing::warn!(target: "cloison::audit", %from, %to, method = rpc.0, %denial, "message denied");
             }
-            Event::Refused { .. } | Event::Denied { .. } => {}
-            Event::Accused { by, of, what } => {
+            Event::Accused { by, of, what } if self.is_news(by, Cause::Accusation) => {
                 tracing::warn!(target: "cloison::audit", %by, %of, what, "direct link cut on an accusation");
             }
+            Event::Granted { .. } | Event::Refused { .. } | Event::Denied { .. } | Event::Accused { .. } => {}
             Event::Evicted { role, violation } => {
                 tracing::error!(target: "cloison::audit", %role, %violation, "worker evicted");
             }
@@ -41,10 +50,23 @@ impl Audit {
         }
     }
 
-    /// A worker that is denied all the time does not fill the disk.
-    fn is_news(&mut self, role: &Name) -> bool {
-        let count = self.denials.entry(role.clone()).or_default();
+    /// A worker that causes the same all the time does not fill the disk.
+    fn is_news(&mut self, role: &Name, cause: Cause) -> bool {
+        let count = self.counts.entry((role.clone(), cause)).or_default();
         *count += 1;
-        *count <= DENIALS_LOGGED || count.is_power_of_two()
+        *count <= EVENTS_LOGGED || count.is_power_of_two()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_opened_for_ever_is_logged_a_few_times() {
+        let (mut audit, role) = (Audit::default(), Name::new("churner").unwrap());
+        let logged = (0..100_000).filter(|_| audit.is_news(&role, Cause::Grant)).count();
+        assert!(logged < 64, "{logged}");
+        assert!(audit.is_news(&role, Cause::Accusation), "another kind of event is news");
     }
 }

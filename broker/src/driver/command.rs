@@ -67,8 +67,13 @@ pub(crate) enum Command {
     Credit { link: Destination, credit: Credit },
     /// The host closes a link.
     Close { link: Destination },
+<<<<<<< HEAD
+    /// The host has taken what was waiting in its inbox.
+    CaughtUp,
+=======
     /// The peer on a link of the host's lent it a buffer that it has not.
     MadeUpBuffer { link: Destination, what: Text },
+>>>>>>> main
     /// Notes what each worker sent through the broker, and asks what it sent directly; `done` is dropped when all have
     /// answered.
     Count { done: oneshot::Sender<()> },
@@ -115,7 +120,9 @@ impl Commands {
 
     /// The driver has ended.
     pub(super) fn close(&self) {
-        drop(self.queue().take());
+        let ended = self.queue().take();
+        // Only now, without the lock: whoever hears of it may give another command.
+        drop(ended);
     }
 
     pub(super) fn bell(&self) -> BorrowedFd<'_> {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use cloison_ipc::BUFFERS_MAX;
 use cloison_msg::control::RequestId;
 use cloison_msg::{
     CallError, CallFailure, CallFrame, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name, Pending, Refusal, Time,
@@ -14,9 +15,14 @@ use super::host_port::shape;
 use super::obey::too_late;
 use super::{Commands, Done, HostMessage, Outgoing, Purpose, now};
 use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox, Unclaimed};
+use crate::router::POOLS_PER_LINK;
 
 /// The host's number in the ids of chains: its port is the router's first.
 const HOST_ORIGIN: u32 = 0;
+
+/// Most returned buffers that wait on one link: every buffer of every pool it can have. A peer that has more to get back
+/// has lent some again without waiting for their return, and takes no returns; those it need not have.
+const RETURNS_WAITING: usize = POOLS_PER_LINK * BUFFERS_MAX as usize;
 
 /// Everything the driver keeps for the host.
 pub(super) struct Desk {
@@ -183,6 +189,12 @@ impl Waiting {
 impl HostEnd {
     fn unclaimed(&self) -> Unclaimed {
         Unclaimed::new(HostLink::new(self.core.clone()))
+    }
+
+    /// Whether this is one return too many that waits.
+    pub(super) fn hoards_returns(&self, next: &Waiting) -> bool {
+        let is_return = |waiting: &&Waiting| matches!(waiting.outgoing.purpose, Purpose::Release);
+        is_return(&next) && self.waiting.iter().filter(is_return).count() >= RETURNS_WAITING
     }
 
     /// The header under which `outgoing` may go now; it comes back if there is no room yet.

@@ -31,7 +31,10 @@ impl Driver {
                     self.host_closes(unwanted);
                 }
             }
-            ToWorker::Closed { link, why } => self.desk.gone(link, &why, true),
+            ToWorker::Closed { link, why } => {
+                self.desk.gone(link, &why, true);
+                self.note_crowd();
+            }
             ToWorker::PeerPool { link, pool, shape } => {
                 let mapped = self
                     .desk
@@ -53,6 +56,12 @@ impl Driver {
         }
     }
 
+    fn note_crowd(&mut self) {
+        if self.desk.mailbox.is_crowded() {
+            self.router.handle_crowd(self.router.host(), true);
+        }
+    }
+
     /// A message for the host, which the router has let pass.
     pub(super) fn host_receives(&mut self, header: &Header, payload: &[u8], descriptors: Vec<Passed>) {
         let link = header.destination;
@@ -62,7 +71,10 @@ impl Driver {
         let core = end.core.clone();
         let incoming = || Incoming::new(core.clone(), *header, payload.to_vec(), descriptors);
         match arrival {
-            Ok(Arrival::Request) => self.desk.mailbox.put(Item::Message(incoming())),
+            Ok(Arrival::Request) => {
+                self.desk.mailbox.put(Item::Message(incoming()));
+                self.note_crowd();
+            }
             Ok(Arrival::Outcome(pending)) => self.desk.outcome(pending, incoming()),
             Ok(Arrival::Credit) => self.host_resumes(link),
             // An answer that nobody waits for, or a buffer the host never lent: taken by being dropped.
@@ -77,6 +89,7 @@ impl Driver {
         let waiting = Waiting::new(outgoing, now());
         match self.desk.ends.get_mut(link) {
             None => self.desk.fail_unknown(waiting),
+            Some(end) if end.hoards_returns(&waiting) => {}
             Some(end) => {
                 end.waiting.push_back(waiting);
                 self.host_resumes(link);

@@ -41,6 +41,10 @@ const ALARM: u64 = u64::MAX - 1;
 /// A packet has room for more than a thousand empty ones, each of which may cost the broker an answer.
 const MESSAGES_PER_TURN: usize = 256;
 
+/// Most messages that are taken from one worker before the next one has its turn; a packet that was begun is finished.
+/// A packet has room for more than a thousand empty ones, each of which may cost the broker an answer.
+const MESSAGES_PER_TURN: usize = 256;
+
 /// The thread that drives the router.
 #[derive(Debug)]
 pub(crate) struct DriverThread {
@@ -154,8 +158,14 @@ impl Driver {
         if flags.contains(epoll::EventFlags::OUT)
             && let Some(seat) = self.seats.get_mut(&port)
         {
+            let was_crowded = seat.is_crowded();
             seat.flush();
+            let caught_up = was_crowded && !seat.is_crowded();
             self.watch(port);
+            if caught_up {
+                self.router.handle_crowd(port, false);
+                self.obey();
+            }
         }
         if flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
             let most = self.seats.get_mut(&port).map_or(0, |seat| seat.allowance(self.turn));
@@ -201,7 +211,12 @@ impl Driver {
             messages += 1;
             let forward = self.router.handle_message(port, &header, &message[HEADER_LEN..], &mut descriptors, now());
             if let Some(forward) = forward {
-                self.forward(&forward, message, &mut descriptors);
+                if !descriptors.is_empty() && self.seats.get(&forward.to).is_some_and(Seat::is_crowded) {
+                    descriptors.clear();
+                    self.router.handle_undelivered(port, &header);
+                } else {
+                    self.forward(&forward, message, &mut descriptors);
+                }
             }
             self.obey();
         }

@@ -6,7 +6,7 @@ use cloison_ipc::{NewPoolError, Passed, ProcessIpc, create_pool};
 use cloison_msg::control::PoolShape;
 use cloison_msg::{Header, Key, Refusal};
 
-use super::seat::Sent;
+use super::seat::{Seat, Sent};
 use super::{BACKLOG_MAX, Command, Driver, HostMessage};
 use crate::router::{Body, Event, Output, Traffic, Violation};
 
@@ -19,7 +19,10 @@ impl Driver {
                     self.host_hears(&header, body, descriptors);
                 }
                 Output::Send { to, header, body, descriptors } => self.speak(to, header, &body, descriptors),
-                Output::Evict { port, violation } => self.notices.evict(port, violation),
+                Output::Evict { port, violation } => {
+                    self.seats.get_mut(&port).into_iter().for_each(Seat::discard_backlog);
+                    self.notices.evict(port, violation);
+                }
                 Output::MakePair { link } => {
                     let pair = self.make_pair(link);
                     self.router.handle_pair(link, pair);
@@ -42,7 +45,12 @@ impl Driver {
     pub(super) fn send(&mut self, to: Key, message: &[u8], descriptors: &mut Vec<Passed>) {
         let Some(seat) = self.seats.get_mut(&to) else { return };
         match seat.send(message, descriptors) {
-            Sent::Accepted => self.watch(to),
+            Sent::Accepted => {
+                if seat.is_crowded() {
+                    self.router.handle_crowd(to, true);
+                }
+                self.watch(to);
+            }
             Sent::Overflow => self.router.evict(to, Violation::Backlog(BACKLOG_MAX)),
         }
     }
@@ -115,7 +123,11 @@ impl Driver {
             Command::Answer { link, call, result } => self.host_answers(link, &call, result),
             Command::Credit { link, credit } => self.host_credits(link, credit),
             Command::Close { link } => self.host_closes(link),
+<<<<<<< HEAD
+            Command::CaughtUp => self.router.handle_crowd(host, false),
+=======
             Command::MadeUpBuffer { link, what } => self.router.handle_made_up_buffer(link, what),
+>>>>>>> main
             Command::Count { done } => self.count(done),
             Command::Suspend { done, until } => {
                 let _ = done.send(());

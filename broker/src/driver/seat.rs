@@ -13,6 +13,16 @@ use super::now;
 /// stays below; whoever exceeds it asks for answers that it does not read.
 pub const BACKLOG_MAX: usize = 32 * 1024 * 1024;
 
+/// From how many bytes on that wait for one worker it is crowded: nobody opens links to it until it has caught up.
+const CROWD_BYTES: usize = BACKLOG_MAX / 4;
+
+/// From how many descriptors on that wait for one worker it is crowded. Each is one of the host's until then.
+const CROWD_DESCRIPTORS: usize = 64;
+
+/// Most descriptors that wait for one worker outside its socket: whoever exceeds it asks for pools or links of which it
+/// does not take the descriptors.
+const DESCRIPTORS_WAITING: usize = 4 * CROWD_DESCRIPTORS;
+
 /// Most packets that are taken from one worker before the next one has its turn.
 const PACKETS_PER_TURN: usize = 32;
 
@@ -21,6 +31,9 @@ pub(super) struct Seat {
     ipc: ProcessIpc,
     backlog: VecDeque<Parcel>,
     backlog_bytes: usize,
+    backlog_descriptors: usize,
+    /// Whether it was too much that waited, and has not all gone since.
+    crowded: bool,
     /// How many packets may be taken from it in its turn, and when that was last asked.
     allowance: (usize, u64),
     /// Whether the loop is told when the socket has room again.
@@ -49,13 +62,25 @@ impl Parcel {
 pub(super) enum Sent {
     /// It is in the socket, or waits its turn.
     Accepted,
-    /// [`BACKLOG_MAX`] is exceeded.
+    /// [`BACKLOG_MAX`], or the descriptors' own limit, is exceeded.
     Overflow,
 }
 
 impl Seat {
     pub(super) const fn new(ipc: ProcessIpc) -> Self {
+<<<<<<< HEAD
+        Self {
+            ipc,
+            backlog: VecDeque::new(),
+            backlog_bytes: 0,
+            backlog_descriptors: 0,
+            crowded: false,
+            allowance: (1, 0),
+            wants_room: false,
+        }
+=======
         Self { ipc, backlog: VecDeque::new(), backlog_bytes: 0, allowance: (1, 0), wants_room: false, retry_at: None }
+>>>>>>> main
     }
 
     /// How many packets may be taken in this turn: one from a worker that was quiet, since a look for a second would
@@ -74,10 +99,19 @@ impl Seat {
             descriptors.clear();
             return Sent::Accepted;
         }
+<<<<<<< HEAD
+        self.backlog_bytes += bytes.len();
+        self.backlog_descriptors += descriptors.len();
+        self.backlog.push_back(Parcel { bytes: bytes.to_vec(), descriptors: std::mem::take(descriptors) });
+        self.crowded |= self.backlog_bytes >= CROWD_BYTES || self.backlog_descriptors >= CROWD_DESCRIPTORS;
+        let overflows = self.backlog_bytes > BACKLOG_MAX || self.backlog_descriptors > DESCRIPTORS_WAITING;
+        if overflows { Sent::Overflow } else { Sent::Accepted }
+=======
         let parcel = Parcel { bytes: bytes.to_vec(), descriptors: std::mem::take(descriptors) };
         self.backlog_bytes += parcel.cost();
         self.backlog.push_back(parcel);
         if self.backlog_bytes > BACKLOG_MAX { Sent::Overflow } else { Sent::Accepted }
+>>>>>>> main
     }
 
     /// The socket has room again, or it is time to try again.
@@ -88,8 +122,25 @@ impl Seat {
                 self.backlog.push_front(parcel);
                 return;
             }
+<<<<<<< HEAD
+            self.backlog_bytes -= parcel.bytes.len();
+            self.backlog_descriptors -= parcel.descriptors.len();
+=======
             self.backlog_bytes -= parcel.cost();
+>>>>>>> main
         }
+        self.crowded = false;
+    }
+
+    /// Whether so much waits that nobody should cause more.
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// It was condemned: nothing that waits for it will go.
+    pub(super) fn discard_backlog(&mut self) {
+        self.backlog.clear();
+        (self.backlog_bytes, self.backlog_descriptors) = (0, 0);
     }
 
     /// Whether something waits for room in the socket.

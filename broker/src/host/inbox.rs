@@ -1,11 +1,14 @@
 //! Where everything that concerns the host comes in, in order.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use cloison_msg::{CallError, Destination, Gone, Name};
 use tokio::sync::mpsc;
 
 use super::Incoming;
+use crate::driver::{Command, Commands};
 use crate::supervisor::WorkerEvent;
 use crate::wait::wait_for;
 
@@ -33,6 +36,10 @@ pub enum Item {
     Worker(WorkerEvent),
 }
 
+/// How many unread items make an inbox crowded: until half of them are read, nobody opens a link to the host. So workers
+/// that open one link after the other put no more here than this, and what the windows of their present links hold.
+const CROWD_ITEMS: usize = 256;
+
 /// Where everything that concerns the host comes in, in order. What workers can put here is bounded by their links'
 /// windows, and gives its place back when the item is dropped. A host that wants none of it may drop its inbox: calls to the
 /// host are then answered with an error.
@@ -54,37 +61,68 @@ pub enum Item {
 #[derive(Debug)]
 pub struct Inbox {
     items: mpsc::UnboundedReceiver<Item>,
+    unread: Arc<AtomicUsize>,
+    commands: Commands,
 }
 
 /// Puts items into an inbox.
 #[derive(Clone, Debug)]
 pub(crate) struct Mailbox {
     items: mpsc::UnboundedSender<Item>,
+    unread: Arc<AtomicUsize>,
 }
 
 impl Inbox {
-    pub(crate) fn new() -> (Mailbox, Self) {
+    pub(crate) fn new(commands: Commands) -> (Mailbox, Self) {
         let (give, take) = mpsc::unbounded_channel();
-        (Mailbox { items: give }, Self { items: take })
+        let unread = Arc::new(AtomicUsize::new(0));
+        (Mailbox { items: give, unread: unread.clone() }, Self { items: take, unread, commands })
     }
 
     /// The next item; `None` once the broker has ended.
     pub async fn next(&mut self) -> Option<Item> {
-        self.items.recv().await
+        let item = self.items.recv().await;
+        self.note(item)
     }
 
     /// The next item, waiting no longer than `within`; `None` if there was none.
     pub fn next_within(&mut self, within: Duration) -> Option<Item> {
         if let Ok(item) = self.items.try_recv() {
-            return Some(item);
+            return self.note(Some(item));
         }
-        wait_for(self.items.recv(), Some(within)).flatten()
+        let item = wait_for(self.items.recv(), Some(within)).flatten();
+        self.note(item)
+    }
+
+    fn note(&self, item: Option<Item>) -> Option<Item> {
+        if item.is_some() && self.unread.fetch_sub(1, Ordering::Relaxed) == CROWD_ITEMS / 2 {
+            self.commands.give(Command::CaughtUp);
+        }
+        item
+    }
+}
+
+/// Nobody will read what is left, so it does not count.
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.items.close();
+        while let Ok(item) = self.items.try_recv() {
+            self.note(Some(item));
+        }
     }
 }
 
 impl Mailbox {
     /// A host that dropped its inbox wants to hear nothing.
     pub(crate) fn put(&self, item: Item) {
-        let _ = self.items.send(item);
+        self.unread.fetch_add(1, Ordering::Relaxed);
+        if self.items.send(item).is_err() {
+            self.unread.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Whether so much is unread that nobody should cause more.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.unread.load(Ordering::Relaxed) >= CROWD_ITEMS
     }
 }

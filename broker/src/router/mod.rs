@@ -26,7 +26,7 @@ use link::Link;
 pub use link::{DESCRIPTOR_LINKS_PER_WORKER, LINKS_PER_PAIR, LINKS_PER_WORKER};
 pub use opening::OPENS_WAITING;
 pub use output::{Body, Event, Forward, Output, PoolTicket, Violation};
-pub use pools::{POOL_BYTES_PER_WORKER, POOLS_PER_LINK};
+pub use pools::{POOL_BYTES_EVER, POOL_BYTES_PER_WORKER, POOLS_PER_LINK};
 use port::Port;
 pub use port::Traffic;
 
@@ -103,6 +103,17 @@ impl<D: Descriptor> Router<D> {
     pub fn handle_return(&mut self, role: &Name) {
         if let Some(role @ Role::Ended(_)) = self.roles.get_mut(role) {
             *role = Role::Awaited;
+        }
+    }
+
+    /// So much waits for the port that nobody may cause more by opening links to it, or it has caught up again: then
+    /// whoever waited for it is connected. Windows bound what waits on a link, but not on one after the other.
+    pub fn handle_crowd(&mut self, port: Key, crowded: bool) {
+        let Some(crowd) = self.ports.get_mut(port).filter(|port| port.is_crowded() != crowded) else { return };
+        crowd.set_crowded(crowded);
+        if !crowded {
+            let role = crowd.role().clone();
+            self.settle_opens(&role);
         }
     }
 

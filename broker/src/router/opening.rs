@@ -62,7 +62,7 @@ impl<D: Descriptor> Router<D> {
         };
         match role {
             Role::Ended(why) => Err(Refusal::PeerGone(why.clone())),
-            Role::Played(to) if self.ports.get(*to).is_some_and(super::port::Port::is_open) => {
+            Role::Played(to) if self.ports.get(*to).is_some_and(|port| port.is_open() && !port.is_crowded()) => {
                 let to = *to;
                 self.connect(from, to, grant, opening.request).map(|()| true)
             }

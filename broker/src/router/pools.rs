@@ -13,6 +13,10 @@ pub const POOLS_PER_LINK: usize = 4;
 /// Most bytes that all pools of one worker have together: nine 2160p pictures of 16-bit 4:4:4, with room.
 pub const POOL_BYTES_PER_WORKER: u64 = 512 * 1024 * 1024;
 
+/// Most bytes that all pools of one worker ever have together, those it gave up included: a worker that says so may well
+/// have kept the memory, and its descriptor cannot be taken back. Sizes may change 250 times in a 720p film.
+pub const POOL_BYTES_EVER: u64 = 8 * POOL_BYTES_PER_WORKER;
+
 impl<D: Descriptor> Router<D> {
     pub(super) fn make_pool(&mut self, from: Key, request: RequestId, name: Destination, shape: PoolShape) {
         let Some(port) = self.ports.get(from) else { return };
@@ -35,6 +39,11 @@ impl<D: Descriptor> Router<D> {
         if !link.holder(end.side).rights.flags.contains(RightsFlags::LEND) {
             return Err(Refusal::Denied);
         }
+        let peer = link.holder(end.side.other()).port;
+        if self.ports.get(peer).is_some_and(super::port::Port::is_crowded) {
+            return Err(Refusal::Limit("the peer does not take what it is sent".into()));
+        }
+        let link = self.links.get_mut(end.link).ok_or(Refusal::NotFound)?;
         if link.pools.len() >= POOLS_PER_LINK {
             return Err(Refusal::Limit(format!("a link has at most {POOLS_PER_LINK} pools").into()));
         }
@@ -44,6 +53,12 @@ impl<D: Descriptor> Router<D> {
             let limit = format!("a worker's pools have at most {POOL_BYTES_PER_WORKER} bytes together, not {bytes}");
             return Err(Refusal::Limit(limit.into()));
         }
+        let ever = port.pool_bytes_ever.saturating_add(shape.bytes());
+        if ever > POOL_BYTES_EVER {
+            let limit = format!("a worker is given at most {POOL_BYTES_EVER} bytes in pools, dropped ones included");
+            return Err(Refusal::Limit(limit.into()));
+        }
+        port.pool_bytes_ever = ever;
         port.pool_bytes = bytes;
         link.pools_made += 1;
         link.pools.push(LinkPool { pool: link.pools_made, owner: end.side, shape });

@@ -35,7 +35,11 @@ pub(super) struct Port {
     pub(super) waiting: Vec<Opening>,
     /// Bytes of all pools it asked for.
     pub(super) pool_bytes: u64,
+    /// The same, with those that it has given up since.
+    pub(super) pool_bytes_ever: u64,
     pub(super) traffic: Traffic,
+    /// Whether too much waits for it already: it gets no new links and pools until it has taken that.
+    crowded: bool,
 }
 
 /// What one name in a holder's table means.
@@ -64,7 +68,9 @@ impl Port {
             names: Table::new(),
             waiting: Vec::new(),
             pool_bytes: 0,
+            pool_bytes_ever: 0,
             traffic: Traffic::default(),
+            crowded: false,
         }
     }
 
@@ -90,6 +96,14 @@ impl Port {
 
     pub(super) fn is_condemned(&self) -> bool {
         self.stage == Stage::Condemned
+    }
+
+    pub(super) const fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    pub(super) const fn set_crowded(&mut self, crowded: bool) {
+        self.crowded = crowded;
     }
 
     /// It said hello; whether that was its first word.

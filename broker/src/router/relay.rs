@@ -81,6 +81,13 @@ impl<D: Descriptor> Router<D> {
         }
     }
 
+    /// A message that was to be forwarded is not: too many descriptors wait for its receiver already. Its sender hears so.
+    pub fn handle_undelivered(&mut self, from: Key, header: &Header) {
+        if let Some(Entry::Open(end)) = self.ports.get(from).map(|port| port.meaning(header.destination)) {
+            self.deny(from, end, header, Denial::Crowded);
+        }
+    }
+
     fn violate(&mut self, from: Key, violation: Violation) -> Option<Forward> {
         self.evict(from, violation);
         None

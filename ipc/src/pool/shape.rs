@@ -1,6 +1,6 @@
 //! Which pools there can be, and where their buffers lie.
 
-use cloison_msg::control::PoolShape;
+use cloison_msg::control::{BUFFER_ALIGN, PoolShape};
 
 use crate::memory::MapError;
 
@@ -10,9 +10,6 @@ pub const BUFFERS_MAX: u16 = 64;
 
 /// Largest pool, in bytes: ten pictures of 8K with 8-bit 4:2:0 samples.
 pub const POOL_BYTES_MAX: usize = 512 << 20;
-
-/// Buffers start at multiples of this many bytes: no two share a cache line or, where pages are of the usual size, a page.
-const BUFFER_ALIGN: usize = 4096;
 
 /// Why there can be no pool of some shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +56,7 @@ impl Layout {
         if shape.count > BUFFERS_MAX {
             return Err(ShapeError::TooMany(shape.count));
         }
-        let stride = u64::from(shape.buffer_size).next_multiple_of(BUFFER_ALIGN as u64);
+        let stride = u64::from(shape.buffer_size).next_multiple_of(u64::from(BUFFER_ALIGN));
         let bytes = stride * u64::from(shape.count);
         if bytes > POOL_BYTES_MAX as u64 {
             return Err(ShapeError::TooLarge(bytes));

@@ -9,7 +9,7 @@ use cloison_msg::{
     Rights, RpcIndex, RpcSet, WINDOW_MESSAGES,
 };
 
-use super::{Body, LINKS_PER_PAIR, LINKS_PER_WORKER, OPENS_WAITING, POOLS_PER_LINK, Violation};
+use super::{Body, LINKS_PER_PAIR, LINKS_PER_WORKER, OPENS_WAITING, POOL_BYTES_EVER, POOLS_PER_LINK, Violation};
 use crate::policy::Model;
 use world::{Got, INTERFACE, Mark, SHAPE, World};
 
@@ -239,4 +239,48 @@ fn a_credit_carries_no_descriptor_past_the_rights() {
     let header = Header { kind: Kind::Credit, descriptors: 1, payload: credit.payload_len(), ..oneway(theirs, 0) };
     let forwarded = world.send(b, &header, credit.payload(), vec![Mark(DescriptorClasses::OTHER)]);
     assert!(!forwarded && world.violation_of(b).is_some() && world.violation_of(a).is_none());
+}
+
+/// Windows bound one link, not one link after the other.
+#[test]
+fn a_crowded_port_gets_no_new_links_until_it_has_caught_up() {
+    let (mut world, [a, b], [ours, _]) = pair(rights());
+    world.router.handle_crowd(b, true);
+    let open = ToBroker::Open { request: 9, role: "b".try_into().unwrap(), interface: INTERFACE.name() };
+    world.word(a, &open);
+    world.word(a, &ToBroker::MakePool { request: 10, link: ours, shape: SHAPE });
+    assert_eq!(world.take(b), [], "nobody can make more wait for it");
+    assert!(matches!(world.take(a)[..], [Got::Word(ToWorker::Pool { pool: Err(Refusal::Limit(_)), .. }, 0)]));
+    assert!(world.send(a, &oneway(ours, 0), &[], Vec::new()), "the links it has go on");
+    world.router.handle_crowd(b, false);
+    world.settle();
+    assert!(world.take(a).iter().any(|got| matches!(got, Got::Word(ToWorker::Opened { request: 9, link: Ok(_) }, _))));
+}
+
+/// Who gives a pool up may have kept its memory, so it does not get all of it again, and again.
+#[test]
+fn giving_pools_up_does_not_make_memory_endless() {
+    let (mut world, [a, _], [ours, _]) = pair(rights());
+    let shape = cloison_msg::control::PoolShape { buffer_size: 512 << 20, count: 1 };
+    for pool in 1..=POOL_BYTES_EVER / shape.bytes() {
+        world.word(a, &ToBroker::MakePool { request: 1, link: ours, shape });
+        world.word(a, &ToBroker::DropPool { link: ours, pool: u32::try_from(pool).unwrap() });
+    }
+    assert!(world.take(a).iter().all(|got| matches!(got, Got::Word(ToWorker::Pool { pool: Ok(_), .. }, 1))));
+    world.word(a, &ToBroker::MakePool { request: 2, link: ours, shape });
+    assert!(matches!(world.take(a)[..], [Got::Word(ToWorker::Pool { pool: Err(Refusal::Limit(_)), .. }, 0)]));
+}
+
+#[test]
+fn a_message_that_cannot_be_delivered_is_answered_and_its_place_given_back() {
+    let (mut world, [a, b], [ours, _]) = pair(rights());
+    for _ in 0..2 * WINDOW_MESSAGES {
+        assert!(world.send(a, &call(ours, 0), &[], Vec::new()));
+        world.router.handle_undelivered(a, &call(ours, 0));
+        world.settle();
+    }
+    let crowded = Body::Failure(Failure::Denied(Denial::Crowded));
+    let told = world.take(a).iter().filter(|got| matches!(got, Got::Body(_, body) if *body == crowded)).count();
+    assert_eq!((told as u64, world.violation_of(a)), (2 * WINDOW_MESSAGES, None));
+    world.take(b);
 }
