@@ -49,8 +49,13 @@ impl Broker {
     /// Starts a broker with no workers yet, and the inbox of its host.
     ///
     /// # Errors
-    /// If the system gives no thread or descriptor, or `/proc` is not mounted.
+    /// If the system gives no thread or descriptor, or `/proc` is not mounted. Also in a process that was itself started
+    /// as a worker: its `main` has forgotten `cloison_worker::roles`, and would start workers without end.
     pub fn start(policy: impl Policy + 'static, model: Model) -> io::Result<(Self, Inbox)> {
+        if let Some(role) = cloison_sandbox::is_worker() {
+            let what = format!("this process is to be the worker {role}: call cloison_worker::roles first in main");
+            return Err(io::Error::other(what));
+        }
         let commands = Commands::new()?;
         let (mailbox, inbox) = Inbox::new(commands.clone());
         let roster = Arc::new(Roster::default());

@@ -35,6 +35,9 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// The code of a failure that is another call's, made to answer this one.
+    pub const NESTED: u32 = u32::MAX;
+
     /// A method's own error.
     #[must_use]
     pub fn remote(code: u32, text: impl AsRef<str>) -> Self {
@@ -51,6 +54,13 @@ impl From<RecvError> for Failure {
 impl From<AppendError> for Failure {
     fn from(error: AppendError) -> Self {
         Self::Unanswerable(Text::new(&error.to_string()))
+    }
+}
+
+/// A service whose own call failed can hand that on with `?`; the code is [`Failure::NESTED`].
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Self {
+        Self::remote(Self::NESTED, error.to_string())
     }
 }
 

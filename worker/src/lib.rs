@@ -35,6 +35,7 @@
 //! | a [`Link`] | several answers at a time | [`Link::start`], then [`PendingCall::wait`] |
 //! | a [`Link`] | to tell something | [`Link::oneway`] |
 //! | a [`Link`] | to hand pictures over | [`Link::pool`], then [`Pool::acquire`], [`BufferMut::lend`] |
+//! | a descriptor | to pass it, if the policy grants its class | [`Message::attach`](msg::Message::attach) |
 //! | a [`Request`] | its values | [`Request::recv`], [`Request::descriptor`], [`Request::recv_buffer`], [`Request::finish`] |
 //! | a [`Request`] | to call whoever asks back, or to tell it more later | [`Request::link`] |
 //! | an [`Incoming`] reply | its values | [`Incoming::value`], [`Incoming::reader`] |
