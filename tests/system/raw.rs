@@ -59,10 +59,19 @@ pub enum RawStep {
     Answer { kind: u8, call_offset: i64, payload: Vec<u8>, times: u32 },
     /// Never read anything again.
     Deafen,
+    /// Send a packet, and never read anything again.
+    SendAndDeafen(Vec<u8>),
     /// Close the socket to the broker and live on.
     HangUp,
     /// End.
     Exit,
+}
+
+/// Lives on without reading anything.
+fn deafen() -> ! {
+    loop {
+        std::thread::park();
+    }
 }
 
 /// What came of a [`RawStep`].
@@ -198,9 +207,11 @@ impl Raw {
                 self.behaviour = Behaviour::Made { kind, call_offset, payload, times };
                 RawOutcome::Done
             }
-            RawStep::Deafen => loop {
-                std::thread::park();
-            },
+            RawStep::Deafen => deafen(),
+            RawStep::SendAndDeafen(packet) => {
+                self.send_many(Via::Control, &packet, &[], 1);
+                deafen()
+            }
             RawStep::HangUp => {
                 self.hangs_up = true;
                 RawOutcome::Done
