@@ -8,6 +8,8 @@ use cloison_broker::msg::{
 };
 use cloison_broker::{Ask, Grant, HOST, Item, Model, WorkerEvent};
 
+use rustix::process::Signal;
+
 use crate::case::{Case, both, module};
 use crate::host::{AMPLE, Host, Puppet, anything_goes, message, saying};
 use crate::words::{
@@ -127,7 +129,8 @@ fn windows_are_the_same_size(model: Model) {
     let host = Host::with(model, &["a", "b"]);
     let (a, b) = (host.puppet("a"), host.puppet("b"));
     let (notes, bytes, calls) = (a.open("b"), a.open("b"), a.open("b"));
-    let nap = b.0.start(NAP, saying(&1500u64), AMPLE);
+    let witness = host.witness("b");
+    witness.stop();
     let brief = Duration::from_millis(60);
     let overloaded = Some("Overloaded".to_owned());
     let window = u32::try_from(WINDOW_MESSAGES).unwrap();
@@ -141,8 +144,8 @@ fn windows_are_the_same_size(model: Model) {
     let places = answers.iter().filter(|answer| **answer == Err("Deadline".to_owned())).count();
     assert_eq!(places, usize::from(CALLS_IN_FLIGHT), "{answers:?}");
     assert_eq!(answers.last(), Some(&Err("Overloaded".to_owned())));
-    nap.wait().unwrap();
-    // As soon as it wakes, all of it is taken, and there is room again.
+    witness.signal(Signal::CONT);
+    // As soon as it goes on, all of it is taken, and there is room again.
     for link in [notes, bytes, calls] {
         assert_eq!(a.call(link, ECHO, encoded("room")), Ok(encoded("room")));
     }

@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
             alone(both("brokers_that_come_and_go", brokers_that_come_and_go)),
             alone(once("descriptors_under_way_to_the_dead", descriptors_under_way_to_the_dead)),
             alone(both("descriptors_hoarded_harm_nobody_else", descriptors_hoarded_harm_nobody_else)),
+            alone(once("a_pipe_that_outlives_its_worker", a_pipe_that_outlives_its_worker)),
             alone(once("starts_that_fail", starts_that_fail)),
             alone(both("links_that_come_and_go", links_that_come_and_go)),
         ],
@@ -202,6 +203,32 @@ fn descriptors_hoarded_harm_nobody_else(model: Model) {
         host.spawn(if times == 64 { "e" } else { "d" });
     }
     assert!(matches!(host.death("raw").0, Death::Evicted(Violation::Overdraft(Overdraft::Descriptors))));
+}
+
+/// A worker hands its standard error to another, who keeps it when its owner is dead.
+fn a_pipe_that_outlives_its_worker() {
+    let mut host = Host::new(Model::Broker, pipes);
+    for role in ["raw", "raw-2"] {
+        host.spawn(role);
+    }
+    let before = Holdings::steady();
+    for _ in 0..3 {
+        let raw = host.attacker("raw");
+        let open = RawStep::Open { role: "raw-2".into(), interface: "peer".into() };
+        let RawOutcome::Opened(Ok(at)) = raw.tell(&open) else { panic!("no link") };
+        let RawOutcome::Links(links) = raw.tell(&RawStep::Links) else { panic!("no links") };
+        let header = Header { destination: links[at].name, descriptors: 1, rpc: DESCRIPTOR, ..Header::default() };
+        let (packet, loot) = (packet(&header, &[]), vec![Loot::Pipe]);
+        assert!(matches!(
+            raw.tell(&RawStep::Send { via: Via::Control, packet, loot, times: 1 }),
+            RawOutcome::Sent(1, None)
+        ));
+        assert!(matches!(host.attacker("raw-2").tell(&RawStep::Links), RawOutcome::Links(_)), "it has it now");
+        host.broker.kill("raw", "a test");
+        host.death("raw");
+        host.restarted("raw");
+    }
+    settles_at(&before);
 }
 
 fn starts_that_fail() {

@@ -13,7 +13,7 @@ use cloison_broker::{
 use rustix::process::Signal;
 
 use crate::case::{Case, alone, both, module, once};
-use crate::host::{AMPLE, Host, anything_goes, message, saying};
+use crate::host::{AMPLE, Host, Puppet, anything_goes, message, saying};
 use crate::raw::{Loot, RawOutcome, RawStep, Via, message_packet, word_packet};
 use crate::watch::{Holdings, Witness, eventually, peak_memory, settles_at};
 use crate::words::{ECHO, End, NAP, NOTE, Outcome, PEER, Step, encoded};
@@ -39,6 +39,8 @@ pub fn cases() -> Vec<Case> {
             once("dropped_while_workers_start_it_leaves_nobody", dropped_while_workers_start_it_leaves_nobody),
             once("workers_die_with_their_host", workers_die_with_their_host),
             both("a_host_on_tokio", a_host_on_tokio),
+            once("a_host_that_hears_nothing", a_host_that_hears_nothing),
+            once("a_policy_that_panics", a_policy_that_panics),
         ],
     )
 }
@@ -517,4 +519,35 @@ async fn on_tokio(model: Model) -> Vec<Witness> {
     let hung = tokio::time::timeout(Duration::from_millis(50), host.inbox.next()).await;
     assert!(hung.is_err(), "{hung:?}");
     host.witnesses()
+}
+
+fn a_host_that_hears_nothing() {
+    let Host { broker, inbox } = Host::with(Model::Broker, &["a"]);
+    drop(inbox);
+    let a = Puppet(broker.open("a", &PEER).unwrap());
+    let link = a.open("host");
+    let unanswered = r#"Failed(Unanswerable("the host did not answer"))"#.to_owned();
+    for _ in 0..100 {
+        assert_eq!(a.call(link, ECHO, vec![0]), Err(unanswered.clone()));
+    }
+    assert_eq!(a.notes(link, 0, 500), (500, None));
+}
+
+fn a_policy_that_panics() {
+    let host = Host::new(Model::Broker, |ask: &Ask<'_>| match ask.to.as_str() {
+        "a" => anything_goes(ask),
+        _ => panic!("on purpose: the policy has a mistake"),
+    });
+    host.spawn("a");
+    host.spawn("b");
+    let a = host.puppet("a");
+    let witnesses = host.witnesses();
+    let ended = Refusal::PeerGone(Gone::BrokerEnded);
+    assert_eq!(host.broker.open("b", &PEER).unwrap_err().why, ended);
+    assert_eq!(host.broker.open("a", &PEER).unwrap_err().why, ended);
+    let why = a.start(&Step::Noted).wait::<Outcome>().unwrap_err();
+    assert_eq!(why, CallFailure::Gone(Gone::BrokerEnded));
+    assert!(matches!(host.broker.spawn(WorkerSpec::own("c").unwrap()), Err(SpawnError::BrokerEnded)));
+    drop(host);
+    assert!(witnesses.iter().all(Witness::is_gone));
 }

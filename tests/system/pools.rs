@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use cloison_broker::msg::control::{PoolShape, ToBroker};
-use cloison_broker::msg::{CallFailure, DescriptorClasses, Destination, Gone, Header, Kind, Rights, RpcIndex};
+use cloison_broker::msg::{
+    CallFailure, DescriptorClasses, Destination, Gone, Header, Kind, Rights, RpcIndex, WINDOW_MESSAGES,
+};
 use cloison_broker::router::{POOL_BYTES_PER_WORKER, POOLS_PER_LINK, Violation};
-use cloison_broker::{Ask, BorrowError, Borrowed, Death, Grant, HOST, Incoming, Model};
+use cloison_broker::{Ask, BorrowError, Borrowed, CALL_DEADLINE, Death, Grant, HOST, Incoming, Model};
 use cloison_ipc::{BUFFERS_MAX, BufferRef};
+use rustix::process::Signal;
 
 use crate::case::{Case, alone, both, module, once};
-use crate::host::{AMPLE, Attacker, Host, Puppet, anything_goes};
+use crate::host::{AMPLE, Attacker, Host, Puppet, anything_goes, saying};
 use crate::raw::{Loot, RawLink, RawOutcome, RawStep, Via, message_packet, packet, word_packet};
 use crate::watch::{Holdings, eventually, settles_at};
 use crate::words::{ECHO, NOTE, Outcome, PICTURE, Picture, Step, encoded};
@@ -27,6 +30,8 @@ pub fn cases() -> Vec<Case> {
             once("what_was_never_lent_to_the_host_evicts", what_was_never_lent_to_the_host_evicts),
             once("pools_are_limited_by_name", pools_are_limited_by_name),
             alone(both("a_change_of_size_leaves_nothing_of_the_old", a_change_of_size_leaves_nothing_of_the_old)),
+            once("buffers_come_back_however_long_that_takes", buffers_come_back_however_long_that_takes),
+            once("large_pools_slow_nobody_else", large_pools_slow_nobody_else),
             both("memory_comes_from_the_broker_alone", memory_comes_from_the_broker_alone),
         ],
     )
@@ -102,7 +107,10 @@ fn pictures_go_round_between_workers(model: Model) {
 
 /// The next picture that comes to the host.
 fn picture(host: &mut Host) -> Result<Borrowed, BorrowError> {
-    let mut message: Incoming = host.message();
+    borrow(&mut host.message())
+}
+
+fn borrow(message: &mut Incoming) -> Result<Borrowed, BorrowError> {
     assert_eq!(message.rpc(), PICTURE);
     let picture: Picture = message.reader().recv().unwrap();
     message.borrow(picture.buffer)
@@ -431,7 +439,7 @@ fn memory_comes_from_the_broker_alone(model: Model) {
         // The kernel refuses it where it can; elsewhere the receiver cuts the link.
         Model::Orchestrator => assert!(matches!(passed, RawOutcome::Sent(..)), "{passed:?}"),
     }
-    assert_eq!(a.noted(), []);
+    assert_eq!(a.noted(), [0u32; 0]);
     // A word that only the broker may say, said on a link. Nobody takes it for the broker's.
     let own = host.attacker("raw");
     let at = open(&own, "a");
@@ -455,4 +463,49 @@ fn memory_comes_from_the_broker_alone(model: Model) {
         }
     }
     assert!(matches!(a.tell(&Step::Noted), Outcome::Noted(noted) if noted.is_empty()));
+}
+
+fn buffers_come_back_however_long_that_takes() {
+    let mut host = Host::with(Model::Broker, &["a"]);
+    let a = host.puppet("a");
+    let link = a.open(HOST);
+    let pool = pool(&a, link, SHAPE);
+    assert_eq!(lend(&a, pool, 1, 4, AMPLE), (4, None));
+    let mut messages: Vec<_> = (0..4).map(|_| host.message()).collect();
+    let back = messages[0].link();
+    let pictures: Vec<_> = messages.iter_mut().map(borrow).collect();
+    drop(messages);
+    // The worker stands still for longer than any call waits, and the link is full before the buffers are given back.
+    let witness = host.witness("a");
+    witness.stop();
+    for number in 0..u32::try_from(WINDOW_MESSAGES).unwrap() {
+        back.oneway(NOTE, saying(&number)).unwrap();
+    }
+    drop(pictures);
+    let full = back.start(ECHO, saying(&"no room"), Duration::from_millis(10)).wait().unwrap_err();
+    assert_eq!(full.why, CallFailure::Overloaded);
+    std::thread::sleep(CALL_DEADLINE + Duration::from_millis(200));
+    witness.signal(Signal::CONT);
+    eventually("all are back", || (lent(&a, pool) == 0).then_some(()));
+}
+
+fn large_pools_slow_nobody_else() {
+    let host = Host::with(Model::Broker, &["a", "b", "raw"]);
+    let (a, raw) = (host.puppet("a"), host.attacker("raw"));
+    let link = a.open("b");
+    let at = open(&raw, HOST);
+    let name = links(&raw)[at].name;
+    let large = PoolShape { buffer_size: 256 << 20, count: 2 };
+    let trips = a.start(&Step::RoundTrips { link, lasting: Duration::from_secs(3) });
+    for pool in 1..3 {
+        let made = raw.tell(&RawStep::MakePool { link: at, shape: large });
+        assert!(matches!(made, RawOutcome::Pool(Ok(made)) if made == pool));
+        raw.tell(&RawStep::UsePool { pool, shape: large });
+        let word = word_packet(&ToBroker::DropPool { link: name, pool });
+        raw.tell(&RawStep::Send { via: Via::Control, packet: word, loot: vec![], times: 1 });
+    }
+    let Outcome::RoundTrips(trips) = trips.wait().unwrap() else { panic!("no round trips") };
+    assert_eq!(trips.stopped_by, None);
+    // The kernel was seen to need more than a second to fill 512 MiB.
+    assert!(trips.slowest < Duration::from_millis(500), "{:?} of {}", trips.slowest, trips.count());
 }

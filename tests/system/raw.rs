@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use cloison_broker::msg::control::{PROTOCOL_VERSION, PoolShape, ToBroker, ToWorker};
 use cloison_broker::msg::{Credit, Destination, HEADER_LEN, Header, Kind, Messages, Name, PACKET_MAX, decode_whole};
-use cloison_ipc::{Passed, ProcessIpc};
+use cloison_ipc::{Passed, ProcessIpc, WritablePool};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use serde::{Deserialize, Serialize};
@@ -51,6 +51,8 @@ pub enum RawStep {
     Send { via: Via, packet: Vec<u8>, loot: Vec<Loot>, times: u32 },
     /// Ask for a pool and keep its memory.
     MakePool { link: usize, shape: PoolShape },
+    /// Have the memory of the newest pool filled in by the kernel, page by page, and let go of it.
+    UsePool { pool: u32, shape: PoolShape },
     /// Tell every word that the broker said.
     Words,
     /// Hold back the answers to the next so many calls of peers, then give them, the last one first.
@@ -104,11 +106,13 @@ pub fn main() -> ExitCode {
     let mut raw = Raw::new(control);
     raw.say(&ToBroker::Hello { version: PROTOCOL_VERSION });
     while raw.live().is_some() {
-        if raw.hangs_up {
-            drop(raw);
-            loop {
-                std::thread::park();
-            }
+        match raw.last_step {
+            None => continue,
+            Some(LastStep::Deafen) => {}
+            Some(LastStep::HangUp) => drop(raw),
+        }
+        loop {
+            std::thread::park();
         }
     }
     ExitCode::SUCCESS
@@ -123,7 +127,13 @@ struct Raw {
     words: Vec<String>,
     queue: VecDeque<Heard>,
     behaviour: Behaviour,
-    hangs_up: bool,
+    last_step: Option<LastStep>,
+}
+
+/// What is done once that was answered, and nothing after it.
+enum LastStep {
+    Deafen,
+    HangUp,
 }
 
 /// How calls of peers are answered.
@@ -161,7 +171,7 @@ impl Raw {
             words: Vec::new(),
             queue: VecDeque::new(),
             behaviour: Behaviour::Honest,
-            hangs_up: false,
+            last_step: None,
         }
     }
 
@@ -198,6 +208,10 @@ impl Raw {
             RawStep::Open { role, interface } => RawOutcome::Opened(self.open(&role, &interface)),
             RawStep::Send { via, packet, loot, times } => self.send_many(via, &packet, &loot, times),
             RawStep::MakePool { link, shape } => RawOutcome::Pool(self.make_pool(link, shape)),
+            RawStep::UsePool { pool, shape } => {
+                drop(self.pools.pop().map(|memory| WritablePool::map(memory, pool, shape)));
+                RawOutcome::Done
+            }
             RawStep::Words => RawOutcome::Words(self.words.clone()),
             RawStep::Reverse(count) => {
                 self.behaviour = Behaviour::Reverse(count, Vec::new());
@@ -207,13 +221,16 @@ impl Raw {
                 self.behaviour = Behaviour::Made { kind, call_offset, payload, times };
                 RawOutcome::Done
             }
-            RawStep::Deafen => deafen(),
             RawStep::SendAndDeafen(packet) => {
                 self.send_many(Via::Control, &packet, &[], 1);
                 deafen()
             }
+            RawStep::Deafen => {
+                self.last_step = Some(LastStep::Deafen);
+                RawOutcome::Done
+            }
             RawStep::HangUp => {
-                self.hangs_up = true;
+                self.last_step = Some(LastStep::HangUp);
                 RawOutcome::Done
             }
             RawStep::Exit => std::process::exit(0),

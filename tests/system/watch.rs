@@ -52,6 +52,12 @@ impl Witness {
         pidfd_send_signal(&self.pidfd, signal).unwrap();
     }
 
+    /// Lets it stand still, and returns when it does.
+    pub fn stop(&self) {
+        self.signal(Signal::STOP);
+        eventually("it stands still", || (self.state() == Some('T')).then_some(()));
+    }
+
     /// The state letter of the process, as `ps` shows it.
     pub fn state(&self) -> Option<char> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid)).ok()?;

@@ -61,7 +61,8 @@ impl LinkCore {
     pub(super) fn give_back(&self, pool: PoolId, index: u16) {
         let mut message = HostMessage::new();
         if message.append(&(pool, index)).is_ok() {
-            self.send(RpcIndex::default(), message, CALL_DEADLINE, Purpose::Release);
+            // However long the worker reads nothing: given up, the buffer would be missing in its pool for good.
+            self.send(RpcIndex::default(), message, Duration::MAX, Purpose::Release);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
 
 use cloison_ipc::{self as ipc, BufferRef, MapPoolError, ReadablePool};
 use cloison_msg::Text;
@@ -11,37 +12,57 @@ use cloison_msg::control::{PoolId, PoolShape};
 use super::LinkCore;
 use crate::driver::Command;
 
+/// Memory of so many bytes and more is let go of on a thread of its own. The kernel was seen to need 140 ms for 512 MiB,
+/// which the router's thread has not: the size is a worker's choice.
+const LARGE: u64 = 1 << 20;
+
 /// The pools whose buffers are lent to the host over one link.
 #[derive(Debug, Default)]
 pub(crate) struct LinkPools {
-    /// `None` stands for one that could not be mapped here, which is not its producer's fault.
-    pools: Mutex<HashMap<PoolId, Option<ReadablePool>>>,
+    pools: Mutex<HashMap<PoolId, Announced>>,
+}
+
+/// A pool of which the host was told.
+#[derive(Debug)]
+struct Announced {
+    shape: PoolShape,
+    /// `None` if it could not be mapped here, which is not its producer's fault.
+    mapped: Option<ReadablePool>,
 }
 
 impl LinkPools {
     /// Checks and maps a pool, once for all its buffers.
     pub(crate) fn add(&self, pool: PoolId, memory: OwnedFd, shape: PoolShape) -> Result<(), MapPoolError> {
         let mapped = ReadablePool::map(memory, pool, shape);
-        let (kept, result) = mapped.map_or_else(|error| (None, Err(error)), |mapped| (Some(mapped), Ok(())));
-        self.pools().insert(pool, kept);
+        let (mapped, result) = mapped.map_or_else(|error| (None, Err(error)), |mapped| (Some(mapped), Ok(())));
+        self.pools().insert(pool, Announced { shape, mapped });
         result
     }
 
     /// The memory goes when the last buffer that the host still holds does.
     pub(crate) fn remove(&self, pool: PoolId) {
-        self.pools().remove(&pool);
+        drop(self.pools().remove(&pool));
     }
 
     fn borrow(&self, reference: BufferRef) -> Result<ipc::Borrowed, BorrowError> {
-        match self.pools().get(&reference.pool) {
-            Some(Some(pool)) => Ok(pool.borrow(reference)?),
-            Some(None) => Err(BorrowError::Unmapped(reference.pool)),
-            None => Err(BorrowError::NoSuchPool(reference.pool)),
-        }
+        let pools = self.pools();
+        let announced = pools.get(&reference.pool).ok_or(BorrowError::NoSuchPool(reference.pool))?;
+        let pool = announced.mapped.as_ref().ok_or(BorrowError::Unmapped(reference.pool))?;
+        Ok(pool.borrow(reference)?)
     }
 
-    fn pools(&self) -> MutexGuard<'_, HashMap<PoolId, Option<ReadablePool>>> {
+    fn pools(&self) -> MutexGuard<'_, HashMap<PoolId, Announced>> {
         self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        let Some(pool) = self.mapped.take() else { return };
+        if self.shape.bytes() >= LARGE {
+            // Without a thread it is let go of here.
+            let _ = thread::Builder::new().name("cloison-release".into()).spawn(move || drop(pool));
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout_at};
 
 use super::death::{Death, SpawnError, WorkerEvent};
 use super::restart::Budget;
@@ -244,16 +244,17 @@ async fn passing(moment: Option<Instant>) {
     }
 }
 
-/// What a dead worker printed last: its pipes end with it, so there is little to wait for.
+/// What a dead worker printed last: its pipes end with it, so there is little to wait for; unless it has handed one to
+/// another worker, whose words are not to be taken for its own.
 async fn last_words(running: Running) -> Vec<Text> {
     let Running { words, listening, child, .. } = running;
     drop(child);
-    let heard = async {
-        for output in listening {
-            let _ = output.await;
+    let until = Instant::now() + LAST_WORDS_WITHIN;
+    for mut output in listening {
+        if timeout_at(until, &mut output).await.is_err() {
+            output.abort();
         }
-    };
-    let _ = timeout(LAST_WORDS_WITHIN, heard).await;
+    }
     words.take()
 }
 

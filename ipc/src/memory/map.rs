@@ -67,14 +67,14 @@ unsafe impl Send for Map {}
 unsafe impl Sync for Map {}
 
 impl Map {
-    /// Maps a file of `len` bytes, and lets the kernel fill the page tables at once: later accesses cause no page fault.
+    /// Maps a file of `len` bytes. For a writer the kernel fills the page tables at once, so that later accesses cause no
+    /// page fault; for a reader it does so page by page as they are read, since the length is somebody else's choice.
     pub fn new(fd: BorrowedFd<'_>, len: usize, access: Access) -> Result<Self, MapError> {
         check(fd, len, access)?;
-        let protection = match access {
-            Access::Read => ProtFlags::READ,
-            Access::Write => ProtFlags::READ | ProtFlags::WRITE,
+        let (protection, flags) = match access {
+            Access::Read => (ProtFlags::READ, MapFlags::SHARED),
+            Access::Write => (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::POPULATE),
         };
-        let flags = MapFlags::SHARED | MapFlags::POPULATE;
         // SAFETY: without MAP_FIXED the kernel puts a new map where nothing else is.
         let start = unsafe { mmap(ptr::null_mut(), len, protection, flags, fd, 0) }?;
         let start = NonNull::new(start.cast()).ok_or(Errno::ADDRNOTAVAIL)?;

@@ -61,8 +61,8 @@ pub enum BorrowError {
 }
 
 impl ReadablePool {
-    /// Checks and maps a pool: sealed, of this shape, open for reading only. Costs a page fault's work for each page of
-    /// the pool; reading buffers costs none later. The descriptor is closed.
+    /// Checks and maps a pool: sealed, of this shape, open for reading only. That costs the same for a pool of any size;
+    /// reading a buffer for the first time costs page faults, reading it again costs none. The descriptor is closed.
     ///
     /// # Errors
     /// [`MapPoolError`].
