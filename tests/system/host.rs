@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::raw::{RawOutcome, RawStep};
-use crate::watch::{SOON, Witness};
+use crate::watch::{SOON, Witness, eventually};
 use crate::words::{DO, Outcome, PEER, RAW, Step, Verbatim};
 
 /// Time enough for what has no deadline of interest.
@@ -61,6 +61,13 @@ impl Host {
     /// The reins of the attacker that plays `role`.
     pub fn attacker(&self, role: &str) -> Attacker {
         Attacker(self.broker.open(role, &RAW).unwrap())
+    }
+
+    /// Lets the worker that plays `role` stand still, and returns when it does.
+    pub fn freeze(&self, role: &str) {
+        assert!(self.broker.freeze(role));
+        let frozen = self.witness(role);
+        eventually("it stands still", || (frozen.state() == Some('T')).then_some(()));
     }
 
     /// Takes items out of the inbox until `pick` finds what it looks for.

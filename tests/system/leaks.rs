@@ -119,7 +119,7 @@ fn brokers_that_come_and_go(model: Model) {
         let a = host.puppet("a");
         let pending = a.start(&Step::Call { link: 0, rpc: NAP.0, payloads: vec![encoded(&5000u64)], within: AMPLE });
         if round % 2 == 0 {
-            host.broker.freeze("b");
+            host.freeze("b");
         }
         drop(host);
         assert!(pending.wait::<Outcome>().is_err());
@@ -146,7 +146,7 @@ fn descriptors_under_way_to_the_dead() {
             panic!("no link")
         };
         let RawOutcome::Links(links) = raw.tell(&RawStep::Links) else { panic!("no links") };
-        assert!(host.broker.freeze("b"));
+        host.freeze("b");
         let header = Header { destination: links[at].name, descriptors: 8, rpc: DESCRIPTOR, ..Header::default() };
         let step =
             RawStep::Send { via: Via::Control, packet: packet(&header, &[]), loot: vec![Loot::Pipe; 8], times: 4 };
@@ -175,7 +175,7 @@ fn descriptors_hoarded_harm_nobody_else(model: Model) {
     }
     let (a, c, raw) = (host.puppet("a"), host.puppet("c"), host.attacker("raw"));
     let link = a.open("c");
-    assert!(host.broker.freeze("b"));
+    host.freeze("b");
     let open = RawStep::Open { role: "b".into(), interface: "peer".into() };
     let opened = (0..20).map(|_| raw.tell(&open)).take_while(|opened| matches!(opened, RawOutcome::Opened(Ok(_))));
     assert!((1..20).contains(&opened.count()), "there is a limit, and it is not none");
