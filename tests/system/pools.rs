@@ -506,6 +506,7 @@ fn large_pools_slow_nobody_else() {
     }
     let Outcome::RoundTrips(trips) = trips.wait().unwrap() else { panic!("no round trips") };
     assert_eq!(trips.stopped_by, None);
-    // The kernel was seen to need more than a second to fill 512 MiB.
-    assert!(trips.slowest < Duration::from_millis(500), "{:?} of {}", trips.slowest, trips.count());
+    // What the router does not do for such a pool is counted in page faults where pools are mapped; here it is enough that
+    // nobody who calls meanwhile comes near a deadline.
+    assert!(trips.slowest < CALL_DEADLINE / 2, "{:?} of {}", trips.slowest, trips.count());
 }
