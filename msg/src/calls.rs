@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::{RpcIndex, Time};
 
-/// Which call a message is or answers. Minted by the caller; unique among the calls of one end of one link.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// Which call a message is or answers. Minted by the caller, in growing order; unique among the calls of one end of one
+/// link, whoever holds it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CallId(pub u64);
 
 impl CallId {
@@ -57,7 +60,22 @@ pub(crate) struct Calls<C> {
 
 impl<C> Calls<C> {
     pub(crate) const fn new() -> Self {
-        Self { waiting: Vec::new(), minted: 0 }
+        Self::after(CallId::NONE)
+    }
+
+    /// The calls of an end from which calls up to that one were made already.
+    pub(crate) const fn after(last: CallId) -> Self {
+        Self { waiting: Vec::new(), minted: last.0 }
+    }
+
+    /// How many calls were made after that one.
+    pub(crate) fn minted_after(&self, last: CallId) -> u16 {
+        u16::try_from(self.minted.saturating_sub(last.0)).unwrap_or(u16::MAX)
+    }
+
+    /// Takes out every call up to that one.
+    pub(crate) fn finish_up_to(&mut self, last: CallId) -> Vec<Pending<C>> {
+        self.waiting.extract_if(.., |pending| pending.call <= last).collect()
     }
 
     pub(crate) fn start(&mut self, rpc: RpcIndex, since: Time, deadline: Time, context: C) -> CallId {

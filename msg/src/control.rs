@@ -4,8 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::link_end::Route;
-use crate::{Destination, Gone, Name, Refusal, Rights, Text};
+use crate::{Balance, CallId, Destination, Gone, Name, Refusal, Rights, Route, Text};
 
 /// Version of the protocol: the header's layout and the meaning of these words. Both sides must speak the same.
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -75,6 +74,27 @@ pub enum ToBroker {
         /// The link.
         link: Destination,
     },
+    /// Answers [`ToWorker::Reroute`] to the relayed route: nothing more leaves by the link's socket. Comes before the first
+    /// message by the new route.
+    Left {
+        /// The link.
+        link: Destination,
+    },
+    /// Answers [`ToWorker::Reroute`]: both directions run by the new route, as far as this end is concerned.
+    Settled {
+        /// The link.
+        link: Destination,
+    },
+    /// Asks that a link be relayed, so that it can be moved; answered with [`ToWorker::AtRest`].
+    Rest {
+        /// The link.
+        link: Destination,
+    },
+    /// Answers [`ToWorker::Closed`] with [`Gone::Revoked`]: nothing that came over the link is delivered any more.
+    Released {
+        /// The link.
+        link: Destination,
+    },
     /// The peer on a direct link broke the protocol. One worker's word against another's: the link is cut, nobody evicted.
     Accuse {
         /// The link.
@@ -115,6 +135,40 @@ pub enum ToWorker {
         peer_rights: Rights,
         /// How the link runs.
         route: Route,
+        /// How its accounts stand, if it had another holder before.
+        balance: Balance,
+    },
+    /// The link is to run by this route. For the direct one, its socket is attached.
+    Reroute {
+        /// The link.
+        link: Destination,
+        /// How it is to run.
+        route: Route,
+    },
+    /// Answers `Rest`: the link is relayed, and stays so until it has moved.
+    AtRest {
+        /// The link.
+        link: Destination,
+    },
+    /// The other end of a link has another holder.
+    Moved {
+        /// The link.
+        link: Destination,
+        /// The role of the new holder.
+        peer: Name,
+        /// The last of the worker's own calls that went to the former one.
+        own: CallId,
+        /// The last call that came from the former one.
+        orphans: CallId,
+    },
+    /// What both ends of a link may do has become less.
+    Attenuated {
+        /// The link.
+        link: Destination,
+        /// What the worker may do.
+        rights: Rights,
+        /// What the peer may do.
+        peer_rights: Rights,
     },
     /// Answers `Open`: the link was granted just before, or was refused.
     Opened {

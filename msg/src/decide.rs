@@ -58,6 +58,15 @@ pub enum Denial {
     /// The right has ended.
     #[error("the grant has expired")]
     Expired,
+    /// A link that the message carries may not be given to others.
+    #[error("a link that the message carries may not be handed on")]
+    Delegation,
+    /// The receiver, the carried link's peer or the giver has as many links as it may.
+    #[error("no more links can be handed on: a limit is reached")]
+    Links,
+    /// A link that is to be moved is not at rest, or has pools.
+    #[error("a link that changes its route, or has pools, cannot be moved")]
+    Moving,
 }
 
 /// Says whether the holder of `rights`, who has made `used` of them, may send a message with this header and
@@ -80,7 +89,7 @@ fn denial(rights: &Rights, used: &Use, header: &Header, classes: DescriptorClass
     let needed = match header.kind {
         Kind::Call => RightsFlags::CALL,
         Kind::Oneway => RightsFlags::ONEWAY,
-        Kind::Reply | Kind::Error | Kind::Credit | Kind::Release | Kind::Control => return None,
+        Kind::Reply | Kind::Error | Kind::Credit | Kind::Release | Kind::Control | Kind::Switch => return None,
     };
     if rights.expires.is_some_and(|end| now >= end) {
         Some(Denial::Expired)

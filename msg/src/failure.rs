@@ -79,6 +79,9 @@ pub enum Gone {
     /// The other end was closed by its holder, or the peer ended in good order.
     #[error("peer closed the link")]
     Closed,
+    /// The link's end was given to somebody else in the middle of it, by this side or by the other.
+    #[error("the link was moved to another holder")]
+    Moved,
     /// The other side says that something on the direct link broke the protocol.
     #[error("link cut off: {0}")]
     CutOff(Text),

@@ -6,7 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::calls::{CallId, ChainId};
-use crate::message::{DESCRIPTORS_MAX, PAYLOAD_MAX};
+use crate::link_ref::{LINK_REF_LEN, LINKS_MAX};
+use crate::message::{DESCRIPTORS_MAX, PACKET_MAX, PAYLOAD_MAX};
 use crate::table::Key;
 
 /// Length of an encoded header, in bytes.
@@ -82,12 +83,14 @@ pub enum Kind {
     /// A message that nobody answers.
     #[default]
     Oneway = 4,
-    /// More may be sent; the payload is a [`Credit`](crate::Credit).
+    /// More may be sent; the payload is a [`Receipt`](crate::Receipt).
     Credit = 5,
     /// A lent buffer goes back to its owner.
     Release = 6,
     /// A word of [`control`](crate::control), on destination 0 only.
     Control = 7,
+    /// What its sender says next on this link comes by the other route.
+    Switch = 8,
 }
 
 impl Kind {
@@ -100,6 +103,7 @@ impl Kind {
             5 => Self::Credit,
             6 => Self::Release,
             7 => Self::Control,
+            8 => Self::Switch,
             _ => return None,
         })
     }
@@ -118,6 +122,8 @@ pub struct Header {
     pub descriptors: u8,
     /// How many nested calls led to this one.
     pub depth: u8,
+    /// How many links it carries, at most [`LINKS_MAX`]; they stand behind the payload.
+    pub links: u8,
     /// Length of the payload in bytes, at most [`PAYLOAD_MAX`].
     pub payload: u32,
     /// Which call this is or answers; [`CallId::NONE`] for everything else.
@@ -135,6 +141,8 @@ pub struct Shape {
     pub payload: u32,
     /// How many descriptors travel with it.
     pub descriptors: u8,
+    /// How many links it carries.
+    pub links: u8,
 }
 
 /// Why bytes are no header. Whoever sent them is not our code.
@@ -163,8 +171,15 @@ pub enum HeaderError {
     /// More descriptors than [`DESCRIPTORS_MAX`].
     #[error("{0} descriptors are more than {DESCRIPTORS_MAX}")]
     Descriptors(u8),
-    /// Descriptors with a message that only keeps accounts: no right is asked for it, so none could cover them.
-    #[error("a {0:?} carries no descriptors")]
+    /// More links than [`LINKS_MAX`].
+    #[error("{0} links are more than {LINKS_MAX}")]
+    Links(u8),
+    /// Longer than any packet may be.
+    #[error("a message of {0} bytes is longer than {PACKET_MAX}")]
+    Message(usize),
+    /// Descriptors, links or a payload with a message that only keeps accounts: no right is asked for it, so none could
+    /// cover them.
+    #[error("a {0:?} carries nothing of that kind")]
     Stowaway(Kind),
     /// A call without a call id or a deadline, or something else with one.
     #[error("call id or deadline do not fit a {0:?}")]
@@ -191,6 +206,7 @@ impl Header {
         bytes[24..32].copy_from_slice(&self.chain.0.to_le_bytes());
         bytes[32..36].copy_from_slice(&self.remaining.to_le_bytes());
         bytes[36] = self.depth;
+        bytes[37] = self.links;
         bytes
     }
 
@@ -210,8 +226,9 @@ impl Header {
             chain: ChainId(u64_at(bytes, 24)),
             remaining: u32_at(bytes, 32),
             depth: bytes[36],
+            links: bytes[37],
         };
-        if bytes[37] != 0 || bytes[RESERVED].iter().any(|&byte| byte != 0) {
+        if bytes[RESERVED].iter().any(|&byte| byte != 0) {
             return Err(HeaderError::Reserved);
         }
         header.check()?;
@@ -238,9 +255,13 @@ impl Header {
         if usize::from(self.descriptors) > DESCRIPTORS_MAX {
             return Err(HeaderError::Descriptors(self.descriptors));
         }
-        if self.descriptors > 0 && matches!(self.kind, Kind::Credit | Kind::Release) {
-            return Err(HeaderError::Stowaway(self.kind));
+        if usize::from(self.links) > LINKS_MAX {
+            return Err(HeaderError::Links(self.links));
         }
+        if self.message_len() > PACKET_MAX {
+            return Err(HeaderError::Message(self.message_len()));
+        }
+        self.check_freight()?;
         let has_call = self.call != CallId::NONE;
         let fits = match self.kind {
             Kind::Call => has_call && self.remaining > 0,
@@ -257,16 +278,33 @@ impl Header {
         Ok(())
     }
 
-    /// Length of the whole message, header and payload, in bytes.
+    /// What each kind may carry.
+    fn check_freight(&self) -> Result<(), HeaderError> {
+        let is_clean = match self.kind {
+            Kind::Call | Kind::Oneway | Kind::Reply => true,
+            Kind::Error | Kind::Control => self.links == 0,
+            Kind::Credit | Kind::Release => self.links == 0 && self.descriptors == 0,
+            Kind::Switch => self.links == 0 && self.descriptors == 0 && self.payload == 0,
+        };
+        if is_clean { Ok(()) } else { Err(HeaderError::Stowaway(self.kind)) }
+    }
+
+    /// Length of the whole message (header, payload and carried links), in bytes.
     #[must_use]
     pub const fn message_len(&self) -> usize {
+        HEADER_LEN + self.payload as usize + self.links as usize * LINK_REF_LEN
+    }
+
+    /// Where the carried links begin in the whole message.
+    #[must_use]
+    pub const fn links_at(&self) -> usize {
         HEADER_LEN + self.payload as usize
     }
 
     /// What of the message takes room.
     #[must_use]
     pub const fn shape(&self) -> Shape {
-        Shape { payload: self.payload, descriptors: self.descriptors }
+        Shape { payload: self.payload, descriptors: self.descriptors, links: self.links }
     }
 
     /// How much time a call leaves for its answer.
@@ -297,6 +335,7 @@ mod tests {
             kind: Kind::Call,
             descriptors: 1,
             depth: 2,
+            links: 1,
             payload: 64,
             call: CallId(11),
             chain: ChainId(12),
@@ -307,7 +346,7 @@ mod tests {
     #[test]
     fn round_trip() {
         assert_eq!(Header::decode(&call().encode()), Ok(call()));
-        assert_eq!(call().message_len(), 112);
+        assert_eq!(call().message_len(), 160);
     }
 
     #[test]
@@ -316,15 +355,20 @@ mod tests {
         assert_eq!(Header::decode(&[0; 47]), Err(HeaderError::Short(47)));
         assert_eq!(decode(Header { payload: u32::MAX, ..call() }), Err(HeaderError::Payload(u32::MAX)));
         assert_eq!(decode(Header { descriptors: 17, ..call() }), Err(HeaderError::Descriptors(17)));
+        assert_eq!(decode(Header { links: 5, ..call() }), Err(HeaderError::Links(5)));
+        let full = Header { payload: PAYLOAD_MAX as u32, ..call() };
+        assert_eq!(decode(full), Err(HeaderError::Message(full.message_len())));
+        let switch = Header { kind: Kind::Switch, call: CallId::NONE, remaining: 0, ..call() };
+        assert_eq!(decode(switch), Err(HeaderError::Stowaway(Kind::Switch)));
         for kind in [Kind::Credit, Kind::Release] {
-            let header = Header { kind, call: CallId::NONE, remaining: 0, ..call() };
+            let header = Header { kind, call: CallId::NONE, remaining: 0, links: 0, ..call() };
             assert_eq!(decode(header), Err(HeaderError::Stowaway(kind)));
             assert_eq!(decode(Header { descriptors: 0, ..header }), Ok(Header { descriptors: 0, ..header }));
         }
         assert_eq!(decode(Header { call: CallId::NONE, ..call() }), Err(HeaderError::Call(Kind::Call)));
         assert_eq!(decode(Header { remaining: 0, ..call() }), Err(HeaderError::Call(Kind::Call)));
         assert_eq!(decode(Header { destination: Destination::BROKER, ..call() }), Err(HeaderError::Control));
-        for (at, error) in [(10, HeaderError::Kind(0xff)), (37, HeaderError::Reserved), (47, HeaderError::Reserved)] {
+        for (at, error) in [(10, HeaderError::Kind(0xff)), (38, HeaderError::Reserved), (47, HeaderError::Reserved)] {
             let mut bytes = call().encode();
             bytes[at] = 0xff;
             assert_eq!(Header::decode(&bytes), Err(error));
@@ -336,8 +380,9 @@ mod tests {
         fn what_decodes_encodes_to_the_same_bytes(bytes in prop::array::uniform32(any::<u8>())) {
             let mut whole = [0; HEADER_LEN];
             whole[..32].copy_from_slice(&bytes);
-            whole[10] = bytes[10] % 9;
+            whole[10] = bytes[10] % 10;
             whole[11] = bytes[11] % 20;
+            whole[37] = bytes[9] % 6;
             whole[14..16].fill(0);
             if let Ok(header) = Header::decode(&whole) {
                 prop_assert_eq!(header.encode(), whole);

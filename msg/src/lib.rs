@@ -16,6 +16,8 @@
 //! | [`decide`] | the one function that says whether a message is allowed |
 //! | [`Meter`] | how much one direction of a link has in flight, and how much more it may send |
 //! | [`LinkEnd`] | everything one holder keeps about its end of one link |
+//! | [`Route`] | the way that one direction of a link takes at this moment |
+//! | [`LinkRef`] | a link that a message carries to another holder |
 //! | [`Ends`] | all the link ends of one holder, by destination |
 //! | [`control`] | the words a worker and its broker exchange on destination 0 |
 #![forbid(unsafe_code)]
@@ -28,10 +30,12 @@ mod failure;
 mod header;
 mod interface;
 mod link_end;
+mod link_ref;
 mod message;
 mod meter;
 mod name;
 mod rights;
+mod route;
 mod table;
 mod text;
 mod time;
@@ -42,14 +46,19 @@ pub use ends::Ends;
 pub use failure::{CallError, CallFailure, Failure, Gone, Refusal};
 pub use header::{DEADLINE_MAX, Destination, HEADER_LEN, Header, HeaderError, Kind, RpcIndex, Shape};
 pub use interface::{Interface, METHODS_MAX};
-pub use link_end::{Arrival, Breach, CALL_DEPTH_MAX, CallFrame, LinkEnd, Route};
+pub use link_end::{Arrival, Balance, Breach, CALL_DEPTH_MAX, CallFrame, LinkEnd, Passage};
+pub use link_ref::{LINK_REF_LEN, LINKS_MAX, LinkRef, LinkRefError, Transfer};
 pub use message::{
-    AppendError, DESCRIPTORS_MAX, Descriptor, Message, Messages, PACKET_MAX, PAYLOAD_MAX, Reader, RecvError,
+    AppendError, DESCRIPTORS_MAX, Descriptor, Message, Messages, Named, PACKET_MAX, PAYLOAD_MAX, Reader, RecvError,
     decode_whole,
 };
-pub use meter::{CALLS_IN_FLIGHT, Credit, Meter, Overdraft, Taken, WINDOW_BYTES, WINDOW_DESCRIPTORS, WINDOW_MESSAGES};
+pub use meter::{
+    Account, CALLS_IN_FLIGHT, Credit, Meter, Overdraft, Receipt, Taken, WINDOW_BYTES, WINDOW_DESCRIPTORS,
+    WINDOW_MESSAGES,
+};
 pub use name::{HOST, NAME_MAX, Name, NameError};
 pub use rights::{DescriptorClasses, Relayed, Rights, RightsFlags, RpcSet};
+pub use route::Route;
 pub use table::{Entry, Key, Table};
 pub use text::{TEXT_MAX, Text};
 pub use time::Time;

@@ -5,43 +5,62 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::calls::{CallId, Calls, ChainId, Pending};
-use crate::meter::Taken;
+use crate::meter::{Account, Receipt, Taken};
 use crate::{
-    Credit, DEADLINE_MAX, Denial, DescriptorClasses, Destination, Header, Kind, Meter, Name, Overdraft, Rights,
+    Credit, DEADLINE_MAX, Denial, DescriptorClasses, Destination, Header, Kind, Meter, Name, Overdraft, Rights, Route,
     RpcIndex, Shape, Time, Use, Verdict, decide, decode_whole,
 };
 
 /// How many nested calls one chain may have. A deeper call is refused by name, never hung.
 pub const CALL_DEPTH_MAX: u8 = 16;
 
-/// The route that one link runs at this moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Route {
-    /// Over the broker, which checks every message.
-    Relayed,
-    /// Over a socket of the link's own, where the receiving end checks.
-    Direct,
-}
-
 /// Everything a holder keeps about its end of one link. `C` is what it wants back with the outcome of a call.
 ///
 /// # Grammar
 /// Before a message is sent, [`call`](Self::call), [`oneway`](Self::oneway), [`release`](Self::release) or
-/// [`answer`](Self::answer) turns it into a header, or says that there is no room. Whatever arrives goes into
-/// [`handle`](Self::handle), which says what it is. When the application has taken a request, [`taken`](Self::taken)
-/// says whether to send a credit. [`expire`](Self::expire) and [`close`](Self::close) end the calls that still wait.
+/// [`answer`](Self::answer) turns it into a header, or says that there is no room; [`passage`](Self::passage) says how it
+/// leaves. Whatever arrives goes into [`handle`](Self::handle), which says what it is. When the application has taken a
+/// request, [`taken`](Self::taken) notes it, and [`due`](Self::due) says whether to send a credit. [`expire`](Self::expire)
+/// and [`close`](Self::close) end the calls that still wait.
+///
+/// # Routes
+/// Each direction runs by one route at a time, and the two change independently. [`reroute`](Self::reroute) changes the
+/// outbound one; the inbound one follows what the peer does. The direct socket is to be read while
+/// [`inbound`](Self::inbound) is direct, and not otherwise: what is there early waits in the kernel. A relayed message that
+/// [`may_outrun`](Self::may_outrun) others comes after whatever is left to read on the socket: read that first, until
+/// [`inbound`](Self::inbound) changes or nothing is there. The socket's end goes into [`handle_end`](Self::handle_end).
+/// [`take_settled`](Self::take_settled) says when a change is complete.
 #[derive(Clone, Debug, Hash)]
 pub struct LinkEnd<C> {
     name: Destination,
     peer: Name,
-    route: Route,
-    /// What the peer may do; asked only on a direct route.
+    outbound: Route,
+    inbound: Route,
+    socket: Socket,
+    /// Whether a change of routes was announced and is not complete.
+    switching: bool,
+    /// What the peer may do; asked only about what comes by the direct route.
     peer_rights: Rights,
     peer_used: Use,
-    outbound: Meter,
-    inbound: Meter,
+    sent: Meter,
+    received: Meter,
     taken: Taken,
     calls: Calls<C>,
+    /// Calls up to this one came from a former holder of the peer's end, who gets no answers any more.
+    orphans: CallId,
+}
+
+/// What there is to be known about the link's own socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Socket {
+    /// There is none.
+    Absent,
+    /// There is one, but the peer has not said yet that it uses it.
+    Announced,
+    /// The peer uses it.
+    Open,
+    /// Nothing more comes by it.
+    Ended,
 }
 
 /// What a message that arrived is.
@@ -59,6 +78,18 @@ pub enum Arrival<C> {
     Release,
     /// Nothing for the application: there may be room again for what could not be sent before.
     Credit,
+    /// Nothing for the application: the peer goes on by the other route.
+    Switched,
+}
+
+/// How a message leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passage {
+    /// By this route.
+    By(Route),
+    /// Over the broker in the midst of a direct route: a [`switch`](LinkEnd::switch) on the socket, the message over the
+    /// broker, and a switch behind it.
+    Excursion,
 }
 
 /// The peer broke the protocol of the link.
@@ -73,6 +104,9 @@ pub enum Breach {
     /// A control word on a link.
     #[error("a control word on a link")]
     Control,
+    /// A switch to the route it came by, or to one that there is not.
+    #[error("a switch to a route that there is not")]
+    Switch,
 }
 
 /// Where a call stands in time and in its chain.
@@ -88,21 +122,48 @@ pub struct CallFrame {
     pub depth: u8,
 }
 
+/// How the accounts of an end stand that had another holder before. All zero for a new link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Balance {
+    /// What was sent from this end, over the broker.
+    pub sent: Account,
+    /// What was sent to this end, over the broker, all of which its former holder has taken.
+    pub received: Credit,
+    /// The last call that was made from this end.
+    pub calls: CallId,
+}
+
 impl<C> LinkEnd<C> {
-    /// The end that its holder names `name`, of a link to `peer`, who has `peer_rights` on it.
+    /// The end that its holder names `name`, of a link to `peer`, who has `peer_rights` on it. If it is direct, it has its
+    /// socket already.
     #[must_use]
     pub fn new(name: Destination, peer: Name, route: Route, peer_rights: Rights) -> Self {
         Self {
             name,
             peer,
-            route,
+            outbound: route,
+            inbound: route,
+            socket: if route == Route::Direct { Socket::Open } else { Socket::Absent },
+            switching: false,
             peer_rights,
             peer_used: Use::default(),
-            outbound: Meter::default(),
-            inbound: Meter::default(),
+            sent: Meter::default(),
+            received: Meter::default(),
             taken: Taken::default(),
             calls: Calls::new(),
+            orphans: CallId::NONE,
         }
+    }
+
+    /// The same, with accounts that stand like this already.
+    #[must_use]
+    pub fn resume(mut self, balance: Balance) -> Self {
+        let received = Account { sent: balance.received, taken: balance.received };
+        self.sent = Meter::resume(balance.sent);
+        self.received = Meter::resume(received);
+        self.taken = Taken::resume(balance.received);
+        self.calls = Calls::after(balance.calls);
+        self
     }
 
     /// The holder's name for the link.
@@ -117,10 +178,101 @@ impl<C> LinkEnd<C> {
         &self.peer
     }
 
-    /// The route the link runs.
+    /// What the peer may do.
     #[must_use]
-    pub const fn route(&self) -> Route {
-        self.route
+    pub const fn peer_rights(&self) -> &Rights {
+        &self.peer_rights
+    }
+
+    /// The peer may do only this from now on.
+    pub fn set_peer_rights(&mut self, rights: Rights) {
+        self.peer_rights = rights;
+    }
+
+    /// The route by which messages leave.
+    #[must_use]
+    pub const fn outbound(&self) -> Route {
+        self.outbound
+    }
+
+    /// The route by which the next message of the peer's comes.
+    #[must_use]
+    pub const fn inbound(&self) -> Route {
+        self.inbound
+    }
+
+    /// How the message with this header leaves, if it is no credit.
+    #[must_use]
+    pub const fn passage(&self, header: &Header) -> Passage {
+        match self.outbound {
+            Route::Direct if header.links > 0 => Passage::Excursion,
+            route => Passage::By(route),
+        }
+    }
+
+    /// The header of the word that what this end says next comes by the other route.
+    #[must_use]
+    pub fn switch(&self) -> Header {
+        self.header(Kind::Switch, RpcIndex::default(), Shape::default())
+    }
+
+    /// From now on messages leave by `route`; for the direct one there is a socket from now on. The caller sends a
+    /// [`switch`](Self::switch) over the broker first when the new route is the direct one, and tells the broker that it
+    /// has left when it is the relayed one; what could not leave by the old socket goes by the new route, and is counted
+    /// there with [`resend`](Self::resend).
+    pub fn reroute(&mut self, route: Route) {
+        if route == Route::Direct && self.socket == Socket::Absent {
+            self.socket = Socket::Announced;
+        }
+        self.outbound = route;
+        self.switching = true;
+    }
+
+    /// A message that was to leave by the direct route leaves by the relayed one.
+    pub fn resend(&mut self, header: &Header) {
+        self.sent.unsend(Route::Direct, header.kind, header.shape());
+        // It had its place in the one window that both routes share.
+        let _ = self.sent.send(Route::Relayed, header.kind, header.shape());
+    }
+
+    /// Nothing more comes by the socket: whatever follows comes over the broker.
+    pub fn handle_end(&mut self) {
+        self.socket = Socket::Ended;
+        self.inbound = Route::Relayed;
+    }
+
+    /// Whether a change of routes has just been completed, in both directions as far as this end is concerned. If the
+    /// link is relayed then, its socket is of no more use.
+    pub fn take_settled(&mut self) -> bool {
+        let is_complete = match self.outbound {
+            Route::Direct => self.socket == Socket::Open,
+            Route::Relayed => matches!(self.socket, Socket::Absent | Socket::Ended),
+        };
+        let settled = self.switching && is_complete;
+        if settled {
+            self.switching = false;
+            if self.outbound == Route::Relayed {
+                self.socket = Socket::Absent;
+            }
+        }
+        settled
+    }
+
+    /// Whether a relayed message may have overtaken what is to be read on the socket before it.
+    #[must_use]
+    pub fn may_outrun(&self, header: &Header) -> bool {
+        self.inbound == Route::Direct && header.kind != Kind::Credit
+    }
+
+    /// The peer's end has another holder. Calls of this end's up to `own` went to the former one, who will not answer
+    /// them: they are given back, to fail. Calls of the peer's up to `orphans` came from the former one, and are not
+    /// answered any more.
+    pub fn handle_move(&mut self, peer: Name, own: CallId, orphans: CallId) -> Vec<Pending<C>> {
+        self.peer = peer;
+        self.orphans = orphans;
+        self.received.set_calls(0);
+        self.sent.set_calls(self.calls.minted_after(own));
+        self.calls.finish_up_to(own)
     }
 
     /// The header of a call, which from now on waits for its outcome.
@@ -134,7 +286,11 @@ impl<C> LinkEnd<C> {
         frame: CallFrame,
         context: C,
     ) -> Result<Header, (Overdraft, C)> {
-        if let Err(full) = self.outbound.send(Kind::Call, shape) {
+        if let Err(full) = self.sent.open() {
+            return Err((full, context));
+        }
+        if let Err(full) = self.count(Kind::Call, shape) {
+            let _ = self.sent.answer();
             return Err((full, context));
         }
         let left = frame.deadline.since(frame.now).clamp(Duration::from_micros(1), DEADLINE_MAX);
@@ -150,7 +306,7 @@ impl<C> LinkEnd<C> {
     /// # Errors
     /// [`Overdraft`] if there is no room for it yet.
     pub fn oneway(&mut self, rpc: RpcIndex, shape: Shape, chain: ChainId) -> Result<Header, Overdraft> {
-        self.outbound.send(Kind::Oneway, shape)?;
+        self.count(Kind::Oneway, shape)?;
         Ok(Header { chain, ..self.header(Kind::Oneway, rpc, shape) })
     }
 
@@ -159,36 +315,56 @@ impl<C> LinkEnd<C> {
     /// # Errors
     /// [`Overdraft`] if there is no room for it yet.
     pub fn release(&mut self, shape: Shape) -> Result<Header, Overdraft> {
-        self.outbound.send(Kind::Release, shape)?;
+        self.count(Kind::Release, shape)?;
         Ok(self.header(Kind::Release, RpcIndex::default(), shape))
     }
 
-    /// The header of the answer to a call: a reply, or an error. There is always room for one without descriptors.
+    /// The header of the answer to a call: a reply, or an error. There is always room for one without descriptors and
+    /// links.
     ///
     /// # Errors
-    /// [`Overdraft::Descriptors`] if the peer has too many descriptors unread: give an error without any instead.
+    /// [`Overdraft::Answer`] if its caller has given the link away since: nobody waits for it. Any other if the peer has too
+    /// much unread: give an error without descriptors and links instead.
     pub fn answer(&mut self, call: &Header, failed: bool, shape: Shape) -> Result<Header, Overdraft> {
+        if call.call <= self.orphans {
+            return Err(Overdraft::Answer);
+        }
         let kind = if failed { Kind::Error } else { Kind::Reply };
-        self.outbound.send(kind, shape)?;
+        self.count(kind, shape)?;
         // The call was admitted by `handle`, and each is answered once, so the account cannot be overdrawn here.
-        let _ = self.inbound.answer();
+        let _ = self.received.answer();
         Ok(Header { call: call.call, chain: call.chain, depth: call.depth, ..self.header(kind, call.rpc, shape) })
     }
 
-    /// The header of a credit, by which the peer has more room from now on; in this end's own account, too.
+    /// The header of a credit, by which the peer has more room from now on; in this end's own account, too. And the route
+    /// it goes by: what the broker has counted, it must hear of.
     #[must_use]
-    pub fn credit(&mut self, credit: Credit, shape: Shape) -> Header {
+    pub fn credit(&mut self, receipt: Receipt, shape: Shape) -> (Header, Route) {
         // Totals of what `handle` admitted, so the account cannot be overdrawn here.
-        let _ = self.inbound.credit(credit);
-        self.header(Kind::Credit, RpcIndex::default(), shape)
+        let _ = self.received.credit(receipt);
+        let route = if receipt.route == Route::Direct { self.outbound } else { Route::Relayed };
+        (self.header(Kind::Credit, RpcIndex::default(), shape), route)
     }
 
-    /// Says what a message that arrived on this link is, and keeps the account.
+    /// Counts a message that is to leave, and the switch behind it if it leaves by an excursion.
+    fn count(&mut self, kind: Kind, shape: Shape) -> Result<(), Overdraft> {
+        if self.outbound == Route::Relayed || shape.links == 0 {
+            return self.sent.send(self.outbound, kind, shape);
+        }
+        self.sent.send(Route::Relayed, kind, shape)?;
+        self.sent
+            .send(Route::Relayed, Kind::Switch, Shape::default())
+            .inspect_err(|_| self.sent.unsend(Route::Relayed, kind, shape))
+    }
+
+    /// Says what a message that arrived by `via` is, and keeps the account.
     ///
     /// # Errors
-    /// [`Breach`]: the peer does not keep the protocol. On a relayed link that cannot happen, since the broker checks.
+    /// [`Breach`]: the peer does not keep the protocol. On a link that was never direct that cannot happen, since the
+    /// broker checks.
     pub fn handle(
         &mut self,
+        via: Route,
         header: &Header,
         payload: &[u8],
         classes: DescriptorClasses,
@@ -196,30 +372,52 @@ impl<C> LinkEnd<C> {
     ) -> Result<Arrival<C>, Breach> {
         match header.kind {
             Kind::Control => Err(Breach::Control),
+            Kind::Switch => self.handle_switch(via).map(|()| Arrival::Switched),
             Kind::Credit => {
-                let credit: Credit = decode_whole(payload).map_err(|_| Breach::Credit)?;
-                self.outbound.credit(credit)?;
+                let receipt: Receipt = decode_whole(payload).map_err(|_| Breach::Credit)?;
+                self.sent.credit(receipt)?;
                 Ok(Arrival::Credit)
             }
             Kind::Reply | Kind::Error => {
-                self.outbound.answer()?;
-                self.inbound.send(header.kind, header.shape())?;
+                self.sent.answer()?;
+                self.received.send(via, header.kind, header.shape())?;
                 Ok(self.calls.finish(header.call).map_or(Arrival::Late, Arrival::Outcome))
             }
             Kind::Release => {
-                self.inbound.send(header.kind, header.shape())?;
+                self.received.send(via, header.kind, header.shape())?;
                 Ok(Arrival::Release)
             }
             Kind::Call | Kind::Oneway => {
-                self.inbound.send(header.kind, header.shape())?;
-                Ok(self.judge(header, classes, now).map_or(Arrival::Request, Arrival::Denied))
+                self.received.send(via, header.kind, header.shape())?;
+                if header.kind == Kind::Call {
+                    self.received.open()?;
+                }
+                Ok(self.judge(via, header, classes, now).map_or(Arrival::Request, Arrival::Denied))
             }
         }
     }
 
-    /// On a direct route nobody has checked the message yet.
-    fn judge(&mut self, header: &Header, classes: DescriptorClasses, now: Time) -> Option<Denial> {
-        if self.route == Route::Relayed {
+    fn handle_switch(&mut self, via: Route) -> Result<(), Breach> {
+        match (via, self.socket) {
+            (Route::Direct, _) if self.inbound == Route::Direct => self.inbound = Route::Relayed,
+            (Route::Relayed, Socket::Announced) => {
+                self.socket = Socket::Open;
+                self.inbound = Route::Direct;
+            }
+            (Route::Relayed, Socket::Open | Socket::Ended) if self.inbound == Route::Relayed => {
+                // The end of an excursion has its place in the window, and is taken at once.
+                self.received.send(via, Kind::Switch, Shape::default())?;
+                self.taken.take(via, Kind::Switch, Shape::default());
+                self.inbound = Route::Direct;
+            }
+            _ => return Err(Breach::Switch),
+        }
+        Ok(())
+    }
+
+    /// What came by the direct route nobody has checked yet.
+    fn judge(&mut self, via: Route, header: &Header, classes: DescriptorClasses, now: Time) -> Option<Denial> {
+        if via == Route::Relayed {
             return None;
         }
         match decide(&self.peer_rights, &self.peer_used, header, classes, now) {
@@ -231,16 +429,34 @@ impl<C> LinkEnd<C> {
         }
     }
 
-    /// Notes that the application has taken a request or a returned buffer, or that an answer was received; gives the credit to send, when one is due.
-    pub fn taken(&mut self, header: &Header) -> Option<Credit> {
-        self.taken.take(header.kind, header.shape())
+    /// Notes that the application has taken a request or a returned buffer that came by `via`, or that an answer was
+    /// received.
+    pub fn taken(&mut self, via: Route, header: &Header) {
+        self.taken.take(via, header.kind, header.shape());
+    }
+
+    /// The credit to send now, if one is due. Ask after `taken`, `handle` and `handle_end`, until there is none.
+    pub fn due(&mut self) -> Option<Receipt> {
+        // Only the peer can check what came by the socket, and the broker lets a few such receipts pass at the end.
+        let hold = self.outbound == Route::Relayed && matches!(self.socket, Socket::Announced | Socket::Open);
+        self.taken.due(hold)
     }
 
     /// Takes back what was counted for a message that could not be sent after all. A call that was to be answered by it
     /// counts as answered: send an error without descriptors under the same header.
     pub fn unsend(&mut self, header: &Header) -> Option<Pending<C>> {
-        self.outbound.unsend(header.kind, header.shape());
-        if header.kind == Kind::Call { self.calls.finish(header.call) } else { None }
+        match self.passage(header) {
+            Passage::By(route) => self.sent.unsend(route, header.kind, header.shape()),
+            Passage::Excursion => {
+                self.sent.unsend(Route::Relayed, header.kind, header.shape());
+                self.sent.unsend(Route::Relayed, Kind::Switch, Shape::default());
+            }
+        }
+        if header.kind != Kind::Call {
+            return None;
+        }
+        let _ = self.sent.answer();
+        self.calls.finish(header.call)
     }
 
     /// Takes out one call whose deadline has passed. Call until `None`.
@@ -270,6 +486,7 @@ impl<C> LinkEnd<C> {
             rpc,
             kind,
             descriptors: shape.descriptors,
+            links: shape.links,
             payload: shape.payload,
             ..Header::default()
         }
@@ -299,15 +516,15 @@ mod tests {
         let first = a.call(RpcIndex(0), Shape::default(), frame(0), '1').unwrap();
         let second = a.call(RpcIndex(0), Shape::default(), frame(0), '2').unwrap();
         for call in [&first, &second] {
-            assert_eq!(b.handle(call, &[], NONE, Time(0)), Ok(Arrival::Request));
+            assert_eq!(b.handle(Route::Relayed, call, &[], NONE, Time(0)), Ok(Arrival::Request));
         }
         for (call, mark) in [(&second, '2'), (&first, '1')] {
             let reply = b.answer(call, false, Shape::default()).unwrap();
-            let Ok(Arrival::Outcome(pending)) = a.handle(&reply, &[], NONE, Time(0)) else { panic!() };
+            let Ok(Arrival::Outcome(pending)) = a.handle(Route::Relayed, &reply, &[], NONE, Time(0)) else { panic!() };
             assert_eq!(pending.context, mark);
         }
         let again = b.answer(&first, false, Shape::default()).unwrap();
-        assert_eq!(a.handle(&again, &[], NONE, Time(0)), Err(Breach::Overdraft(Overdraft::Answer)));
+        assert_eq!(a.handle(Route::Relayed, &again, &[], NONE, Time(0)), Err(Breach::Overdraft(Overdraft::Answer)));
     }
 
     #[test]
@@ -315,28 +532,30 @@ mod tests {
         let (mut a, mut b) = pair(Route::Relayed, Rights::default());
         let calls: Vec<_> =
             (0..CALLS_IN_FLIGHT).map(|_| a.call(RpcIndex(0), Shape::default(), frame(0), 'x').unwrap()).collect();
-        b.handle(&calls[0], &[], NONE, Time(0)).unwrap();
+        b.handle(Route::Relayed, &calls[0], &[], NONE, Time(0)).unwrap();
         assert_eq!(a.next_deadline(), Some(Time(1_000_000)));
         while a.expire(Time(1_000_000)).is_some() {}
         assert_eq!(a.next_deadline(), None);
         assert!(a.call(RpcIndex(0), Shape::default(), frame(0), 'x').is_err(), "the peer still owes the answers");
         let late = b.answer(&calls[0], true, Shape::default()).unwrap();
-        assert_eq!(a.handle(&late, &[], NONE, Time(2)), Ok(Arrival::Late));
+        assert_eq!(a.handle(Route::Relayed, &late, &[], NONE, Time(2)), Ok(Arrival::Late));
         assert!(a.call(RpcIndex(0), Shape::default(), frame(0), 'x').is_ok());
     }
 
     #[test]
     fn what_is_taken_makes_room_at_both_ends() {
         let (mut a, mut b) = pair(Route::Relayed, Rights::default());
-        let shape = Shape { payload: 60_000, descriptors: 0 };
+        let shape = Shape { payload: 60_000, ..Shape::default() };
         for _ in 0..1000 {
             let header = a.oneway(RpcIndex(0), shape, ChainId::default()).expect("the window was opened again");
-            assert_eq!(b.handle(&header, &[], NONE, Time(0)), Ok(Arrival::Request));
-            if let Some(credit) = b.taken(&header) {
+            assert_eq!(b.handle(Route::Relayed, &header, &[], NONE, Time(0)), Ok(Arrival::Request));
+            b.taken(Route::Relayed, &header);
+            if let Some(receipt) = b.due() {
                 let mut payload = Message::<()>::new();
-                payload.append(&credit).unwrap();
-                let header = b.credit(credit, Shape { payload: payload.payload_len(), descriptors: 0 });
-                assert_eq!(a.handle(&header, payload.payload(), NONE, Time(0)), Ok(Arrival::Credit));
+                payload.append(&receipt).unwrap();
+                let (header, _) = b.credit(receipt, payload.shape());
+                let credit = a.handle(Route::Relayed, &header, payload.payload(), NONE, Time(0));
+                assert_eq!(credit, Ok(Arrival::Credit));
             }
         }
     }
@@ -359,8 +578,97 @@ mod tests {
         {
             let (mut a, mut b) = pair(route, rights.clone());
             let mut send = || a.oneway(RpcIndex(0), Shape::default(), ChainId::default()).unwrap();
-            assert_eq!(b.handle(&send(), &[], NONE, Time(0)), Ok(Arrival::Request));
-            assert_eq!(b.handle(&send(), &[], NONE, Time(0)), Ok(second));
+            assert_eq!(b.handle(route, &send(), &[], NONE, Time(0)), Ok(Arrival::Request));
+            assert_eq!(b.handle(route, &send(), &[], NONE, Time(0)), Ok(second));
+        }
+    }
+
+    fn oneway(end: &mut LinkEnd<char>, links: u8) -> Header {
+        end.oneway(RpcIndex(0), Shape { links, ..Shape::default() }, ChainId::default()).unwrap()
+    }
+
+    fn take(end: &mut LinkEnd<char>, via: Route, header: &Header) -> Arrival<char> {
+        end.handle(via, header, &[], NONE, Time(0)).unwrap()
+    }
+
+    #[test]
+    fn a_link_becomes_direct_and_relayed_again() {
+        let (mut a, mut b) = pair(Route::Relayed, Rights::methods(RpcSet::ALL));
+        for end in [&mut a, &mut b] {
+            end.reroute(Route::Direct);
+            assert!(!end.take_settled(), "the peer has not switched");
+        }
+        assert_eq!((a.outbound(), a.inbound()), (Route::Direct, Route::Relayed));
+        assert_eq!(take(&mut b, Route::Relayed, &a.switch()), Arrival::Switched);
+        assert_eq!(b.inbound(), Route::Direct);
+        assert!(b.take_settled() && !b.take_settled(), "said once");
+        assert_eq!(take(&mut a, Route::Relayed, &b.switch()), Arrival::Switched);
+        assert!(a.take_settled());
+        assert_eq!(take(&mut b, Route::Direct, &oneway(&mut a, 0)), Arrival::Request);
+
+        for end in [&mut a, &mut b] {
+            end.reroute(Route::Relayed);
+            assert!(!end.take_settled());
+            end.handle_end();
+            assert!(end.take_settled());
+        }
+        assert_eq!(take(&mut b, Route::Relayed, &oneway(&mut a, 0)), Arrival::Request);
+        assert_eq!(b.handle(Route::Relayed, &a.switch(), &[], NONE, Time(0)), Err(Breach::Switch), "no socket is left");
+    }
+
+    #[test]
+    fn what_carries_a_link_makes_an_excursion() {
+        let (mut a, mut b) = pair(Route::Direct, Rights::methods(RpcSet::ALL));
+        let carrying = oneway(&mut a, 1);
+        assert_eq!(a.passage(&carrying), Passage::Excursion);
+        let early = oneway(&mut a, 0);
+        assert_eq!(a.passage(&early), Passage::By(Route::Direct));
+        assert_eq!(take(&mut b, Route::Direct, &a.switch()), Arrival::Switched);
+        assert_eq!(b.inbound(), Route::Relayed, "the socket is not read, so nothing overtakes");
+        assert_eq!(take(&mut b, Route::Relayed, &carrying), Arrival::Request);
+        assert_eq!(take(&mut b, Route::Relayed, &a.switch()), Arrival::Switched);
+        assert_eq!(take(&mut b, Route::Direct, &early), Arrival::Request);
+    }
+
+    #[test]
+    fn excursions_have_their_place_in_the_window_to_the_end() {
+        let (mut a, mut b) = pair(Route::Direct, Rights::methods(RpcSet::ALL));
+        for _ in 0..1000 {
+            let carrying = oneway(&mut a, 1);
+            for (via, header) in [(Route::Direct, a.switch()), (Route::Relayed, carrying), (Route::Relayed, a.switch())]
+            {
+                take(&mut b, via, &header);
+            }
+            b.taken(Route::Relayed, &carrying);
+            if let Some(receipt) = b.due() {
+                assert_eq!(receipt.route, Route::Relayed);
+                let (_, route) = b.credit(receipt, Shape::default());
+                assert_eq!(route, Route::Relayed, "the broker has counted them, so it must hear of it");
+                a.sent.credit(receipt).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn who_gets_a_moved_end_goes_on_where_the_former_holder_was() {
+        let (mut a, mut b) = pair(Route::Relayed, Rights::default());
+        let to_b = a.call(RpcIndex(0), Shape::default(), frame(0), 'x').unwrap();
+        let to_a = b.call(RpcIndex(0), Shape::default(), frame(0), 'y').unwrap();
+        assert_eq!(take(&mut b, Route::Relayed, &to_b), Arrival::Request);
+        let received = Credit { messages: 1, ..Credit::default() };
+        let balance = Balance { sent: a.sent.account(Route::Relayed), received, calls: to_b.call };
+        let (mut c, _) = pair(Route::Relayed, Rights::default());
+        c = c.resume(balance);
+        b.sent.credit(Receipt { route: Route::Relayed, taken: received }).unwrap();
+        let failed = b.handle_move(Name::new("c").unwrap(), to_a.call, to_b.call);
+        assert_eq!(failed.iter().map(|pending| pending.context).collect::<String>(), "y");
+        assert_eq!(b.answer(&to_b, false, Shape::default()), Err(Overdraft::Answer), "nobody waits for it");
+        for _ in 0..CALLS_IN_FLIGHT {
+            let call = c.call(RpcIndex(0), Shape::default(), frame(0), 'z').unwrap();
+            assert!(call.call > to_b.call);
+            assert_eq!(take(&mut b, Route::Relayed, &call), Arrival::Request);
+            let call = b.call(RpcIndex(0), Shape::default(), frame(0), 'w').unwrap();
+            assert_eq!(take(&mut c, Route::Relayed, &call), Arrival::Request);
         }
     }
 }

@@ -3,7 +3,8 @@
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{DescriptorClasses, HEADER_LEN, Header, HeaderError};
+use crate::link_ref::{LINK_REF_LEN, LINKS_MAX, LinkRef, Transfer};
+use crate::{DescriptorClasses, Destination, HEADER_LEN, Header, HeaderError, Rights, Shape};
 
 /// Largest packet, in bytes: one or more whole messages. Far below what any system's default socket buffer takes;
 /// whatever is larger travels in a buffer of a pool.
@@ -21,6 +22,18 @@ pub trait Descriptor {
     fn class(&self) -> DescriptorClasses;
 }
 
+/// A handle on a link: it knows the name that its holder has for it.
+pub trait Named {
+    /// The name.
+    fn destination(&self) -> Destination;
+}
+
+impl Named for Destination {
+    fn destination(&self) -> Destination {
+        *self
+    }
+}
+
 /// A message under construction, and the memory it is built in: [`clear`](Message::clear) it and build the next one.
 ///
 /// ```
@@ -36,9 +49,12 @@ pub trait Descriptor {
 /// ```
 #[derive(Debug)]
 pub struct Message<D> {
-    /// Room for the header, then the payload.
+    /// Room for the header, then the payload; behind it, while the message is being sent, the carried links.
     bytes: Vec<u8>,
     descriptors: Vec<D>,
+    links: Vec<LinkRef>,
+    /// Where the payload ends.
+    end: usize,
 }
 
 /// Why a value or descriptor could not be appended. What stood in the message before still does.
@@ -50,6 +66,9 @@ pub enum AppendError {
     /// The message carries [`DESCRIPTORS_MAX`] already.
     #[error("a message carries at most {DESCRIPTORS_MAX} descriptors")]
     TooManyDescriptors,
+    /// The message carries [`LINKS_MAX`] already.
+    #[error("a message carries at most {LINKS_MAX} links")]
+    TooManyLinks,
     /// The value cannot be serialized (a sequence of unknown length, say).
     #[error("the value has no fixed form on the wire")]
     Unserializable,
@@ -59,13 +78,15 @@ impl<D> Message<D> {
     /// An empty message.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: vec![0; HEADER_LEN], descriptors: Vec::new() }
+        Self { bytes: vec![0; HEADER_LEN], descriptors: Vec::new(), links: Vec::new(), end: HEADER_LEN }
     }
 
     /// Empties the message and keeps its memory.
     pub fn clear(&mut self) -> &mut Self {
+        self.end = HEADER_LEN;
         self.bytes.truncate(HEADER_LEN);
         self.descriptors.clear();
+        self.links.clear();
         self
     }
 
@@ -74,11 +95,15 @@ impl<D> Message<D> {
     /// # Errors
     /// [`AppendError::TooLong`] or [`AppendError::Unserializable`].
     pub fn append<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<&mut Self, AppendError> {
-        let mark = self.bytes.len();
-        match postcard::serialize_with_flavor(value, Tail(&mut self.bytes)) {
-            Ok(()) => Ok(self),
+        self.bytes.truncate(self.end);
+        let cap = PACKET_MAX - self.links.len() * LINK_REF_LEN;
+        match postcard::serialize_with_flavor(value, Tail(&mut self.bytes, cap)) {
+            Ok(()) => {
+                self.end = self.bytes.len();
+                Ok(self)
+            }
             Err(error) => {
-                self.bytes.truncate(mark);
+                self.bytes.truncate(self.end);
                 Err(match error {
                     postcard::Error::SerializeBufferFull => AppendError::TooLong,
                     _ => AppendError::Unserializable,
@@ -107,16 +132,60 @@ impl<D> Message<D> {
         Ok(self)
     }
 
+    /// Puts a copy of a link into the message: the receiver gets a link of its own to the same peer, with at most these
+    /// rights on it, and never more than the sender has. The sender keeps its own. The sender's rights on the link must
+    /// allow it to be handed on ([`RightsFlags::DELEGATE`](crate::RightsFlags::DELEGATE)).
+    ///
+    /// # Errors
+    /// [`AppendError::TooManyLinks`] or [`AppendError::TooLong`].
+    pub fn append_link(&mut self, link: &impl Named, rights: &Rights) -> Result<&mut Self, AppendError> {
+        self.carry(LinkRef { link: link.destination(), transfer: Transfer::Copy, rights: rights.clone() })
+    }
+
+    /// Gives a link away: once the message is sent, the sender has it no more, and its peer talks to the receiver. What
+    /// the peer had sent before is still the sender's to take; calls that are unanswered end as
+    /// [`Gone::Moved`](crate::Gone::Moved). A message that is denied closes the link.
+    ///
+    /// # Errors
+    /// [`AppendError::TooManyLinks`] or [`AppendError::TooLong`].
+    pub fn move_link(&mut self, link: &impl Named, rights: &Rights) -> Result<&mut Self, AppendError> {
+        self.carry(LinkRef { link: link.destination(), transfer: Transfer::Move, rights: rights.clone() })
+    }
+
+    fn carry(&mut self, link: LinkRef) -> Result<&mut Self, AppendError> {
+        if self.links.len() >= LINKS_MAX {
+            return Err(AppendError::TooManyLinks);
+        }
+        if self.end + (self.links.len() + 1) * LINK_REF_LEN > PACKET_MAX {
+            return Err(AppendError::TooLong);
+        }
+        self.links.push(link);
+        Ok(self)
+    }
+
     /// The payload so far.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        &self.bytes[HEADER_LEN..]
+        &self.bytes[HEADER_LEN..self.end]
+    }
+
+    /// The links put in so far.
+    #[must_use]
+    pub fn links(&self) -> &[LinkRef] {
+        &self.links
+    }
+
+    /// What of the message takes room.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        let links = u8::try_from(self.links.len()).expect("LINKS_MAX fits");
+        Shape { payload: self.payload_len(), descriptors: self.descriptor_count(), links }
     }
 
     /// Length of the payload so far, in bytes.
     #[must_use]
     pub fn payload_len(&self) -> u32 {
-        u32::try_from(self.bytes.len() - HEADER_LEN).expect("PAYLOAD_MAX fits")
+        u32::try_from(self.end - HEADER_LEN).expect("PAYLOAD_MAX fits")
     }
 
     /// The descriptors attached so far.
@@ -134,7 +203,17 @@ impl<D> Message<D> {
     /// The whole message as it travels, with `header` in front.
     pub fn packet(&mut self, header: &Header) -> &[u8] {
         self.bytes[..HEADER_LEN].copy_from_slice(&header.encode());
+        self.bytes.truncate(self.end);
+        for link in &self.links {
+            self.bytes.extend_from_slice(&link.encode());
+        }
         &self.bytes
+    }
+
+    /// The carried links as they travel, behind the payload.
+    #[must_use]
+    pub fn encoded_links(&self) -> Vec<u8> {
+        self.links.iter().flat_map(LinkRef::encode).collect()
     }
 
     /// Takes the descriptors out.
@@ -158,12 +237,12 @@ impl Serialize for Run<'_> {
     }
 }
 
-/// Writes behind what stands in a message, up to its cap.
-struct Tail<'a>(&'a mut Vec<u8>);
+/// Writes behind what stands in a message, up to that length.
+struct Tail<'a>(&'a mut Vec<u8>, usize);
 
 impl Tail<'_> {
     fn check(&self, more: usize) -> postcard::Result<()> {
-        if self.0.len() + more > PACKET_MAX {
+        if self.0.len() + more > self.1 {
             return Err(postcard::Error::SerializeBufferFull);
         }
         Ok(())
@@ -195,6 +274,7 @@ impl Flavor for Tail<'_> {
 pub struct Reader<'a, D> {
     payload: &'a [u8],
     descriptors: std::vec::IntoIter<D>,
+    links: std::vec::IntoIter<Destination>,
 }
 
 /// Why a value or descriptor could not be received.
@@ -212,13 +292,39 @@ pub enum RecvError {
     /// [`Reader::finish`] found descriptors that nobody received.
     #[error("{0} descriptors were left over")]
     LeftOverDescriptors(usize),
+    /// No link is left.
+    #[error("no link is left")]
+    NoLink,
+    /// [`Reader::finish`] found links that nobody received.
+    #[error("{0} links were left over")]
+    LeftOverLinks(usize),
 }
 
 impl<'a, D> Reader<'a, D> {
     /// Reads what a message carried.
     #[must_use]
     pub fn new(payload: &'a [u8], descriptors: Vec<D>) -> Self {
-        Self { payload, descriptors: descriptors.into_iter() }
+        Self { payload, descriptors: descriptors.into_iter(), links: Vec::new().into_iter() }
+    }
+
+    /// The same, with the links that the message carried, under the receiver's own names.
+    #[must_use]
+    pub fn with_links(self, links: Vec<Destination>) -> Self {
+        Self { links: links.into_iter(), ..self }
+    }
+
+    /// The name of the next link that the message carried.
+    ///
+    /// # Errors
+    /// [`RecvError::NoLink`].
+    pub fn link(&mut self) -> Result<Destination, RecvError> {
+        self.links.next().ok_or(RecvError::NoLink)
+    }
+
+    /// The links that nobody has received yet.
+    #[must_use]
+    pub fn links_left(&self) -> &[Destination] {
+        self.links.as_slice()
     }
 
     /// The next value. Strings and runs of bytes can be borrowed from the payload.
@@ -242,14 +348,15 @@ impl<'a, D> Reader<'a, D> {
     /// Says that everything was received.
     ///
     /// # Errors
-    /// [`RecvError::LeftOver`] or [`RecvError::LeftOverDescriptors`]: sender and receiver do not agree on the contract.
+    /// [`RecvError::LeftOver`], [`RecvError::LeftOverDescriptors`] or [`RecvError::LeftOverLinks`]: sender and receiver do not agree on the contract.
     pub fn finish(self) -> Result<(), RecvError> {
         if !self.payload.is_empty() {
             return Err(RecvError::LeftOver(self.payload.len()));
         }
-        match self.descriptors.len() {
-            0 => Ok(()),
-            left => Err(RecvError::LeftOverDescriptors(left)),
+        match (self.descriptors.len(), self.links.len()) {
+            (0, 0) => Ok(()),
+            (0, left) => Err(RecvError::LeftOverLinks(left)),
+            (left, _) => Err(RecvError::LeftOverDescriptors(left)),
         }
     }
 }
@@ -323,6 +430,40 @@ mod tests {
             message.attach(()).unwrap();
         }
         assert_eq!(message.attach(()).unwrap_err(), AppendError::TooManyDescriptors);
+    }
+
+    #[test]
+    fn carried_links_stand_behind_the_payload() {
+        let name = |index| Destination { index, generation: 1 };
+        let mut message = Message::<()>::new();
+        message.append(&7u8).unwrap().append_link(&name(3), &Rights::default()).unwrap();
+        let header = Header { kind: Kind::Oneway, links: 1, payload: 1, ..Header::default() };
+        assert_eq!(message.shape(), header.shape());
+        for _ in 0..2 {
+            let packet = message.packet(&header).to_vec();
+            assert_eq!(packet.len(), header.message_len());
+            let carried = LinkRef::decode_all(&packet[header.links_at()..]).unwrap();
+            assert_eq!(carried, message.links());
+            assert_eq!(message.payload(), [7]);
+        }
+        message.append(&8u8).unwrap().move_link(&name(4), &Rights::default()).unwrap();
+        assert_eq!(message.payload(), [7, 8]);
+        for _ in 0..2 {
+            message.append_link(&name(5), &Rights::default()).unwrap();
+        }
+        assert_eq!(message.append_link(&name(5), &Rights::default()).unwrap_err(), AppendError::TooManyLinks);
+        message.append_bytes(&vec![0; PAYLOAD_MAX - LINKS_MAX * LINK_REF_LEN - 5]).unwrap();
+        assert_eq!(message.packet(&header).len(), PACKET_MAX);
+        assert_eq!(message.append(&1u8).unwrap_err(), AppendError::TooLong);
+    }
+
+    #[test]
+    fn links_that_nobody_received_are_left_over() {
+        let name = Destination { index: 3, generation: 1 };
+        let mut reader = Reader::<()>::new(&[], Vec::new()).with_links(vec![name, name]);
+        assert_eq!(reader.link(), Ok(name));
+        assert_eq!(reader.links_left(), [name]);
+        assert_eq!(reader.finish(), Err(RecvError::LeftOverLinks(1)));
     }
 
     #[test]

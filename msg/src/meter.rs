@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Kind, Shape};
+use crate::{Kind, Route, Shape};
 
 /// How many messages of one direction of a link may be on their way or unread.
 pub const WINDOW_MESSAGES: u64 = 64;
@@ -33,16 +33,16 @@ pub struct Credit {
 }
 
 impl Credit {
-    /// What one message takes of the window. Answers have their place already, but for what they carry; the broker's
-    /// own words and credits take nothing.
+    /// What one message takes of the window. Answers have their place already, but for what they carry: one that carries
+    /// links takes the place of a message. The broker's own words and credits take nothing.
     #[must_use]
     pub fn of(kind: Kind, shape: Shape) -> Self {
         let descriptors = u64::from(shape.descriptors);
         match kind {
-            Kind::Call | Kind::Oneway | Kind::Release => {
+            Kind::Call | Kind::Oneway | Kind::Release | Kind::Switch => {
                 Self { messages: 1, bytes: u64::from(shape.payload), descriptors }
             }
-            Kind::Reply | Kind::Error => Self { descriptors, ..Self::default() },
+            Kind::Reply | Kind::Error => Self { messages: u64::from(shape.links > 0), bytes: 0, descriptors },
             Kind::Credit | Kind::Control => Self::default(),
         }
     }
@@ -66,7 +66,7 @@ impl Credit {
         }
     }
 
-    const fn is_within(self, other: Self) -> bool {
+    pub(crate) const fn is_within(self, other: Self) -> bool {
         self.messages <= other.messages && self.bytes <= other.bytes && self.descriptors <= other.descriptors
     }
 }
@@ -94,23 +94,56 @@ pub enum Overdraft {
     Credit,
 }
 
+/// What a receiver has taken in all of what came by one route. It travels as the payload of a credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Receipt {
+    /// By which route it came. Each route has an account of its own, kept by those who see its messages.
+    pub route: Route,
+    /// Totals since the link was made.
+    pub taken: Credit,
+}
+
+/// What was sent by one route, and what the other side has taken of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Account {
+    /// What was sent.
+    pub sent: Credit,
+    /// What of it was taken.
+    pub taken: Credit,
+}
+
+impl Account {
+    const fn unread(&self) -> Credit {
+        self.sent.minus(self.taken)
+    }
+}
+
 /// One direction of a link, as its sender, its receiver and the broker between them each count it.
+///
+/// The window is one; but each route has an account of its own, since the broker counts what it relays and sees nothing
+/// of the rest. So every claim is checked by somebody who has seen for himself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Meter {
-    sent: Credit,
-    taken: Credit,
+    relayed: Account,
+    direct: Account,
     calls: u16,
 }
 
 impl Meter {
-    /// Counts a message in this direction. That an answer answers is counted by [`Meter::answer`] of the *other*
-    /// direction.
+    /// The meter of a direction whose relayed account stands like this.
+    #[must_use]
+    pub fn resume(relayed: Account) -> Self {
+        Self { relayed, ..Self::default() }
+    }
+
+    /// Counts a message in this direction; not that it is a call, which is [`Meter::open`]'s, or answers one, which is
+    /// [`Meter::answer`]'s, of the *other* direction.
     ///
     /// # Errors
     /// [`Overdraft`] if the window is full; nothing is counted then.
-    pub fn send(&mut self, kind: Kind, shape: Shape) -> Result<(), Overdraft> {
+    pub fn send(&mut self, route: Route, kind: Kind, shape: Shape) -> Result<(), Overdraft> {
         let message = Credit::of(kind, shape);
-        let unread = self.sent.minus(self.taken).plus(message);
+        let unread = self.relayed.unread().plus(self.direct.unread()).plus(message);
         if message.messages > 0 && unread.messages > WINDOW_MESSAGES {
             return Err(Overdraft::Messages);
         }
@@ -120,25 +153,30 @@ impl Meter {
         if message.descriptors > 0 && unread.descriptors > WINDOW_DESCRIPTORS {
             return Err(Overdraft::Descriptors);
         }
-        if kind == Kind::Call {
-            if self.calls >= CALLS_IN_FLIGHT {
-                return Err(Overdraft::Calls);
-            }
-            self.calls += 1;
+        let account = self.account_mut(route);
+        account.sent = account.sent.plus(message);
+        Ok(())
+    }
+
+    /// Counts a call.
+    ///
+    /// # Errors
+    /// [`Overdraft::Calls`] if [`CALLS_IN_FLIGHT`] are open; nothing is counted then.
+    pub fn open(&mut self) -> Result<(), Overdraft> {
+        if self.calls >= CALLS_IN_FLIGHT {
+            return Err(Overdraft::Calls);
         }
-        self.sent = self.sent.plus(message);
+        self.calls += 1;
         Ok(())
     }
 
     /// Takes back what [`send`](Self::send) counted for a message that did not leave after all.
-    pub(crate) fn unsend(&mut self, kind: Kind, shape: Shape) {
-        self.sent = self.sent.minus(Credit::of(kind, shape));
-        if kind == Kind::Call {
-            self.calls -= 1;
-        }
+    pub(crate) fn unsend(&mut self, route: Route, kind: Kind, shape: Shape) {
+        let account = self.account_mut(route);
+        account.sent = account.sent.minus(Credit::of(kind, shape));
     }
 
-    /// The other side answered one of this direction's calls.
+    /// The other side answered one of this direction's calls, or it was never made.
     ///
     /// # Errors
     /// [`Overdraft::Answer`] if none was open.
@@ -152,20 +190,25 @@ impl Meter {
     /// # Errors
     /// [`Overdraft::Credit`] unless the totals grow, and stay within what was sent. Bytes alone cannot grow: they would
     /// make a great many credits of one message.
-    pub fn credit(&mut self, taken: Credit) -> Result<(), Overdraft> {
-        let grows = taken.messages > self.taken.messages
-            || (taken.bytes == self.taken.bytes && taken.descriptors > self.taken.descriptors);
-        if !grows || !self.taken.is_within(taken) || !taken.is_within(self.sent) {
+    pub fn credit(&mut self, receipt: Receipt) -> Result<(), Overdraft> {
+        let Receipt { route, taken } = receipt;
+        let account = self.account_mut(route);
+        let grows = taken.messages > account.taken.messages
+            || (taken.bytes == account.taken.bytes && taken.descriptors > account.taken.descriptors);
+        if !grows || !account.taken.is_within(taken) || !taken.is_within(account.sent) {
             return Err(Overdraft::Credit);
         }
-        self.taken = taken;
+        account.taken = taken;
         Ok(())
     }
 
-    /// How much of this direction the other side has taken in all.
+    /// How one route's account stands.
     #[must_use]
-    pub const fn taken(&self) -> Credit {
-        self.taken
+    pub const fn account(&self, route: Route) -> Account {
+        match route {
+            Route::Relayed => self.relayed,
+            Route::Direct => self.direct,
+        }
     }
 
     /// How many calls of this direction are unanswered.
@@ -173,26 +216,76 @@ impl Meter {
     pub const fn calls(&self) -> u16 {
         self.calls
     }
+
+    /// From now on so many calls of this direction are unanswered.
+    pub fn set_calls(&mut self, calls: u16) {
+        self.calls = calls;
+    }
+
+    const fn account_mut(&mut self, route: Route) -> &mut Account {
+        match route {
+            Route::Relayed => &mut self.relayed,
+            Route::Direct => &mut self.direct,
+        }
+    }
 }
 
 /// The receiver's half of the account: what it took, and what of that it has said.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Taken {
+    relayed: Tally,
+    direct: Tally,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Tally {
     total: Credit,
     said: Credit,
 }
 
+impl Tally {
+    const fn unsaid(&self) -> Credit {
+        self.total.minus(self.said)
+    }
+}
+
 impl Taken {
-    /// Notes that a message was taken out of the window; gives the credit to announce once half a window has come
-    /// together, and for descriptors at once.
-    pub fn take(&mut self, kind: Kind, shape: Shape) -> Option<Credit> {
-        self.total = self.total.plus(Credit::of(kind, shape));
-        let unsaid = self.total.minus(self.said);
-        let due = unsaid.messages >= WINDOW_MESSAGES / 2 || unsaid.bytes >= WINDOW_BYTES / 2 || unsaid.descriptors > 0;
-        due.then(|| {
-            self.said = self.total;
-            self.total
-        })
+    /// Of a direction whose relayed account stands at this, all of it taken and said.
+    #[must_use]
+    pub fn resume(relayed: Credit) -> Self {
+        Self { relayed: Tally { total: relayed, said: relayed }, direct: Tally::default() }
+    }
+
+    /// Notes that a message was taken out of the window.
+    pub fn take(&mut self, route: Route, kind: Kind, shape: Shape) {
+        let tally = self.tally_mut(route);
+        tally.total = tally.total.plus(Credit::of(kind, shape));
+    }
+
+    /// What is to be said now, if anything: once half a window has come together over both routes, the account in which
+    /// there is more of it; descriptors at once. What came by a direct route is kept back while `hold`.
+    pub fn due(&mut self, hold: bool) -> Option<Receipt> {
+        let (relayed, direct) = (self.relayed.unsaid(), self.direct.unsaid());
+        let unsaid = relayed.plus(direct);
+        let is_due = unsaid.messages >= WINDOW_MESSAGES / 2 || unsaid.bytes >= WINDOW_BYTES / 2;
+        let more_relayed = relayed.messages + relayed.bytes / (WINDOW_BYTES / WINDOW_MESSAGES)
+            >= direct.messages + direct.bytes / (WINDOW_BYTES / WINDOW_MESSAGES);
+        let route = match (is_due, more_relayed) {
+            _ if relayed.descriptors > 0 => Route::Relayed,
+            (true, false) if !hold => Route::Direct,
+            (true, _) if relayed != Credit::default() => Route::Relayed,
+            _ => return None,
+        };
+        let tally = self.tally_mut(route);
+        tally.said = tally.total;
+        Some(Receipt { route, taken: tally.total })
+    }
+
+    const fn tally_mut(&mut self, route: Route) -> &mut Tally {
+        match route {
+            Route::Relayed => &mut self.relayed,
+            Route::Direct => &mut self.direct,
+        }
     }
 }
 
@@ -203,54 +296,68 @@ mod tests {
     use super::*;
 
     const fn bytes(payload: u32) -> Shape {
-        Shape { payload, descriptors: 0 }
+        Shape { payload, descriptors: 0, links: 0 }
     }
 
     const fn credit(messages: u64, bytes: u64, descriptors: u64) -> Credit {
         Credit { messages, bytes, descriptors }
     }
 
+    const fn receipt(messages: u64, bytes: u64, descriptors: u64) -> Receipt {
+        Receipt { route: Route::Relayed, taken: credit(messages, bytes, descriptors) }
+    }
+
+    /// Takes one message and asks once.
+    fn take(taken: &mut Taken, kind: Kind, shape: Shape) -> Option<Receipt> {
+        taken.take(Route::Relayed, kind, shape);
+        taken.due(false)
+    }
+
     #[test]
     fn a_full_window_refuses_and_a_credit_opens_it() {
         let mut meter = Meter::default();
         for _ in 0..WINDOW_MESSAGES {
-            meter.send(Kind::Oneway, bytes(8)).unwrap();
+            meter.send(Route::Relayed, Kind::Oneway, bytes(8)).unwrap();
         }
-        assert_eq!(meter.send(Kind::Oneway, bytes(8)), Err(Overdraft::Messages));
-        assert_eq!(meter.send(Kind::Reply, bytes(8)), Ok(()), "answers need no credit");
-        assert_eq!(meter.credit(credit(65, 8, 0)), Err(Overdraft::Credit));
-        meter.credit(credit(1, 8, 0)).unwrap();
-        assert_eq!(meter.credit(credit(1, 8, 0)), Err(Overdraft::Credit), "no credit without news");
-        assert_eq!(meter.send(Kind::Oneway, bytes(u32::try_from(WINDOW_BYTES).unwrap())), Err(Overdraft::Bytes));
-        meter.send(Kind::Oneway, bytes(8)).unwrap();
+        assert_eq!(meter.send(Route::Relayed, Kind::Oneway, bytes(8)), Err(Overdraft::Messages));
+        assert_eq!(meter.send(Route::Relayed, Kind::Reply, bytes(8)), Ok(()), "answers need no credit");
+        assert_eq!(meter.credit(receipt(65, 8, 0)), Err(Overdraft::Credit));
+        meter.credit(receipt(1, 8, 0)).unwrap();
+        assert_eq!(meter.credit(receipt(1, 8, 0)), Err(Overdraft::Credit), "no credit without news");
+        assert_eq!(
+            meter.send(Route::Relayed, Kind::Oneway, bytes(u32::try_from(WINDOW_BYTES).unwrap())),
+            Err(Overdraft::Bytes)
+        );
+        meter.send(Route::Relayed, Kind::Oneway, bytes(8)).unwrap();
     }
 
     #[test]
     fn descriptors_have_a_window_of_their_own() {
         let mut meter = Meter::default();
-        let carrying = |descriptors| Shape { payload: 4, descriptors };
-        meter.send(Kind::Oneway, carrying(16)).unwrap();
-        meter.send(Kind::Reply, carrying(15)).unwrap();
+        let carrying = |descriptors| Shape { payload: 4, descriptors, links: 0 };
+        meter.send(Route::Relayed, Kind::Oneway, carrying(16)).unwrap();
+        meter.send(Route::Relayed, Kind::Reply, carrying(15)).unwrap();
         for kind in [Kind::Call, Kind::Oneway, Kind::Reply, Kind::Error] {
-            assert_eq!(meter.send(kind, carrying(2)), Err(Overdraft::Descriptors), "{kind:?}");
+            assert_eq!(meter.send(Route::Relayed, kind, carrying(2)), Err(Overdraft::Descriptors), "{kind:?}");
         }
-        meter.send(Kind::Oneway, carrying(0)).unwrap();
+        meter.send(Route::Relayed, Kind::Oneway, carrying(0)).unwrap();
         // The answer is taken first: it gives its descriptors back, and nothing else.
-        meter.credit(credit(0, 0, 15)).unwrap();
-        assert_eq!(meter.credit(credit(0, 0, 15)), Err(Overdraft::Credit), "no credit without news");
-        assert_eq!(meter.credit(credit(0, 1, 15)), Err(Overdraft::Credit), "bytes come with messages");
-        assert_eq!(meter.credit(credit(0, 0, 14)), Err(Overdraft::Credit), "totals do not shrink");
-        assert_eq!(meter.credit(credit(2, 8, 32)), Err(Overdraft::Credit), "more than was sent");
-        meter.send(Kind::Call, carrying(16)).unwrap();
-        meter.credit(credit(3, 12, 47)).unwrap();
+        meter.credit(receipt(0, 0, 15)).unwrap();
+        assert_eq!(meter.credit(receipt(0, 0, 15)), Err(Overdraft::Credit), "no credit without news");
+        assert_eq!(meter.credit(receipt(0, 1, 15)), Err(Overdraft::Credit), "bytes come with messages");
+        assert_eq!(meter.credit(receipt(0, 0, 14)), Err(Overdraft::Credit), "totals do not shrink");
+        assert_eq!(meter.credit(receipt(2, 8, 32)), Err(Overdraft::Credit), "more than was sent");
+        meter.send(Route::Relayed, Kind::Call, carrying(16)).unwrap();
+        meter.credit(receipt(3, 12, 47)).unwrap();
     }
 
     #[test]
     fn descriptors_are_announced_at_once() {
         let mut taken = Taken::default();
-        assert_eq!(taken.take(Kind::Oneway, bytes(3)), None);
-        assert_eq!(taken.take(Kind::Reply, bytes(3)), None);
-        assert_eq!(taken.take(Kind::Reply, Shape { payload: 3, descriptors: 1 }), Some(credit(1, 3, 1)));
+        assert_eq!(take(&mut taken, Kind::Oneway, bytes(3)), None);
+        assert_eq!(take(&mut taken, Kind::Reply, bytes(3)), None);
+        let carrying = Shape { payload: 3, descriptors: 1, links: 0 };
+        assert_eq!(take(&mut taken, Kind::Reply, carrying), Some(receipt(1, 3, 1)));
     }
 
     #[test]
@@ -258,39 +365,70 @@ mod tests {
         let mut meter = Meter::default();
         assert_eq!(meter.answer(), Err(Overdraft::Answer));
         for _ in 0..CALLS_IN_FLIGHT {
-            meter.send(Kind::Call, bytes(0)).unwrap();
+            meter.open().unwrap();
         }
-        assert_eq!(meter.send(Kind::Call, bytes(0)), Err(Overdraft::Calls));
+        assert_eq!(meter.open(), Err(Overdraft::Calls));
         meter.answer().unwrap();
-        meter.send(Kind::Call, bytes(0)).unwrap();
+        meter.open().unwrap();
+    }
+
+    #[test]
+    fn both_routes_share_one_window() {
+        let mut meter = Meter::default();
+        for route in [Route::Relayed, Route::Direct] {
+            for _ in 0..WINDOW_MESSAGES / 2 {
+                meter.send(route, Kind::Oneway, bytes(8)).unwrap();
+            }
+        }
+        assert_eq!(meter.send(Route::Direct, Kind::Oneway, bytes(8)), Err(Overdraft::Messages));
+        assert_eq!(meter.credit(receipt(33, 264, 0)), Err(Overdraft::Credit), "each route has its own account");
+        meter.credit(receipt(1, 8, 0)).unwrap();
+        meter.send(Route::Direct, Kind::Oneway, bytes(8)).unwrap();
+    }
+
+    #[test]
+    fn answers_that_carry_links_have_a_place_in_the_window() {
+        let mut meter = Meter::default();
+        let carrying = Shape { payload: 4, descriptors: 0, links: 1 };
+        for _ in 0..WINDOW_MESSAGES {
+            meter.send(Route::Relayed, Kind::Reply, carrying).unwrap();
+        }
+        assert_eq!(meter.send(Route::Relayed, Kind::Reply, carrying), Err(Overdraft::Messages));
+        meter.send(Route::Relayed, Kind::Reply, bytes(4)).unwrap();
     }
 
     proptest! {
-        /// Whatever is sent and taken, in whatever order, an honest pair never overdraws and never stalls for ever.
+        /// Whatever is sent and taken, by whichever route and in whatever order, an honest pair never overdraws and never
+        /// stalls for ever.
         #[test]
         fn honest_pairs_never_overdraw(
-            steps in prop::collection::vec((any::<bool>(), any::<bool>(), 0u32..65_000, 0u8..=16), 1..400),
+            steps in prop::collection::vec((any::<bool>(), any::<bool>(), any::<bool>(), 0u32..65_000, 0u8..=16), 1..400),
         ) {
             let (mut sender, mut receiver, mut taken) = (Meter::default(), Meter::default(), Taken::default());
             let mut queue = std::collections::VecDeque::new();
-            for (send, answer, payload, descriptors) in steps {
-                let (kind, shape) = (if answer { Kind::Reply } else { Kind::Oneway }, Shape { payload, descriptors });
-                if send && sender.send(kind, shape).is_ok() {
-                    prop_assert_eq!(receiver.send(kind, shape), Ok(()));
-                    queue.push_back((kind, shape));
-                } else if let Some((kind, shape)) = queue.pop_front()
-                    && let Some(credit) = taken.take(kind, shape)
-                {
-                    prop_assert_eq!(receiver.credit(credit), Ok(()));
-                    prop_assert_eq!(sender.credit(credit), Ok(()));
+            for (send, direct, answer, payload, descriptors) in steps {
+                let (route, descriptors) = if direct { (Route::Direct, 0) } else { (Route::Relayed, descriptors) };
+                let kind = if answer { Kind::Reply } else { Kind::Oneway };
+                let shape = Shape { payload, descriptors, links: 0 };
+                if send && sender.send(route, kind, shape).is_ok() {
+                    prop_assert_eq!(receiver.send(route, kind, shape), Ok(()));
+                    queue.push_back((route, kind, shape));
+                } else if let Some((route, kind, shape)) = queue.pop_front() {
+                    taken.take(route, kind, shape);
+                    while let Some(receipt) = taken.due(false) {
+                        prop_assert_eq!(receiver.credit(receipt), Ok(()));
+                        prop_assert_eq!(sender.credit(receipt), Ok(()));
+                    }
                 }
             }
-            while let Some((kind, shape)) = queue.pop_front() {
-                if let Some(credit) = taken.take(kind, shape) {
-                    sender.credit(credit).unwrap();
+            while let Some((route, kind, shape)) = queue.pop_front() {
+                taken.take(route, kind, shape);
+                while let Some(receipt) = taken.due(false) {
+                    sender.credit(receipt).unwrap();
                 }
             }
-            prop_assert_eq!(sender.send(Kind::Oneway, Shape { payload: 60_000, descriptors: 16 }), Ok(()));
+            let full = Shape { payload: 60_000, descriptors: 16, links: 0 };
+            prop_assert_eq!(sender.send(Route::Relayed, Kind::Oneway, full), Ok(()));
         }
     }
 }

@@ -41,6 +41,18 @@ impl RpcSet {
         Self(self.0 & other.0)
     }
 
+    /// The set whose members are the bits that are set in `bits`.
+    #[must_use]
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// One bit for each member.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
     /// Whether nothing is in the set.
     #[must_use]
     pub const fn is_empty(self) -> bool {
@@ -74,7 +86,7 @@ bitflags! {
         const ONEWAY = 1 << 1;
         /// Lending buffers of a pool.
         const LEND = 1 << 2;
-        /// Giving the right to somebody else.
+        /// Sending the link to somebody else in a message, as a copy or for good.
         const DELEGATE = 1 << 3;
     }
 }
@@ -174,6 +186,34 @@ impl Rights {
     #[must_use]
     pub fn passing(mut self, classes: DescriptorClasses) -> Self {
         self.classes |= classes;
+        self
+    }
+
+    /// The same, and the link may be sent to others in a message.
+    #[must_use]
+    pub fn delegable(mut self) -> Self {
+        self.flags |= RightsFlags::DELEGATE;
+        self
+    }
+
+    /// The same, for `uses` messages in all.
+    #[must_use]
+    pub fn for_uses(mut self, uses: u32) -> Self {
+        self.uses = least(self.uses, Some(uses));
+        self
+    }
+
+    /// The same, until that moment.
+    #[must_use]
+    pub fn until(mut self, end: Time) -> Self {
+        self.expires = least(self.expires, Some(end));
+        self
+    }
+
+    /// The same, where each of `methods` may be used once only.
+    #[must_use]
+    pub fn once(mut self, methods: RpcSet) -> Self {
+        self.once = RpcSet(self.once.0 | methods.and(self.methods).0);
         self
     }
 
