@@ -52,8 +52,11 @@ pub use cloison_sandbox as sandbox;
 
 pub use broker::{Broker, Suspension};
 pub use driver::{BACKLOG_MAX, HostMessage};
-pub use host::{BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Ticket};
-pub use policy::{Ask, Grant, HOST, Model, Policy, Rules};
+pub use host::{
+    BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question, Ticket,
+};
+pub use policy::{Ask, Decision, Grant, HOST, Model, Policy, Rules};
+pub use router::{COPIES_PER_WORKER, LinkId, LinkView, RELEASE_WITHIN, SWITCH_WITHIN, WhyRelayed};
 pub use supervisor::{
     Death, QUARANTINE_AFTER, Quarantined, RESTART_PAUSE, RESTART_PAUSE_MAX, RESTARTS, SpawnError, WorkerEvent,
     WorkerSpec, WorkerState, WorkerStatus,

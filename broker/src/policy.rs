@@ -16,7 +16,7 @@ pub struct Ask<'a> {
 }
 
 /// What a policy gives: the rights of the two ends of a link. The default gives nothing to either.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Grant {
     /// What the asker may do.
     pub rights: Rights,
@@ -24,9 +24,27 @@ pub struct Grant {
     pub back: Rights,
 }
 
+/// What a policy says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The link is given, with these rights.
+    Grant(Grant),
+    /// It does not exist for the asker.
+    Refuse,
+    /// Somebody has to be asked, the host's user perhaps: [`Item::Question`](crate::Item::Question) comes into the inbox. Who
+    /// asked waits for the answer, and nobody else.
+    Defer,
+}
+
+impl From<Option<Grant>> for Decision {
+    fn from(grant: Option<Grant>) -> Self {
+        grant.map_or(Self::Refuse, Self::Grant)
+    }
+}
+
 /// Decides who is given which link. What it does not grant does not exist for the asker.
 ///
-/// A closure is a policy, and so is [`Rules`]:
+/// A closure that gives a [`Decision`] or an `Option<Grant>` is a policy, and so is [`Rules`]:
 ///
 /// ```
 /// # use cloison_broker::{Ask, Grant, Policy};
@@ -38,13 +56,19 @@ pub struct Grant {
 /// takes(anyone_may_log);
 /// ```
 pub trait Policy: Send + Sync {
-    /// The grant, or `None`. Called on the broker's own thread: it must not block.
-    fn grant(&self, ask: &Ask<'_>) -> Option<Grant>;
+    /// What becomes of a wish for a link. Called on the broker's own thread: it must not block, but may
+    /// [`Defer`](Decision::Defer). Asked again about links that there are when it takes another policy's place: then
+    /// `Defer` refuses.
+    fn decide(&self, ask: &Ask<'_>) -> Decision;
 }
 
-impl<F: Fn(&Ask<'_>) -> Option<Grant> + Send + Sync> Policy for F {
-    fn grant(&self, ask: &Ask<'_>) -> Option<Grant> {
-        self(ask)
+impl<F, D> Policy for F
+where
+    F: Fn(&Ask<'_>) -> D + Send + Sync,
+    D: Into<Decision>,
+{
+    fn decide(&self, ask: &Ask<'_>) -> Decision {
+        self(ask).into()
     }
 }
 
@@ -70,7 +94,7 @@ struct Rule {
     from: Name,
     to: Name,
     interface: Name,
-    grant: Grant,
+    decision: Decision,
 }
 
 impl Rules {
@@ -94,18 +118,30 @@ impl Rules {
     /// # Panics
     /// If a role is no [`Name`].
     #[must_use]
-    pub fn allow_with(mut self, from: &str, to: &str, interface: &Interface, rights: Rights) -> Self {
+    pub fn allow_with(self, from: &str, to: &str, interface: &Interface, rights: Rights) -> Self {
+        self.rule(from, to, interface, Decision::Grant(Grant { rights, back: Rights::default() }))
+    }
+
+    /// The host is asked each time that `from` wishes for `interface` of `to`.
+    ///
+    /// # Panics
+    /// If a role is no [`Name`].
+    #[must_use]
+    pub fn ask(self, from: &str, to: &str, interface: &Interface) -> Self {
+        self.rule(from, to, interface, Decision::Defer)
+    }
+
+    fn rule(mut self, from: &str, to: &str, interface: &Interface, decision: Decision) -> Self {
         let role = |role: &str| Name::new(role).unwrap_or_else(|error| panic!("the role {role:?}: {error}"));
-        let grant = Grant { rights, back: Rights::default() };
-        self.rules.push(Rule { from: role(from), to: role(to), interface: interface.name(), grant });
+        self.rules.push(Rule { from: role(from), to: role(to), interface: interface.name(), decision });
         self
     }
 }
 
 impl Policy for Rules {
-    fn grant(&self, ask: &Ask<'_>) -> Option<Grant> {
+    fn decide(&self, ask: &Ask<'_>) -> Decision {
         let fits = |rule: &&Rule| rule.from == *ask.from && rule.to == *ask.to && rule.interface == *ask.interface;
-        self.rules.iter().find(fits).map(|rule| rule.grant.clone())
+        self.rules.iter().find(fits).map_or(Decision::Refuse, |rule| rule.decision.clone())
     }
 }
 
@@ -130,7 +166,7 @@ mod tests {
         let name = |name: &str| Name::new(name).unwrap();
         let ask = |from: &str, to: &str, interface: &str| {
             let (from, to, interface) = (name(from), name(to), name(interface));
-            policy.grant(&Ask { from: &from, to: &to, interface: &interface }).is_some()
+            policy.decide(&Ask { from: &from, to: &to, interface: &interface }) != Decision::Refuse
         };
         assert!(ask("demux", "video", "video"));
         assert!(!ask("video", "demux", "video"));

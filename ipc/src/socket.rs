@@ -147,6 +147,18 @@ impl ProcessIpc {
         recv::recv_bytes(self.as_fd(), buffer, Wait::Briefly)
     }
 
+    /// Lets nothing more be sent by this end, wherever its descriptor has gone. What was sent can still be received, and
+    /// behind it the other end finds the end.
+    ///
+    /// # Errors
+    /// The system's; never because the end was shut down before.
+    pub fn shutdown_sending(&self) -> io::Result<()> {
+        match rustix::net::shutdown(&self.0, Shutdown::Write) {
+            Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Ends the link in both directions, for every process that holds a duplicate of either end. What is queued stays
     /// readable; after it, readers get [`RecvError::Closed`], and senders get [`SendError::Closed`] at once.
     ///

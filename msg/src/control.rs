@@ -114,7 +114,7 @@ pub enum ToBroker {
 }
 
 /// What a broker says to its worker.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ToWorker {
     /// Answers `Hello`.
     Welcome {

@@ -202,12 +202,23 @@ impl<D> Message<D> {
 
     /// The whole message as it travels, with `header` in front.
     pub fn packet(&mut self, header: &Header) -> &[u8] {
-        self.bytes[..HEADER_LEN].copy_from_slice(&header.encode());
-        self.bytes.truncate(self.end);
+        self.begin_packet(header);
         for link in &self.links {
             self.bytes.extend_from_slice(&link.encode());
         }
         &self.bytes
+    }
+
+    /// The whole message as it travels, with these encoded links instead of its own.
+    pub fn packet_with(&mut self, header: &Header, links: &[u8]) -> &[u8] {
+        self.begin_packet(header);
+        self.bytes.extend_from_slice(links);
+        &self.bytes
+    }
+
+    fn begin_packet(&mut self, header: &Header) {
+        self.bytes[..HEADER_LEN].copy_from_slice(&header.encode());
+        self.bytes.truncate(self.end);
     }
 
     /// The carried links as they travel, behind the payload.

@@ -41,6 +41,12 @@ impl RpcSet {
         Self(self.0 & other.0)
     }
 
+    /// What is in this set and not in `other`.
+    #[must_use]
+    pub const fn minus(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// The set whose members are the bits that are set in `bits`.
     #[must_use]
     pub const fn from_bits(bits: u64) -> Self {
@@ -248,6 +254,26 @@ impl Rights {
         } else {
             self.expires.map(|_| Relayed::Expiry)
         }
+    }
+}
+
+impl fmt::Display for Rights {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.methods.is_empty() {
+            return f.write_str("nothing");
+        }
+        write!(f, "methods {:?}", self.methods)?;
+        if !self.once.is_empty() {
+            write!(f, ", of these once only {:?}", self.once)?;
+        }
+        let flags: Vec<String> = self.flags.iter_names().map(|(name, _)| name.to_lowercase()).collect();
+        write!(f, ", {}", if flags.is_empty() { "by no kind of message".to_owned() } else { flags.join(" ") })?;
+        if !self.classes.is_empty() {
+            let classes: Vec<String> = self.classes.iter_names().map(|(name, _)| name.to_lowercase()).collect();
+            write!(f, ", descriptors: {}", classes.join(" "))?;
+        }
+        self.uses.map_or(Ok(()), |uses| write!(f, ", {uses} times"))?;
+        self.expires.map_or(Ok(()), |end| write!(f, ", until {:.3} s on the monotonic clock", end.seconds()))
     }
 }
 

@@ -18,6 +18,12 @@ impl Time {
         Self(self.0.saturating_add(u64::try_from(later.as_nanos()).unwrap_or(u64::MAX)))
     }
 
+    /// In seconds, for people.
+    #[must_use]
+    pub fn seconds(self) -> f64 {
+        Duration::from_nanos(self.0).as_secs_f64()
+    }
+
     /// How long after `earlier` this moment is; zero if it is not.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use cloison_msg::Name;
+use cloison_msg::{Gone, Name};
 
-use crate::router::Event;
+use crate::router::{Event, LinkId};
 
 /// How many events of one kind that one role causes are logged one by one; beyond, only each that doubles the count.
 const EVENTS_LOGGED: u64 = 32;
@@ -20,6 +20,8 @@ pub(super) struct Audit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Cause {
     Grant,
+    Handing,
+    Closing,
     Denial,
     Accusation,
 }
@@ -28,8 +30,34 @@ impl Audit {
     pub(super) fn note(&mut self, event: &Event) {
         match event {
             Event::Ready { role } => tracing::debug!(target: "cloison::audit", %role, "said hello"),
-            Event::Granted { from, to, direct } if self.is_news(from, Cause::Grant) => {
-                tracing::info!(target: "cloison::audit", %from, %to, direct, "link granted");
+            Event::Granted { link, from, to, direct } if self.is_news(from, Cause::Grant) => {
+                let link = LinkId(*link);
+                tracing::info!(target: "cloison::audit", %link, %from, %to, direct, "link granted");
+            }
+            Event::Copied { link, by, to, peer } if self.is_news(by, Cause::Handing) => {
+                let link = LinkId(*link);
+                tracing::info!(target: "cloison::audit", %link, %by, %to, %peer, "link copied");
+            }
+            Event::Moved { link, by, to, peer } if self.is_news(by, Cause::Handing) => {
+                let link = LinkId(*link);
+                tracing::info!(target: "cloison::audit", %link, %by, %to, %peer, "link moved");
+            }
+            Event::Switched { link, from, to, route, took } => {
+                let link = LinkId(*link);
+                tracing::debug!(target: "cloison::audit", %link, %from, %to, ?route, ?took, "route changed");
+            }
+            Event::Model { model } => tracing::info!(target: "cloison::audit", ?model, "model changed"),
+            Event::Attenuated { link, from, to } => {
+                let link = LinkId(*link);
+                tracing::info!(target: "cloison::audit", %link, %from, %to, "link attenuated by a new policy");
+            }
+            Event::Closed { link, from, to, why: Gone::Revoked } => {
+                let link = LinkId(*link);
+                tracing::info!(target: "cloison::audit", %link, %from, %to, "link revoked");
+            }
+            Event::Closed { link, from, to, why } if self.is_news(from, Cause::Closing) => {
+                let link = LinkId(*link);
+                tracing::debug!(target: "cloison::audit", %link, %from, %to, %why, "link ended");
             }
             Event::Refused { from, to, interface } if self.is_news(from, Cause::Denial) => {
                 tracing::warn!(target: "cloison::audit", %from, %to, %interface, "link refused: no rule allows it");
@@ -40,7 +68,8 @@ impl Audit {
             Event::Accused { by, of, what } if self.is_news(by, Cause::Accusation) => {
                 tracing::warn!(target: "cloison::audit", %by, %of, what, "direct link cut on an accusation");
             }
-            Event::Granted { .. } | Event::Refused { .. } | Event::Denied { .. } | Event::Accused { .. } => {}
+            Event::Granted { .. } | Event::Copied { .. } | Event::Moved { .. } | Event::Closed { .. } => {}
+            Event::Refused { .. } | Event::Denied { .. } | Event::Accused { .. } => {}
             Event::Evicted { role, violation } => {
                 tracing::error!(target: "cloison::audit", %role, %violation, "worker evicted");
             }

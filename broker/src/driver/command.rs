@@ -1,16 +1,21 @@
 //! What the host and the supervisor ask of the driver.
 
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc};
-use cloison_msg::{CallError, Credit, Destination, Failure, Gone, Header, Key, Message, Name, Refusal, RpcIndex, Text};
+use cloison_msg::{
+    CallError, Destination, Failure, Gone, Header, Key, Message, Name, Receipt, Refusal, Route, RpcIndex, Text,
+};
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
 use crate::host::{Incoming, Ticket, Unclaimed};
+use crate::policy::{Grant, Model, Policy};
+use crate::router::{LinkId, LinkView};
 
 /// A message as the host builds it.
 pub type HostMessage = Message<Passed>;
@@ -47,7 +52,6 @@ pub(crate) struct Outgoing {
 }
 
 /// What the driver is asked to do.
-#[derive(Debug)]
 pub(crate) enum Command {
     /// A worker was started; its socket.
     Seat { role: Name, ipc: ProcessIpc, port: oneshot::Sender<Key> },
@@ -64,9 +68,21 @@ pub(crate) enum Command {
     /// The host answers a call.
     Answer { link: Destination, call: Header, result: Result<HostMessage, Failure> },
     /// The host has taken messages.
-    Credit { link: Destination, credit: Credit },
+    Credit { link: Destination, receipt: Receipt },
     /// The host closes a link.
     Close { link: Destination },
+    /// Builds links by another model.
+    SetModel { model: Model },
+    /// Sets or frees the route of one link; whether there is such a link.
+    SetRoute { link: LinkId, route: Option<Route>, known: oneshot::Sender<bool> },
+    /// Decides by another policy; `done` is dropped when nothing more is delivered over what that does not grant.
+    SetPolicy { policy: Arc<dyn Policy>, done: oneshot::Sender<()> },
+    /// Takes a link back, with all that came of it; `done` is dropped when nothing more is delivered over it.
+    Revoke { link: LinkId, done: Arc<oneshot::Sender<()>> },
+    /// Who holds what.
+    Explain { from: Option<Name>, to: Option<Name>, done: oneshot::Sender<Vec<LinkView>> },
+    /// The host has decided about a link.
+    Decide { question: Key, grant: Option<Grant> },
     /// The host has taken what was waiting in its inbox.
     CaughtUp,
     /// The peer on a link of the host's lent it a buffer that it has not.
@@ -81,7 +97,7 @@ pub(crate) enum Command {
 }
 
 /// Hands commands to the driver, from any thread.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Commands {
     /// `None` once the driver has ended.
     queue: Arc<Mutex<Option<Vec<Command>>>>,
@@ -128,5 +144,11 @@ impl Commands {
 
     fn queue(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Commands {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commands").finish_non_exhaustive()
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use cloison_ipc::BUFFERS_MAX;
 use cloison_msg::control::RequestId;
 use cloison_msg::{
-    CallError, CallFailure, CallFrame, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name, Pending, Refusal, Time,
+    CallError, CallFailure, CallFrame, CallId, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name, Pending,
+    Refusal, Time,
 };
 use tokio::sync::oneshot;
 
-use super::host_port::shape;
 use super::obey::too_late;
 use super::{Commands, Done, HostMessage, Outgoing, Purpose, now};
 use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox, Unclaimed};
@@ -32,6 +32,9 @@ pub(super) struct Desk {
     chains: u32,
     pub(super) mailbox: Mailbox,
     commands: Commands,
+    /// Who waits for which revocation.
+    revocations: Vec<(u64, Arc<oneshot::Sender<()>>)>,
+    tickets: u64,
 }
 
 pub(super) struct HostEnd {
@@ -55,8 +58,9 @@ struct Asked {
 }
 
 impl Desk {
-    pub(super) const fn new(mailbox: Mailbox, commands: Commands) -> Self {
-        Self { ends: Ends::new(), asked: Vec::new(), requests: 0, chains: 0, mailbox, commands }
+    pub(super) fn new(mailbox: Mailbox, commands: Commands) -> Self {
+        let (ends, asked, revocations) = (Ends::new(), Vec::new(), Vec::new());
+        Self { ends, asked, requests: 0, chains: 0, mailbox, commands, revocations, tickets: 0 }
     }
 
     /// A new chain of calls, which the host begins.
@@ -72,10 +76,31 @@ impl Desk {
         self.requests
     }
 
+    /// Notes that the host waits for a revocation: its ticket.
+    pub(super) fn await_revocation(&mut self, done: Arc<oneshot::Sender<()>>) -> u64 {
+        self.tickets += 1;
+        self.revocations.push((self.tickets, done));
+        self.tickets
+    }
+
+    /// A revocation is complete: whoever waits for it and no other is told by the drop of the sender.
+    pub(super) fn revoked(&mut self, ticket: u64) {
+        self.revocations.retain(|(waiting, _)| *waiting != ticket);
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Time> {
         let calls = self.ends.iter().filter_map(|(_, end)| end.end.next_deadline());
         let waiting = self.ends.iter().flat_map(|(_, end)| end.waiting.iter().map(|waiting| waiting.until));
         calls.chain(waiting).chain(self.asked.iter().map(|asked| asked.until)).min()
+    }
+
+    /// The peer's end of a link has another holder; calls that the former one had are failed.
+    pub(super) fn moved(&mut self, link: Destination, peer: Name, own: CallId) {
+        let Some(moved) = self.ends.get_mut(link) else { return };
+        let former = moved.end.peer().clone();
+        for pending in moved.end.handle_move(peer, own) {
+            self.fail_call(&former, pending, CallFailure::Gone(Gone::Moved));
+        }
     }
 
     pub(super) fn granted(&mut self, link: Destination, end: LinkEnd<Done>) {
@@ -206,7 +231,7 @@ impl HostEnd {
         now: Time,
     ) -> Result<(Header, HostMessage), Waiting> {
         let Waiting { outgoing: Outgoing { link, peer, rpc, message, within, purpose }, since, until } = waiting;
-        let shape = shape(&message);
+        let shape = message.shape();
         let again = |message, purpose| Waiting {
             outgoing: Outgoing { link, peer, rpc, message, within, purpose },
             since,

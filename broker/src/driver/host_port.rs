@@ -2,13 +2,15 @@
 
 use cloison_ipc::Passed;
 use cloison_msg::control::{ToBroker, ToWorker};
-use cloison_msg::{Arrival, Credit, Descriptor, DescriptorClasses, Destination, Failure, Gone, Header, LinkEnd, Shape};
+use cloison_msg::{
+    Arrival, Descriptor, DescriptorClasses, Destination, Failure, Gone, Header, LinkEnd, LinkRef, Receipt, Route,
+};
 
 use super::desk::Waiting;
 use super::obey::encode;
 use super::{Driver, HostMessage, Outgoing, now};
-use crate::host::{Incoming, Item};
-use crate::router::Body;
+use crate::host::{HostLink, Incoming, Item};
+use crate::router::{Body, Freight};
 
 impl Driver {
     /// The broker itself says something to the host.
@@ -18,14 +20,15 @@ impl Driver {
         }
         let message = encode(&body);
         let header = Header { payload: message.payload_len(), ..*header };
-        self.host_receives(&header, message.payload(), Vec::new());
+        self.host_receives(&header, message.payload(), &[], Vec::new());
     }
 
     fn host_word(&mut self, word: ToWorker, mut descriptors: Vec<Passed>) {
         match word {
-            ToWorker::Granted { link, peer, route, peer_rights, .. } => {
-                self.desk.granted(link, LinkEnd::new(link, peer, route, peer_rights));
+            ToWorker::Granted { link, peer, route, peer_rights, balance, .. } => {
+                self.desk.granted(link, LinkEnd::new(link, peer, route, peer_rights).resume(balance));
             }
+            ToWorker::Moved { link, peer, own } => self.desk.moved(link, peer, own),
             ToWorker::Opened { request, link } => {
                 if let Some(unwanted) = self.desk.opened(request, link) {
                     self.host_closes(unwanted);
@@ -51,8 +54,13 @@ impl Driver {
                     end.core.pools.remove(pool);
                 }
             }
-            // The host makes no pools and is asked nothing.
-            ToWorker::Welcome { .. } | ToWorker::Pool { .. } | ToWorker::Count => {}
+            // The host makes no pools, is asked nothing, and its links are relayed, where the broker alone judges.
+            ToWorker::Welcome { .. }
+            | ToWorker::Pool { .. }
+            | ToWorker::Count
+            | ToWorker::Reroute { .. }
+            | ToWorker::AtRest { .. }
+            | ToWorker::Attenuated { .. } => {}
         }
     }
 
@@ -63,13 +71,22 @@ impl Driver {
     }
 
     /// A message for the host, which the router has let pass.
-    pub(super) fn host_receives(&mut self, header: &Header, payload: &[u8], descriptors: Vec<Passed>) {
+    pub(super) fn host_receives(
+        &mut self,
+        header: &Header,
+        payload: &[u8],
+        links: &[Destination],
+        descriptors: Vec<Passed>,
+    ) {
         let link = header.destination;
         let Some(end) = self.desk.ends.get_mut(link) else { return };
         let classes = descriptors.iter().map(Descriptor::class).fold(DescriptorClasses::empty(), |a, b| a | b);
-        let arrival = end.end.handle(header, payload, classes, now());
+        let arrival = end.end.handle(Route::Relayed, header, payload, classes, now());
         let core = end.core.clone();
-        let incoming = || Incoming::new(core.clone(), *header, payload.to_vec(), descriptors);
+        let links =
+            links.iter().filter_map(|&link| self.desk.ends.get(link)).map(|end| HostLink::new(end.core.clone()));
+        let links = links.collect();
+        let incoming = || Incoming::new(core.clone(), *header, payload.to_vec(), descriptors, links);
         match arrival {
             Ok(Arrival::Request) => {
                 self.desk.mailbox.put(Item::Message(incoming()));
@@ -78,7 +95,7 @@ impl Driver {
             Ok(Arrival::Outcome(pending)) => self.desk.outcome(pending, incoming()),
             Ok(Arrival::Credit) => self.host_resumes(link),
             // An answer that nobody waits for, or a buffer the host never lent: taken by being dropped.
-            Ok(Arrival::Late | Arrival::Release | Arrival::Denied(_)) => core.take(header),
+            Ok(Arrival::Late | Arrival::Release | Arrival::Denied(_) | Arrival::Switched) => core.take(header),
             Err(breach) => tracing::error!(%breach, "the router let a breach pass"),
         }
     }
@@ -114,19 +131,23 @@ impl Driver {
     fn host_message(&mut self, header: &Header, mut message: HostMessage) {
         let host = self.router.host();
         let mut descriptors = message.take_descriptors();
-        let forward = self.router.handle_message(host, header, message.payload(), &mut descriptors, now());
-        if let Some(forward) = forward {
-            self.send(forward.to, message.packet(&forward.header), &mut descriptors);
+        let mut links = message.encoded_links();
+        let freight = Freight { payload: message.payload(), links: &links };
+        let Some(forward) = self.router.handle_message(host, header, freight, &mut descriptors, now()) else { return };
+        self.introduce(&forward);
+        for (at, &name) in forward.links.iter().enumerate() {
+            LinkRef::rename(&mut links, at, name);
         }
+        self.send(forward.to, message.packet_with(&forward.header, &links), &mut descriptors);
     }
 
     pub(super) fn host_answers(&mut self, link: Destination, call: &Header, result: Result<HostMessage, Failure>) {
         let failed = result.is_err();
         let mut message = result.unwrap_or_else(|failure| encode(&Body::Failure(failure)));
         let Some(end) = self.desk.ends.get_mut(link) else { return };
-        let header = end.end.answer(call, failed, shape(&message)).or_else(|full| {
+        let header = end.end.answer(call, failed, message.shape()).or_else(|full| {
             message = encode(&Body::Failure(Failure::Unanswerable(full.to_string().into())));
-            end.end.answer(call, true, shape(&message))
+            end.end.answer(call, true, message.shape())
         });
         // An error carries no descriptor, so there is room for it.
         if let Ok(header) = header {
@@ -134,16 +155,16 @@ impl Driver {
         }
     }
 
-    pub(super) fn host_credits(&mut self, link: Destination, credit: Credit) {
-        let message = encode(&Body::Credit(credit));
+    pub(super) fn host_credits(&mut self, link: Destination, receipt: Receipt) {
+        let message = encode(&Body::Credit(receipt));
         let Some(end) = self.desk.ends.get_mut(link) else { return };
-        let header = end.end.credit(credit, shape(&message));
+        let (header, _) = end.end.credit(receipt, message.shape());
         self.host_message(&header, message);
     }
 
     pub(super) fn host_closes(&mut self, link: Destination) {
         self.desk.gone(link, &Gone::Closed, false);
-        self.router.handle_word(self.router.host(), ToBroker::Close { link });
+        self.router.handle_word(self.router.host(), ToBroker::Close { link }, now());
     }
 
     /// Ends what has waited long enough.
@@ -153,9 +174,4 @@ impl Driver {
         }
         self.obey();
     }
-}
-
-/// What of a message takes room.
-pub(super) fn shape(message: &HostMessage) -> Shape {
-    Shape { payload: message.payload_len(), descriptors: message.descriptor_count() }
 }

@@ -14,7 +14,7 @@ use std::os::fd::AsFd;
 use std::thread::{self, JoinHandle};
 
 use cloison_ipc::{Passed, ProcessIpc, RecvError};
-use cloison_msg::{DESCRIPTORS_MAX, Gone, HEADER_LEN, Header, Key, Name, PACKET_MAX, Time};
+use cloison_msg::{DESCRIPTORS_MAX, Gone, HEADER_LEN, Header, Key, LinkRef, Name, PACKET_MAX, Time};
 use rustix::event::epoll;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
@@ -25,7 +25,7 @@ pub use seat::BACKLOG_MAX;
 
 use crate::host::Mailbox;
 use crate::policy::{Model, Policy};
-use crate::router::{Forward, Router, Violation};
+use crate::router::{Forward, Freight, Router, Violation};
 use crate::supervisor::Notices;
 use alarm::Alarm;
 use audit::Audit;
@@ -141,14 +141,15 @@ impl Driver {
             for command in commands.drain(..) {
                 self.handle_command(command);
             }
-            // Only what the host asks brings new deadlines.
-            return self.alarm.ring_by(self.desk.next_deadline());
+            // Only what the host asks brings new deadlines, and whoever asks that a link be at rest.
+            return self.ring();
         }
         if mark == ALARM {
             self.alarm.stop();
+            self.router.handle_time(now());
             self.tick();
             self.retry_sends();
-            return self.alarm.ring_by(self.desk.next_deadline());
+            return self.ring();
         }
         let port = key_of(mark);
         if flags.contains(epoll::EventFlags::OUT) {
@@ -158,6 +159,12 @@ impl Driver {
             let most = self.seats.get_mut(&port).map_or(0, |seat| seat.allowance(self.turn));
             self.hear(port, most, MESSAGES_PER_TURN);
         }
+    }
+
+    /// Sets the alarm for whatever is due next.
+    fn ring(&mut self) {
+        self.alarm.ring_by(self.desk.next_deadline());
+        self.alarm.ring_by(self.router.next_deadline());
     }
 
     /// Handles what one worker sent: `most` packets of it, and no further one after `enough` messages.
@@ -196,29 +203,39 @@ impl Driver {
             let (message, next) = rest.split_at_mut(header.message_len());
             rest = next;
             messages += 1;
-            let forward = self.router.handle_message(port, &header, &message[HEADER_LEN..], &mut descriptors, now());
-            if let Some(forward) = forward {
-                if !descriptors.is_empty() && self.seats.get(&forward.to).is_some_and(Seat::is_crowded) {
-                    descriptors.clear();
-                    self.router.handle_undelivered(port, &header);
-                } else {
-                    self.forward(&forward, message, &mut descriptors);
-                }
+            let (payload, links) = message[HEADER_LEN..].split_at(header.payload as usize);
+            let freight = Freight { payload, links };
+            if let Some(forward) = self.router.handle_message(port, &header, freight, &mut descriptors, now()) {
+                self.forward(&forward, message, &mut descriptors);
             }
             self.obey();
         }
         descriptors.clear();
         (self.packet, self.descriptors) = (packet, descriptors);
+        self.alarm.ring_by(self.router.next_deadline());
         messages
     }
 
     /// Sends the message on from the memory it arrived in, behind the header that the receiver is to see.
     fn forward(&mut self, forward: &Forward, message: &mut [u8], descriptors: &mut Vec<Passed>) {
+        self.introduce(forward);
         if forward.to == self.router.host() {
-            self.host_receives(&forward.header, &message[HEADER_LEN..], std::mem::take(descriptors));
+            let payload = &message[HEADER_LEN..forward.header.links_at()];
+            self.host_receives(&forward.header, payload, &forward.links, std::mem::take(descriptors));
         } else {
+            let links_at = forward.header.links_at();
+            for (at, &name) in forward.links.iter().enumerate() {
+                LinkRef::rename(&mut message[links_at..], at, name);
+            }
             message[..HEADER_LEN].copy_from_slice(&forward.header.encode());
             self.send(forward.to, message, descriptors);
+        }
+    }
+
+    /// The receiver hears of the links that a message carries before it gets them.
+    fn introduce(&mut self, forward: &Forward) {
+        if !forward.links.is_empty() {
+            self.obey();
         }
     }
 

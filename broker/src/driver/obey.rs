@@ -1,13 +1,17 @@
 //! Doing what the router says, and what the host asks.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use cloison_ipc::{NewPoolError, Passed, ProcessIpc, create_pool};
 use cloison_msg::control::PoolShape;
-use cloison_msg::{Header, Key, Refusal};
+use cloison_msg::{Header, Key, Name, Refusal};
+use tokio::sync::oneshot;
 
 use super::seat::{Seat, Sent};
-use super::{BACKLOG_MAX, Command, Driver, HostMessage};
+use super::{BACKLOG_MAX, Command, Driver, HostMessage, now};
+use crate::host::{Item, Question};
+use crate::policy::Policy;
 use crate::router::{Body, Event, Output, Traffic, Violation};
 
 impl Driver {
@@ -25,9 +29,13 @@ impl Driver {
                 }
                 Output::MakePair { link } => {
                     let pair = self.make_pair(link);
-                    self.router.handle_pair(link, pair);
+                    self.router.handle_pair(link, pair, now());
                 }
-                Output::Cut { link } => self.cut(link),
+                Output::Shut { link, end } => self.shut(link, end),
+                Output::Unpair { link } => drop(self.pairs.remove(&link)),
+                Output::Cut { link, empty } => self.cut(link, empty),
+                Output::Revoked { ticket } => self.desk.revoked(ticket),
+                Output::Ask { question, from, to, interface } => self.ask_host(question, from, to, interface),
                 Output::MakePool(ticket) => self.router.handle_pool(ticket, make_pool(ticket.shape)),
                 Output::Tell(event) => self.tell(&event),
             }
@@ -72,7 +80,7 @@ impl Driver {
     }
 
     /// Notes what every worker has sent so far, and asks those with direct links what the broker cannot see.
-    fn count(&mut self, done: tokio::sync::oneshot::Sender<()>) {
+    fn count(&mut self, done: oneshot::Sender<()>) {
         for &port in self.seats.keys() {
             self.notices.relayed(port, self.router.traffic(port).unwrap_or_default());
         }
@@ -93,10 +101,39 @@ impl Driver {
         }
     }
 
-    fn cut(&mut self, link: Key) {
-        if let Some([end, _]) = self.pairs.remove(&link)
-            && let Err(error) = end.shutdown()
-        {
+    /// Revokes a link; `done` is told when nothing more is delivered over it.
+    fn revoke(&mut self, link: Key, done: Arc<oneshot::Sender<()>>) {
+        let ticket = self.desk.await_revocation(done);
+        self.router.revoke(link, ticket, now());
+    }
+
+    /// Puts another policy in force; `done` is told when nothing more is delivered over the links that it does not grant.
+    fn set_policy(&mut self, policy: Arc<dyn Policy>, done: oneshot::Sender<()>) {
+        let done = Arc::new(done);
+        for link in self.router.set_policy(policy, now()) {
+            self.revoke(link, done.clone());
+        }
+    }
+
+    fn ask_host(&self, question: Key, from: Name, to: Name, interface: Name) {
+        let question = Question::new(question, from, to, interface, self.commands.clone());
+        self.desk.mailbox.put(Item::Question(question));
+    }
+
+    fn shut(&self, link: Key, end: usize) {
+        let shut = self.pairs.get(&link).and_then(|pair| pair.get(end)).map_or(Ok(()), ProcessIpc::shutdown_sending);
+        if let Err(error) = shut {
+            tracing::warn!(%error, "shutdown of one direction of a direct link");
+        }
+    }
+
+    fn cut(&mut self, link: Key, empty: bool) {
+        let Some(pair) = self.pairs.remove(&link) else { return };
+        let shut = match empty {
+            true => pair.iter().try_for_each(|end| end.discard_queued().map(drop)),
+            false => pair[0].shutdown(),
+        };
+        if let Err(error) = shut {
             tracing::warn!(%error, "shutdown of a direct link");
         }
     }
@@ -121,8 +158,17 @@ impl Driver {
             }
             Command::Send(outgoing) => self.host_sends(outgoing),
             Command::Answer { link, call, result } => self.host_answers(link, &call, result),
-            Command::Credit { link, credit } => self.host_credits(link, credit),
+            Command::Credit { link, receipt } => self.host_credits(link, receipt),
             Command::Close { link } => self.host_closes(link),
+            Command::SetModel { model } => self.router.set_model(model, now()),
+            Command::SetRoute { link, route, known } => drop(known.send(self.router.set_route(link.0, route, now()))),
+            Command::SetPolicy { policy, done } => self.set_policy(policy, done),
+            Command::Revoke { link, done } => self.revoke(link.0, done),
+            Command::Explain { from, to, done } => {
+                // Whoever dropped the question does not want to know.
+                drop(done.send(self.router.explain(from.as_ref(), to.as_ref())));
+            }
+            Command::Decide { question, grant } => self.router.handle_decision(question, grant),
             Command::CaughtUp => self.router.handle_crowd(host, false),
             Command::MadeUpBuffer { link, what } => self.router.handle_made_up_buffer(link, what),
             Command::Count { done } => self.count(done),

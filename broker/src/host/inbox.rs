@@ -7,7 +7,7 @@ use std::time::Duration;
 use cloison_msg::{CallError, Destination, Gone, Name};
 use tokio::sync::mpsc;
 
-use super::Incoming;
+use super::{Incoming, Question};
 use crate::driver::{Command, Commands};
 use crate::supervisor::WorkerEvent;
 use crate::wait::wait_for;
@@ -32,6 +32,8 @@ pub enum Item {
         /// Why.
         why: Gone,
     },
+    /// The policy leaves it to the host whether a link is given.
+    Question(Question),
     /// A worker started, ended, starts again, or is given up.
     Worker(WorkerEvent),
 }

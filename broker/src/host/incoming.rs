@@ -20,12 +20,27 @@ pub struct Incoming {
     header: Header,
     payload: Vec<u8>,
     descriptors: Vec<Passed>,
+    links: std::vec::IntoIter<HostLink>,
     answered: bool,
 }
 
 impl Incoming {
-    pub(crate) const fn new(core: Arc<LinkCore>, header: Header, payload: Vec<u8>, descriptors: Vec<Passed>) -> Self {
-        Self { core, header, payload, descriptors, answered: false }
+    pub(crate) fn new(
+        core: Arc<LinkCore>,
+        header: Header,
+        payload: Vec<u8>,
+        descriptors: Vec<Passed>,
+        links: Vec<HostLink>,
+    ) -> Self {
+        Self { core, header, payload, descriptors, links: links.into_iter(), answered: false }
+    }
+
+    /// The next of the links that the message carries; those that are not taken are closed when it is dropped.
+    ///
+    /// # Errors
+    /// [`RecvError::NoLink`].
+    pub fn recv_link(&mut self) -> Result<HostLink, RecvError> {
+        self.links.next().ok_or(RecvError::NoLink)
     }
 
     /// Which method; of a reply, the one that was called.
@@ -107,5 +122,6 @@ impl Drop for Incoming {
     fn drop(&mut self) {
         self.answer(Err(Failure::Unanswerable(Text::new("the host did not answer"))));
         self.core.take(&self.header);
+        self.links.by_ref().for_each(HostLink::close);
     }
 }

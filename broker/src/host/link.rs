@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use cloison_msg::control::PoolId;
-use cloison_msg::{CallError, CallFailure, Destination, Gone, Header, Name, Refusal, RpcIndex, Taken};
+use cloison_msg::{CallError, CallFailure, Destination, Gone, Header, Name, Refusal, Route, RpcIndex, Taken};
 use tokio::sync::oneshot;
 
 use super::pools::LinkPools;
@@ -52,9 +52,12 @@ impl LinkCore {
 
     /// The application is done with a message that came over the link.
     pub(crate) fn take(&self, header: &Header) {
-        let credit = self.taken.lock().unwrap_or_else(PoisonError::into_inner).take(header.kind, header.shape());
-        if let Some(credit) = credit {
-            self.commands.give(Command::Credit { link: self.name, credit });
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        taken.take(Route::Relayed, header.kind, header.shape());
+        let due = taken.due(false);
+        drop(taken);
+        if let Some(receipt) = due {
+            self.commands.give(Command::Credit { link: self.name, receipt });
         }
     }
 

@@ -4,6 +4,7 @@ mod inbox;
 mod incoming;
 mod link;
 mod pools;
+mod question;
 
 pub(crate) use inbox::Mailbox;
 pub use inbox::{Inbox, Item, Ticket};
@@ -11,3 +12,4 @@ pub use incoming::Incoming;
 pub use link::{CALL_DEADLINE, HostLink, OpenError, PendingCall};
 pub(crate) use link::{LinkCore, Unclaimed};
 pub use pools::{BorrowError, Borrowed};
+pub use question::Question;

@@ -1,9 +1,10 @@
-//! One link: two ends, what each may do, and how much is on its way.
+//! One link: two ends, what each may do, how it runs, and how much is on its way.
 
 use cloison_msg::control::{PoolId, PoolShape, RequestId, ToWorker};
-use cloison_msg::{Credit, Descriptor, Destination, Gone, Key, Meter, Rights, Route, Use};
+use cloison_msg::{CallId, Credit, Descriptor, Destination, Gone, Key, Meter, Name, Rights, Time, Use};
 
-use super::{Output, Router};
+use super::routes::{Way, Wish};
+use super::{Event, Output, Router};
 
 /// Most links that one worker has at a time. With two windows each, that bounds what can wait for it.
 pub const LINKS_PER_WORKER: usize = 64;
@@ -11,12 +12,15 @@ pub const LINKS_PER_WORKER: usize = 64;
 /// Most links that one worker asks for to the same peer, so that no asker takes up all the links its peer may have.
 pub const LINKS_PER_PAIR: usize = 8;
 
-/// Most links over which descriptors may pass that one worker asks for. With the windows of both directions, that bounds
-/// what can be under way because of it.
+/// Most links over which descriptors may pass that one worker asks for, or makes by handing copies on. With the windows of
+/// both directions, that bounds what can be under way because of it.
 pub const DESCRIPTOR_LINKS_PER_WORKER: usize = 4;
 
+/// Most copies of its links that one worker has given to others, and that still exist.
+pub const COPIES_PER_WORKER: usize = 16;
+
 /// One of the two ends of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Side {
     /// Of whoever asked for the link.
     Asker,
@@ -25,37 +29,61 @@ pub(super) enum Side {
 }
 
 impl Side {
+    pub(super) const BOTH: [Self; 2] = [Self::Asker, Self::Asked];
+
     pub(super) const fn other(self) -> Self {
         match self {
             Self::Asker => Self::Asked,
             Self::Asked => Self::Asker,
         }
     }
+
+    pub(super) const fn index(self) -> usize {
+        self as usize
+    }
 }
 
 /// What the broker keeps about one holder of a link.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Holder {
     pub(super) port: Key,
     /// The holder's own name for the link.
     pub(super) name: Destination,
     pub(super) rights: Rights,
     pub(super) used: Use,
-    /// What this holder has sent.
+    /// What this holder has sent over the broker.
     pub(super) meter: Meter,
     /// What this holder has sent and the other never saw, since it was denied. Added to every credit that comes back.
     pub(super) denied: Credit,
+    /// How many holders this end had before.
+    pub(super) moves: u16,
+    /// The last call that this holder is known to have made.
+    pub(super) last_call: CallId,
+    /// How many answers may come to calls of this holder's that went by the direct route, where nobody counted them.
+    pub(super) unseen_calls: u16,
+    /// How many receipts for what came by the direct route this holder may still send over the broker.
+    pub(super) foreign_receipts: u64,
 }
 
 impl Holder {
     pub(super) fn new(port: Key, rights: Rights) -> Self {
-        let (name, used) = (Destination::BROKER, Use::default());
-        Self { port, name, rights, used, meter: Meter::default(), denied: Credit::default() }
+        Self {
+            port,
+            name: Destination::BROKER,
+            rights,
+            used: Use::default(),
+            meter: Meter::default(),
+            denied: Credit::default(),
+            moves: 0,
+            last_call: CallId::NONE,
+            unseen_calls: 0,
+            foreign_receipts: 0,
+        }
     }
 }
 
 /// A pool whose buffers are lent over a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LinkPool {
     pub(super) pool: PoolId,
     pub(super) owner: Side,
@@ -63,26 +91,50 @@ pub(super) struct LinkPool {
 }
 
 /// A two-way connection between two ports.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Link {
     pub(super) asker: Holder,
     pub(super) asked: Holder,
-    pub(super) opened: Opened,
+    pub(super) way: Way,
+    pub(super) wish: Wish,
+    pub(super) lineage: Lineage,
     pub(super) pools: Vec<LinkPool>,
     pub(super) pools_made: PoolId,
 }
 
-/// How a link came to be.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Opened {
-    pub(super) route: Route,
-    /// The asker's name for its request.
-    pub(super) request: RequestId,
+/// Where a link comes from.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Lineage {
+    /// What the policy was asked, for this link or for the one it is derived from.
+    pub(super) ask: Asked,
+    /// The asker's name for its request, until that is answered.
+    pub(super) request: Option<RequestId>,
+    /// The link that this one is a copy of.
+    pub(super) parent: Option<Key>,
+    /// The copies of this one.
+    pub(super) children: Vec<Key>,
+    /// Who made the copy.
+    pub(super) giver: Option<Giver>,
+}
+
+/// Who made a copy of a link.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Giver {
+    pub(super) port: Key,
+    pub(super) role: Name,
+}
+
+/// What a policy was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Asked {
+    pub(super) from: Name,
+    pub(super) to: Name,
+    pub(super) interface: Name,
 }
 
 impl Link {
-    pub(super) const fn new(asker: Holder, asked: Holder, opened: Opened) -> Self {
-        Self { asker, asked, opened, pools: Vec::new(), pools_made: 0 }
+    pub(super) fn new(asker: Holder, asked: Holder, lineage: Lineage) -> Self {
+        Self { asker, asked, way: Way::Relayed, wish: Wish::default(), lineage, pools: Vec::new(), pools_made: 0 }
     }
 
     pub(super) const fn holder(&self, side: Side) -> &Holder {
@@ -106,21 +158,36 @@ impl Link {
 }
 
 impl<D: Descriptor> Router<D> {
-    /// Takes a link back from both its holders. Nothing more is delivered over it.
-    pub fn revoke(&mut self, link: Key) {
-        self.close_link(link, &[Side::Asker, Side::Asked], &Gone::Revoked);
+    /// Takes a link and all that was derived from it back from all holders. [`Output::Revoked`] with this `ticket` comes
+    /// when nothing more is delivered over any of them: a holder that does not confirm that in time is evicted.
+    pub fn revoke(&mut self, link: Key, ticket: u64, now: Time) {
+        let mut doomed = vec![link];
+        let mut awaited = Vec::new();
+        while let Some(key) = doomed.pop() {
+            let Some(link) = self.links.get(key) else { continue };
+            doomed.extend(&link.lineage.children);
+            let held = Side::BOTH.map(|side| (link.holder(side).port, link.holder(side).name));
+            awaited.extend(held.into_iter().filter(|(port, _)| *port != self.host));
+            self.close_link(key, &Side::BOTH, &Gone::Revoked);
+        }
+        self.await_release(awaited, ticket, now);
     }
 
-    /// Ends a link and tells the holders on `sides` why.
+    /// Ends a link and tells the holders on `sides` why. What was derived from it lives on, as derived from what it was
+    /// derived from itself.
     pub(super) fn close_link(&mut self, key: Key, sides: &[Side], why: &Gone) {
         let Some(link) = self.links.remove(key) else { return };
-        if link.opened.route == Route::Direct {
-            self.outputs.push_back(Output::Cut { link: key });
+        self.forget_switch(key, &link.way);
+        if link.way.has_pair() {
+            self.outputs.push_back(Output::Cut { link: key, empty: *why == Gone::Revoked });
         }
+        self.orphan(key, &link.lineage);
+        let (from, to) = (self.role_name(link.asker.port), self.role_name(link.asked.port));
+        self.tell(Event::Closed { link: key, from, to, why: why.clone() });
         for pool in &link.pools {
             self.return_pool_bytes(link.holder(pool.owner).port, pool.shape);
         }
-        for side in [Side::Asker, Side::Asked] {
+        for side in Side::BOTH {
             let holder = link.holder(side);
             if let Some(port) = self.ports.get_mut(holder.port) {
                 port.forget(holder.name);
@@ -131,6 +198,22 @@ impl<D: Descriptor> Router<D> {
             if self.ports.get(holder.port).is_some_and(|port| !port.is_condemned()) {
                 self.say(holder.port, ToWorker::Closed { link: holder.name, why: why.clone() }, Vec::new());
             }
+        }
+    }
+
+    /// Takes a link that ends out of the tree of grants.
+    fn orphan(&mut self, key: Key, lineage: &Lineage) {
+        for &child in &lineage.children {
+            if let Some(child) = self.links.get_mut(child) {
+                child.lineage.parent = lineage.parent;
+            }
+        }
+        if let Some(parent) = lineage.parent.and_then(|parent| self.links.get_mut(parent)) {
+            parent.lineage.children.retain(|&child| child != key);
+            parent.lineage.children.extend(&lineage.children);
+        }
+        if let Some(port) = lineage.giver.as_ref().and_then(|giver| self.ports.get_mut(giver.port)) {
+            port.copies_given -= 1;
         }
     }
 

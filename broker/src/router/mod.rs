@@ -7,30 +7,44 @@
 //! asks [`decide`](cloison_msg::decide), and gives the header as the receiver is to see it. Whoever drives the router
 //! sends the same payload on behind that header; the router never copies one.
 
+mod carrying;
+mod due;
+mod explain;
 mod link;
 mod opening;
 mod output;
 mod pools;
 mod port;
 mod relay;
+mod replacing;
+mod routes;
 mod words;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use cloison_msg::control::ToWorker;
-use cloison_msg::{Descriptor, Gone, Header, Key, Kind, Name, Table};
+use cloison_msg::{Descriptor, Gone, Key, Name, Table, Time};
 
 use crate::policy::{HOST, Model, Policy};
+pub use due::RELEASE_WITHIN;
+use due::{Due, Revocation};
+pub use explain::{LinkId, LinkView};
 use link::Link;
-pub use link::{DESCRIPTOR_LINKS_PER_WORKER, LINKS_PER_PAIR, LINKS_PER_WORKER};
+pub use link::{COPIES_PER_WORKER, DESCRIPTOR_LINKS_PER_WORKER, LINKS_PER_PAIR, LINKS_PER_WORKER};
 pub use opening::OPENS_WAITING;
+use opening::Question;
 pub use output::{Body, Event, Forward, Output, PoolTicket, Violation};
 pub use pools::{POOL_BYTES_EVER, POOL_BYTES_PER_WORKER, POOLS_PER_LINK};
 use port::Port;
 pub use port::Traffic;
+pub use relay::Freight;
+pub use routes::{SWITCH_WITHIN, WhyRelayed};
 
 /// The router of one broker. `D` is a descriptor: owned in production, a plain mark in tests.
+#[derive(Clone)]
 pub struct Router<D> {
     policy: Arc<dyn Policy>,
     model: Model,
@@ -39,11 +53,16 @@ pub struct Router<D> {
     /// Every role that was ever declared, and who plays it.
     roles: BTreeMap<Name, Role>,
     host: Key,
+    /// Links about which the host is being asked.
+    questions: Table<Question>,
+    revocations: Vec<Revocation>,
+    /// What is to be confirmed, and until when.
+    due: BTreeSet<(Time, Due)>,
     outputs: VecDeque<Output<D>>,
 }
 
 /// Who plays a role.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Role {
     /// Nobody yet, or nobody at the moment.
     Awaited,
@@ -61,7 +80,18 @@ impl<D: Descriptor> Router<D> {
         let host_role = Name::new(HOST).expect("a constant that is a name");
         let host = ports.insert(Port::host(host_role.clone()));
         let roles = BTreeMap::from([(host_role, Role::Played(host))]);
-        Self { policy, model, ports, links: Table::new(), roles, host, outputs: VecDeque::new() }
+        Self {
+            policy,
+            model,
+            ports,
+            links: Table::new(),
+            roles,
+            host,
+            questions: Table::new(),
+            revocations: Vec::new(),
+            due: BTreeSet::new(),
+            outputs: VecDeque::new(),
+        }
     }
 
     /// The host's own port.
@@ -85,6 +115,8 @@ impl<D: Descriptor> Router<D> {
     /// A worker is dead, and all that it had sent was handled. Its links end; its role is awaited again.
     pub fn handle_death(&mut self, port: Key, why: &Gone) {
         self.close_links_of(port, why);
+        self.forget_questions(|question| question.is_of(port));
+        self.release_all_of(port);
         let Some(dead) = self.ports.remove(port) else { return };
         if let Some(role) = self.roles.get_mut(dead.role())
             && matches!(role, Role::Played(player) if *player == port)
@@ -136,9 +168,8 @@ impl<D: Descriptor> Router<D> {
 
     /// Asks every worker that holds a direct link what it sent over those; how many that are.
     pub fn count_direct(&mut self) -> usize {
-        let direct = self.links.iter().filter(|(_, link)| link.opened.route == cloison_msg::Route::Direct);
-        let holders: std::collections::BTreeSet<Key> =
-            direct.flat_map(|(_, link)| [link.asker.port, link.asked.port]).collect();
+        let direct = self.links.iter().filter(|(_, link)| link.way.has_pair());
+        let holders: BTreeSet<Key> = direct.flat_map(|(_, link)| [link.asker.port, link.asked.port]).collect();
         for &port in &holders {
             self.say(port, ToWorker::Count, Vec::new());
         }
@@ -158,16 +189,31 @@ impl<D: Descriptor> Router<D> {
     }
 
     fn say(&mut self, to: Key, word: ToWorker, descriptors: Vec<D>) {
-        let header = Header {
-            kind: Kind::Control,
-            descriptors: u8::try_from(descriptors.len()).unwrap_or(u8::MAX),
-            ..Header::default()
-        };
-        self.outputs.push_back(Output::Send { to, header, body: Body::Word(word), descriptors });
+        self.outputs.push_back(output::word(to, word, descriptors));
     }
 
     fn tell(&mut self, event: Event) {
         self.outputs.push_back(Output::Tell(event));
+    }
+}
+
+/// Everything but the policy, which is no state.
+impl<D: Hash> Hash for Router<D> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self { policy: _, model, ports, links, roles, host, questions, revocations, due, outputs } = self;
+        (model, ports, links, roles, host).hash(state);
+        (questions, revocations, due, outputs).hash(state);
+    }
+}
+
+impl<D> fmt::Debug for Router<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (ports, links) = (self.ports.len(), self.links.len());
+        f.debug_struct("Router")
+            .field("model", &self.model)
+            .field("ports", &ports)
+            .field("links", &links)
+            .finish_non_exhaustive()
     }
 }
 

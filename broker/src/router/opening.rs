@@ -1,32 +1,60 @@
 //! Links that are asked for.
 
 use cloison_msg::control::{RequestId, ToWorker};
-use cloison_msg::{Descriptor, Key, Name, Refusal, Route};
+use cloison_msg::{Balance, Descriptor, Key, Name, Refusal, Route};
 
-use super::link::{DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_PER_PAIR, LINKS_PER_WORKER, Link, Opened, Side};
+use super::link::{Asked, DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_PER_PAIR, LINKS_PER_WORKER, Lineage, Link, Side};
 use super::port::End;
+use super::routes::Way;
 use super::{Event, Output, Role, Router};
-use crate::policy::{Ask, Grant, Model};
+use crate::policy::{Ask, Decision, Grant};
 
-/// Most links that one worker may wait for at a time.
+/// Most links that one worker may wait for at a time, those about which the host is being asked included.
 pub const OPENS_WAITING: usize = 16;
 
-/// A link that was asked for and waits for somebody to play its role.
-#[derive(Clone, Debug)]
+/// A link that was asked for and waits for somebody to play its role, or for the host's decision.
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Opening {
     pub(super) request: RequestId,
     pub(super) role: Name,
     pub(super) interface: Name,
+    /// What the host has decided, when it was asked.
+    pub(super) decided: Option<Grant>,
+}
+
+/// A link about which the host is being asked.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Question {
+    from: Key,
+    opening: Opening,
+}
+
+impl Question {
+    /// Whether it is asked on behalf of the worker at that port.
+    pub(super) fn is_of(&self, port: Key) -> bool {
+        self.from == port
+    }
+}
+
+/// What can be done about a link that was asked for.
+enum Step {
+    Done,
+    Wait,
+    Ask,
 }
 
 impl<D: Descriptor> Router<D> {
     /// A port asks for a link. The host asks by this too; its answer comes out like a worker's.
     pub fn handle_open(&mut self, from: Key, request: RequestId, role: Name, interface: Name) {
-        let opening = Opening { request, role, interface };
+        self.open(from, Opening { request, role, interface, decided: None });
+    }
+
+    fn open(&mut self, from: Key, opening: Opening) {
         match self.try_open(from, &opening) {
-            Ok(true) => {}
-            Ok(false) => self.wait(from, opening),
-            Err(refusal) => self.refuse(from, request, refusal),
+            Ok(Step::Done) => {}
+            Ok(Step::Wait) => self.wait(from, opening),
+            Ok(Step::Ask) => self.ask(from, opening),
+            Err(refusal) => self.refuse(from, opening.request, refusal),
         }
     }
 
@@ -34,6 +62,27 @@ impl<D: Descriptor> Router<D> {
     pub fn handle_open_cancelled(&mut self, from: Key, request: RequestId) {
         if let Some(port) = self.ports.get_mut(from) {
             port.cancel_opening(request);
+        }
+        self.forget_questions(|question| question.from == from && question.opening.request == request);
+    }
+
+    /// The host has decided about a link; `None` refuses it. A question that is no longer open is none.
+    pub fn handle_decision(&mut self, question: Key, grant: Option<Grant>) {
+        let Some(Question { from, opening }) = self.questions.remove(question) else { return };
+        match grant {
+            Some(grant) => self.open(from, Opening { decided: Some(grant), ..opening }),
+            None => {
+                self.tell_refused(from, &opening);
+                self.refuse(from, opening.request, Refusal::NotFound);
+            }
+        }
+    }
+
+    pub(super) fn forget_questions(&mut self, doomed: impl Fn(&Question) -> bool) {
+        let forgotten: Vec<Key> =
+            self.questions.iter().filter(|(_, question)| doomed(question)).map(|(key, _)| key).collect();
+        for key in forgotten {
+            self.questions.remove(key);
         }
     }
 
@@ -45,29 +94,60 @@ impl<D: Descriptor> Router<D> {
             .flat_map(|(key, port)| port.openings_for(role).into_iter().map(move |o| (key, o)))
             .collect();
         for (from, opening) in waiting {
-            self.handle_open(from, opening.request, opening.role, opening.interface);
+            self.open(from, opening);
         }
     }
 
-    /// Connects the two if policy and state allow it now; false if nobody plays the role at the moment.
-    fn try_open(&mut self, from: Key, opening: &Opening) -> Result<bool, Refusal> {
-        let Some(asker) = self.ports.get(from) else { return Ok(true) };
+    /// Connects the two if policy and state allow it now.
+    fn try_open(&mut self, from: Key, opening: &Opening) -> Result<Step, Refusal> {
+        let Some(asker) = self.ports.get(from) else { return Ok(Step::Done) };
         let asker_role = asker.role().clone();
-        let known = self.roles.get(&opening.role);
         let ask = Ask { from: &asker_role, to: &opening.role, interface: &opening.interface };
-        let Some((role, grant)) = known.zip(self.policy.grant(&ask)) else {
-            let (to, interface) = (opening.role.clone(), opening.interface.clone());
-            self.tell(Event::Refused { from: asker_role, to, interface });
+        let Some(role) = self.roles.get(&opening.role) else {
+            self.tell_refused(from, opening);
             return Err(Refusal::NotFound);
+        };
+        let decision = opening.decided.clone().map_or_else(|| self.policy.decide(&ask), Decision::Grant);
+        let grant = match decision {
+            Decision::Grant(grant) => grant,
+            Decision::Defer => return Ok(Step::Ask),
+            Decision::Refuse => {
+                self.tell_refused(from, opening);
+                return Err(Refusal::NotFound);
+            }
         };
         match role {
             Role::Ended(why) => Err(Refusal::PeerGone(why.clone())),
             Role::Played(to) if self.ports.get(*to).is_some_and(|port| port.is_open() && !port.is_crowded()) => {
                 let to = *to;
-                self.connect(from, to, grant, opening.request).map(|()| true)
+                self.connect(from, to, grant, opening).map(|()| Step::Done)
             }
-            Role::Played(_) | Role::Awaited => Ok(false),
+            Role::Played(_) | Role::Awaited => Ok(Step::Wait),
         }
+    }
+
+    fn tell_refused(&mut self, from: Key, opening: &Opening) {
+        if let Some(port) = self.ports.get(from) {
+            let (from, to, interface) = (port.role().clone(), opening.role.clone(), opening.interface.clone());
+            self.tell(Event::Refused { from, to, interface });
+        }
+    }
+
+    /// Asks the host, as long as the asker does not wait for too much already.
+    fn ask(&mut self, from: Key, opening: Opening) {
+        let asked = self.questions.iter().filter(|(_, question)| question.from == from).count();
+        let Some(port) = self.ports.get(from) else { return };
+        if !port.is_host() && port.waiting.len() + asked >= OPENS_WAITING {
+            return self.refuse_more(from, opening.request);
+        }
+        let (role, to, interface) = (port.role().clone(), opening.role.clone(), opening.interface.clone());
+        let question = self.questions.insert(Question { from, opening });
+        self.outputs.push_back(Output::Ask { question, from: role, to, interface });
+    }
+
+    fn refuse_more(&mut self, from: Key, request: RequestId) {
+        let limit = format!("a worker waits for at most {OPENS_WAITING} links at a time");
+        self.refuse(from, request, Refusal::Limit(limit.into()));
     }
 
     fn wait(&mut self, from: Key, opening: Opening) {
@@ -76,8 +156,7 @@ impl<D: Descriptor> Router<D> {
         if port.waiting.len() < OPENS_WAITING || port.is_host() {
             port.waiting.push(opening);
         } else {
-            let limit = format!("a worker waits for at most {OPENS_WAITING} links at a time");
-            self.refuse(from, request, Refusal::Limit(limit.into()));
+            self.refuse_more(from, request);
         }
     }
 
@@ -85,16 +164,22 @@ impl<D: Descriptor> Router<D> {
         self.say(from, ToWorker::Opened { request, link: Err(refusal) }, Vec::new());
     }
 
-    fn connect(&mut self, from: Key, to: Key, grant: Grant, request: RequestId) -> Result<(), Refusal> {
-        let route = self.route_for(from, to, &grant);
-        let asker = Holder::new(from, grant.rights);
-        let link = Link::new(asker, Holder::new(to, grant.back), Opened { route, request });
+    fn connect(&mut self, from: Key, to: Key, grant: Grant, opening: &Opening) -> Result<(), Refusal> {
+        let ask = Asked { from: self.role_name(from), to: opening.role.clone(), interface: opening.interface.clone() };
+        let request = Some(opening.request);
+        let lineage = Lineage { ask, request, parent: None, children: Vec::new(), giver: None };
+        let mut link = Link::new(Holder::new(from, grant.rights), Holder::new(to, grant.back), lineage);
         self.check_limits(&link)?;
+        let is_direct = self.why_relayed(&link).is_none();
+        if is_direct {
+            link.way = Way::Unannounced;
+        }
         let link = self.links.insert(link);
         self.name_ends(link);
-        match route {
-            Route::Relayed => self.announce(link, None),
-            Route::Direct => self.outputs.push_back(Output::MakePair { link }),
+        if is_direct {
+            self.outputs.push_back(Output::MakePair { link });
+        } else {
+            self.announce(link, None);
         }
         Ok(())
     }
@@ -111,8 +196,8 @@ impl<D: Descriptor> Router<D> {
         }
         let asked_for = |fits: &dyn Fn(&Link) -> bool| {
             let ends = self.ports.get(from).map(super::port::Port::ends).unwrap_or_default();
-            let own = ends.iter().filter(|end| end.side == Side::Asker);
-            own.filter(|end| self.links.get(end.link).is_some_and(fits)).count()
+            let own = ends.iter().filter(|end| end.side == Side::Asker).filter_map(|end| self.links.get(end.link));
+            own.filter(|link| link.lineage.giver.is_none() && fits(link)).count()
         };
         if from == self.host {
             Ok(())
@@ -125,18 +210,7 @@ impl<D: Descriptor> Router<D> {
         }
     }
 
-    /// The one place where the model is asked for. A link of the host's ends in the broker's own process: no route is
-    /// shorter than that one.
-    fn route_for(&self, from: Key, to: Key, grant: &Grant) -> Route {
-        let with_host = from == self.host || to == self.host;
-        let guarded = grant.rights.relayed().or(grant.back.relayed());
-        match self.model {
-            Model::Orchestrator if !with_host && guarded.is_none() => Route::Direct,
-            Model::Orchestrator | Model::Broker => Route::Relayed,
-        }
-    }
-
-    fn name_ends(&mut self, key: Key) {
+    pub(super) fn name_ends(&mut self, key: Key) {
         let Some(link) = self.links.get_mut(key) else { return };
         for side in [Side::Asker, Side::Asked] {
             let holder = link.holder_mut(side);
@@ -146,42 +220,49 @@ impl<D: Descriptor> Router<D> {
         }
     }
 
-    /// The socket pair of a direct link was made, or could not be: then the link is relayed, which asks for no socket.
-    pub fn handle_pair(&mut self, link: Key, pair: Option<[D; 2]>) {
-        let Some(made) = self.links.get_mut(link) else { return };
-        if pair.is_none() {
-            made.opened.route = Route::Relayed;
+    /// Tells both ends that the link is there, and the asker that it has what it asked for.
+    pub(super) fn announce(&mut self, key: Key, pair: Option<[D; 2]>) {
+        self.introduce_with(key, pair);
+        let Some(link) = self.links.get_mut(key) else { return };
+        let request = link.lineage.request.take();
+        let (asker, asked, name) = (link.asker.port, link.asked.port, link.asker.name);
+        let direct = link.way.route() == Route::Direct;
+        if let Some(request) = request {
+            self.say(asker, ToWorker::Opened { request, link: Ok(name) }, Vec::new());
         }
-        self.announce(link, pair);
+        let (from, to) = (self.role_name(asker), self.role_name(asked));
+        self.tell(Event::Granted { link: key, from, to, direct });
     }
 
-    /// Tells both ends that the link is there: the asked one first, so that it knows the link when the first message
-    /// comes.
-    fn announce(&mut self, key: Key, pair: Option<[D; 2]>) {
+    /// Tells both ends of a relayed link that it is there.
+    pub(super) fn introduce(&mut self, key: Key) {
+        self.introduce_with(key, None);
+    }
+
+    /// The asked one hears of it first, so that it knows the link when the first message comes.
+    fn introduce_with(&mut self, key: Key, pair: Option<[D; 2]>) {
         let Some(link) = self.links.get(key) else { return };
-        let opened = link.opened;
-        let [asker_word, asked_word] = [Side::Asker, Side::Asked].map(|side| self.granted(link, side));
+        let words = [Side::Asker, Side::Asked].map(|side| self.granted(link, side, Balance::default()));
         let (asker, asked) = (link.asker.port, link.asked.port);
-        let (from, to, name) = (self.role_name(asker), self.role_name(asked), link.asker.name);
+        let [asker_word, asked_word] = words;
         let [asker_end, asked_end] = pair.map_or([None, None], |pair| pair.map(Some));
         self.say(asked, asked_word, asked_end.into_iter().collect());
         self.say(asker, asker_word, asker_end.into_iter().collect());
-        self.say(asker, ToWorker::Opened { request: opened.request, link: Ok(name) }, Vec::new());
-        self.tell(Event::Granted { from, to, direct: opened.route == Route::Direct });
     }
 
-    fn granted(&self, link: &Link, side: Side) -> ToWorker {
+    pub(super) fn granted(&self, link: &Link, side: Side, balance: Balance) -> ToWorker {
         let (own, peer) = (link.holder(side), link.holder(side.other()));
         ToWorker::Granted {
             link: own.name,
             peer: self.role_name(peer.port),
             rights: own.rights.clone(),
             peer_rights: peer.rights.clone(),
-            route: link.opened.route,
+            route: if link.way == Way::Direct { Route::Direct } else { Route::Relayed },
+            balance,
         }
     }
 
-    fn role_name(&self, port: Key) -> Name {
+    pub(super) fn role_name(&self, port: Key) -> Name {
         self.ports.get(port).expect("a link's holders are there as long as the link").role().clone()
     }
 }

@@ -7,7 +7,7 @@ use super::link::Side;
 use super::opening::Opening;
 
 /// What a worker has sent through the broker.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Traffic {
     /// Messages.
     pub messages: u64,
@@ -24,7 +24,7 @@ impl Traffic {
 }
 
 /// A worker's connection, or the host's.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Port {
     role: Name,
     stage: Stage,
@@ -38,18 +38,20 @@ pub(super) struct Port {
     /// The same, with those that it has given up since.
     pub(super) pool_bytes_ever: u64,
     pub(super) traffic: Traffic,
+    /// How many links exist that are copies which it made.
+    pub(super) copies_given: usize,
     /// Whether too much waits for it already: it gets no new links and pools until it has taken that.
     crowded: bool,
 }
 
 /// What one name in a holder's table means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct End {
     pub(super) link: Key,
     pub(super) side: Side,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Stage {
     /// It has not said hello.
     Silent,
@@ -70,6 +72,7 @@ impl Port {
             pool_bytes: 0,
             pool_bytes_ever: 0,
             traffic: Traffic::default(),
+            copies_given: 0,
             crowded: false,
         }
     }
@@ -127,6 +130,13 @@ impl Port {
     /// Gives the holder a name for its end of a link.
     pub(super) fn name(&mut self, end: End) -> Destination {
         self.names.insert(end).into()
+    }
+
+    /// A name that names nothing any more.
+    pub(super) fn dead_name(&mut self, end: End) -> Destination {
+        let name = self.name(end);
+        self.forget(name);
+        name
     }
 
     pub(super) fn forget(&mut self, name: Destination) {

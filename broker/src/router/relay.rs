@@ -1,21 +1,34 @@
 //! The one path of a message through the broker.
 
 use cloison_msg::{
-    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Header, HeaderError, Key, Kind, Route, Time,
-    Verdict, decide, decode_whole,
+    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Header, HeaderError, Key, Kind, Overdraft, Receipt,
+    Route, Time, Verdict, decide, decode_whole,
 };
 
+use super::carrying::Stuck;
 use super::link::{Link, Side};
 use super::port::End;
+use super::routes::handle_switch;
 use super::{Body, Event, Forward, Output, Router, Violation};
+
+/// A message as it came: everything behind its header, and what travels with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Freight<'a> {
+    /// The payload.
+    pub payload: &'a [u8],
+    /// The carried links, as they travel.
+    pub links: &'a [u8],
+}
 
 /// What becomes of a message.
 enum Fate {
     Forward(Forward),
     /// The sender of the other direction gets this credit instead.
-    Credit(Credit),
+    Credit(Receipt),
     /// It is not delivered, and its sender is not to blame beyond hearing so.
     Denied(Denial),
+    /// It answers a call of a former holder, who waits no more.
+    Stale,
 }
 
 impl<D: Descriptor> Router<D> {
@@ -25,7 +38,7 @@ impl<D: Descriptor> Router<D> {
         &mut self,
         from: Key,
         header: &Header,
-        payload: &[u8],
+        freight: Freight<'_>,
         descriptors: &mut Vec<D>,
         now: Time,
     ) -> Option<Forward> {
@@ -39,11 +52,11 @@ impl<D: Descriptor> Router<D> {
         port.traffic.messages += 1;
         port.traffic.bytes += header.message_len() as u64;
         let forward = if header.kind == Kind::Control {
-            self.handle_word_bytes(from, payload);
+            self.handle_word_bytes(from, freight.payload, now);
             None
         } else {
             let classes = descriptors.iter().map(Descriptor::class).fold(DescriptorClasses::empty(), |a, b| a | b);
-            self.relay(from, header, payload, classes, now)
+            self.relay(from, header, freight, classes, now)
         };
         if forward.is_none() {
             descriptors.clear();
@@ -55,7 +68,7 @@ impl<D: Descriptor> Router<D> {
         &mut self,
         from: Key,
         header: &Header,
-        payload: &[u8],
+        freight: Freight<'_>,
         classes: DescriptorClasses,
         now: Time,
     ) -> Option<Forward> {
@@ -63,29 +76,67 @@ impl<D: Descriptor> Router<D> {
         let end = match port.meaning(header.destination) {
             _ if !port.is_open() => return self.violate(from, Violation::Hello),
             Entry::Open(end) => end,
-            Entry::Closed => return None,
+            Entry::Closed => {
+                self.close_moved(from, freight.links);
+                return None;
+            }
             Entry::Never => return self.violate(from, Violation::Forged(header.destination)),
         };
         let link = self.links.get_mut(end.link)?;
-        match judge(link, end.side, header, payload, classes, now) {
-            Ok(Fate::Forward(forward)) => Some(forward),
-            Ok(Fate::Credit(total)) => {
-                self.credit(end.link, end.side.other(), total);
+        match judge(link, end.side, header, freight.payload, classes, now) {
+            Ok(Fate::Forward(forward)) if self.is_too_much(&forward) => {
+                self.deny(from, end, header, Denial::Crowded);
+                self.close_moved(from, freight.links);
+                None
+            }
+            Ok(Fate::Forward(forward)) if header.links == 0 => Some(forward),
+            Ok(Fate::Forward(forward)) => self.forward_with_links(from, end, header, freight.links, forward, now),
+            Ok(Fate::Credit(receipt)) => {
+                self.credit(end.link, end.side.other(), receipt);
                 None
             }
             Ok(Fate::Denied(denial)) => {
                 self.deny(from, end, header, denial);
+                self.close_moved(from, freight.links);
+                None
+            }
+            Ok(Fate::Stale) => {
+                let refund = self.links.get_mut(end.link).and_then(|link| refund(link, end.side, header));
+                if let Some(receipt) = refund {
+                    self.credit(end.link, end.side, receipt);
+                }
+                self.close_moved(from, freight.links);
                 None
             }
             Err(violation) => self.violate(from, violation),
         }
     }
 
-    /// A message that was to be forwarded is not: too many descriptors wait for its receiver already. Its sender hears so.
-    pub fn handle_undelivered(&mut self, from: Key, header: &Header) {
-        if let Some(Entry::Open(end)) = self.ports.get(from).map(|port| port.meaning(header.destination)) {
-            self.deny(from, end, header, Denial::Crowded);
+    /// What carries links is forwarded with the receiver's names for them, or denied whole.
+    fn forward_with_links(
+        &mut self,
+        from: Key,
+        end: End,
+        header: &Header,
+        links: &[u8],
+        forward: Forward,
+        now: Time,
+    ) -> Option<Forward> {
+        match self.hand_on(from, forward.to, links, now) {
+            Ok(links) => Some(Forward { links, ..forward }),
+            Err(Stuck::Denied(denial)) => {
+                self.deny(from, end, header, denial);
+                self.close_moved(from, links);
+                None
+            }
+            Err(Stuck::Violation(violation)) => self.violate(from, violation),
         }
+    }
+
+    /// Whether a message would pile up descriptors or links at a receiver that does not take what waits for it already.
+    fn is_too_much(&self, forward: &Forward) -> bool {
+        let costly = forward.header.descriptors > 0 || forward.header.links > 0;
+        costly && self.ports.get(forward.to).is_some_and(super::port::Port::is_crowded)
     }
 
     fn violate(&mut self, from: Key, violation: Violation) -> Option<Forward> {
@@ -115,15 +166,15 @@ impl<D: Descriptor> Router<D> {
     }
 
     /// Tells the holder on `side` how much of what it sent is out of the way.
-    fn credit(&mut self, link: Key, side: Side, total: Credit) {
+    fn credit(&mut self, link: Key, side: Side, receipt: Receipt) {
         let Some(link) = self.links.get(link) else { return };
         let holder = link.holder(side);
-        let header = Header { destination: holder.name, kind: Kind::Credit, ..Header::default() };
-        self.send(holder.port, header, Body::Credit(total));
+        let (port, name) = (holder.port, holder.name);
+        self.send_credit(port, name, receipt);
     }
 
-    fn send(&mut self, to: Key, header: Header, body: Body) {
-        let header = Header { descriptors: 0, ..header };
+    pub(super) fn send(&mut self, to: Key, header: Header, body: Body) {
+        let header = Header { descriptors: 0, links: 0, ..header };
         self.outputs.push_back(Output::Send { to, header, body, descriptors: Vec::new() });
     }
 }
@@ -137,18 +188,22 @@ fn judge(
     classes: DescriptorClasses,
     now: Time,
 ) -> Result<Fate, Violation> {
-    if link.opened.route == Route::Direct {
-        return Err(Violation::Route);
-    }
-    if header.kind == Kind::Credit && header.descriptors > 0 {
-        return Err(HeaderError::Stowaway(header.kind).into());
-    }
     match header.kind {
         Kind::Credit => return credit(link, side, header, payload),
-        Kind::Reply | Kind::Error => link.holder_mut(side.other()).meter.answer()?,
-        Kind::Call | Kind::Oneway | Kind::Release | Kind::Control => {}
+        Kind::Switch => {
+            handle_switch(link, side)?;
+            return Ok(Fate::Forward(onward(link, side, header)));
+        }
+        Kind::Reply | Kind::Error | Kind::Call | Kind::Oneway | Kind::Release | Kind::Control => {}
     }
-    link.holder_mut(side).meter.send(header.kind, header.shape())?;
+    if link.way.runs_direct(side) && header.links == 0 {
+        return Err(Violation::Route);
+    }
+    let is_stale = count(link, side, header)?;
+    link.holder_mut(side).meter.send(Route::Relayed, header.kind, header.shape())?;
+    if is_stale {
+        return Ok(Fate::Stale);
+    }
     let sender = link.holder_mut(side);
     if let Verdict::Deny(denial) = decide(&sender.rights, &sender.used, header, classes, now) {
         return Ok(Fate::Denied(denial));
@@ -157,34 +212,73 @@ fn judge(
     Ok(Fate::Forward(onward(link, side, header)))
 }
 
+/// Keeps the account of calls: each is answered at most once. Whether this answers a call of a former holder.
+fn count(link: &mut Link, side: Side, header: &Header) -> Result<bool, Violation> {
+    // What makes an excursion from a direct route is answered by that route, unseen.
+    let is_seen = !link.way.runs_direct(side);
+    match header.kind {
+        Kind::Call => {
+            let caller = link.holder_mut(side);
+            if !header.call.follows(caller.last_call, caller.moves) {
+                return Err(Violation::Call);
+            }
+            if is_seen {
+                caller.meter.open()?;
+            }
+            caller.last_call = header.call;
+        }
+        Kind::Reply | Kind::Error => {
+            let caller = link.holder_mut(side.other());
+            if header.call.holder() < u64::from(caller.moves) {
+                return Ok(true);
+            }
+            if is_seen && caller.meter.answer().is_err() {
+                caller.unseen_calls = caller.unseen_calls.checked_sub(1).ok_or(Overdraft::Answer)?;
+            }
+        }
+        _ => {}
+    }
+    Ok(false)
+}
+
 /// A receiver says what it has taken. It counts only what it saw, so what it never saw is added on the way.
 fn credit(link: &mut Link, side: Side, header: &Header, payload: &[u8]) -> Result<Fate, Violation> {
-    let taken: Credit = decode_whole(payload).map_err(|_| Violation::Word)?;
+    if header.descriptors > 0 {
+        return Err(HeaderError::Stowaway(header.kind).into());
+    }
+    let receipt: Receipt = decode_whole(payload).map_err(|_| Violation::Word)?;
+    if receipt.route == Route::Direct {
+        // Only the peer can check it. A few come when a link has become relayed.
+        let holder = link.holder_mut(side);
+        holder.foreign_receipts = holder.foreign_receipts.checked_sub(1).ok_or(Overdraft::Credit)?;
+        return Ok(Fate::Forward(onward(link, side, header)));
+    }
     let sender = link.holder_mut(side.other());
-    let total = taken.plus(sender.denied);
-    sender.meter.credit(total)?;
+    let receipt = Receipt { taken: receipt.taken.plus(sender.denied), ..receipt };
+    sender.meter.credit(receipt)?;
     let unseen = sender.denied != Credit::default();
-    Ok(if unseen { Fate::Credit(total) } else { Fate::Forward(onward(link, side, header)) })
+    Ok(if unseen { Fate::Credit(receipt) } else { Fate::Forward(onward(link, side, header)) })
 }
 
 fn onward(link: &Link, side: Side, header: &Header) -> Forward {
     let receiver = link.holder(side.other());
-    Forward { to: receiver.port, header: Header { destination: receiver.name, ..*header } }
+    Forward { to: receiver.port, header: Header { destination: receiver.name, ..*header }, links: Vec::new() }
 }
 
 /// What a denied message's sender gets back at once: its place in the window, and for a call the call.
-fn refund(link: &mut Link, side: Side, header: &Header) -> Option<Credit> {
+fn refund(link: &mut Link, side: Side, header: &Header) -> Option<Receipt> {
+    let is_seen = !link.way.runs_direct(side);
     let sender = link.holder_mut(side);
+    if header.kind == Kind::Call && is_seen {
+        // It was counted a moment ago, so the account cannot be overdrawn.
+        let _ = sender.meter.answer();
+    }
     let message = Credit::of(header.kind, header.shape());
     if message == Credit::default() {
         return None;
     }
-    let total = sender.meter.taken().plus(message);
+    let receipt = Receipt { route: Route::Relayed, taken: sender.meter.account(Route::Relayed).taken.plus(message) };
     sender.denied = sender.denied.plus(message);
-    // Both belong to the message that was counted a moment ago, so neither can be overdrawn.
-    let _ = sender.meter.credit(total);
-    if header.kind == Kind::Call {
-        let _ = sender.meter.answer();
-    }
-    Some(total)
+    let _ = sender.meter.credit(receipt);
+    Some(receipt)
 }

@@ -1,22 +1,22 @@
 //! What workers say to the broker itself.
 
 use cloison_msg::control::{PROTOCOL_VERSION, ToBroker, ToWorker};
-use cloison_msg::{Descriptor, Destination, Entry, Gone, Key, Text, decode_whole};
+use cloison_msg::{Descriptor, Destination, Entry, Gone, Key, Text, Time, decode_whole};
 
 use super::link::Side;
 use super::port::End;
 use super::{Event, Router, Violation};
 
 impl<D: Descriptor> Router<D> {
-    pub(super) fn handle_word_bytes(&mut self, from: Key, payload: &[u8]) {
+    pub(super) fn handle_word_bytes(&mut self, from: Key, payload: &[u8], now: Time) {
         match decode_whole(payload) {
-            Ok(word) => self.handle_word(from, word),
+            Ok(word) => self.handle_word(from, word, now),
             Err(_) => self.evict(from, Violation::Word),
         }
     }
 
     /// A port says something to the broker itself.
-    pub fn handle_word(&mut self, from: Key, word: ToBroker) {
+    pub fn handle_word(&mut self, from: Key, word: ToBroker, now: Time) {
         let Some(port) = self.ports.get(from) else { return };
         if !port.is_open() && !matches!(word, ToBroker::Hello { .. }) {
             return self.evict(from, Violation::Hello);
@@ -36,6 +36,22 @@ impl<D: Descriptor> Router<D> {
                     self.cut_off(end, what);
                 }
             }
+            ToBroker::Left { link, calls } => {
+                if let Some(end) = self.own_end(from, link) {
+                    self.handle_left(end, calls, now);
+                }
+            }
+            ToBroker::Settled { link } => {
+                if let Some(end) = self.own_end(from, link) {
+                    self.handle_settled(end, now);
+                }
+            }
+            ToBroker::Rest { link } => {
+                if let Some(end) = self.own_end(from, link) {
+                    self.handle_rest(end, now);
+                }
+            }
+            ToBroker::Released { link } => self.handle_released(from, link),
             ToBroker::Counted { messages, bytes } => {
                 let role = port.role().clone();
                 self.tell(Event::Counted { role, messages, bytes });

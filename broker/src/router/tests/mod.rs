@@ -1,12 +1,14 @@
 //! The router in a world of its own.
 
+mod handing;
 mod random;
+mod switching;
 mod world;
 
 use cloison_msg::control::{ToBroker, ToWorker};
 use cloison_msg::{
-    CallId, Credit, Denial, DescriptorClasses, Destination, Failure, Gone, Header, Key, Kind, Overdraft, Refusal,
-    Rights, RpcIndex, RpcSet, WINDOW_MESSAGES,
+    CallId, Credit, Denial, DescriptorClasses, Destination, Failure, Gone, Header, Key, Kind, Overdraft, Receipt,
+    Refusal, Rights, Route, RpcIndex, RpcSet, WINDOW_MESSAGES,
 };
 
 use super::{Body, LINKS_PER_PAIR, LINKS_PER_WORKER, OPENS_WAITING, POOL_BYTES_EVER, POOLS_PER_LINK, Violation};
@@ -68,15 +70,15 @@ fn a_name_that_was_never_granted_evicts_and_a_closed_one_does_not() {
 fn denials_answer_calls_and_give_the_window_back() {
     let one = Rights::methods(RpcSet::first(1));
     let (mut world, [a, b], [ours, _]) = pair(one);
-    for _ in 0..3 * WINDOW_MESSAGES {
-        assert!(!world.send(a, &call(ours, 2), &[], Vec::new()));
+    for id in 1..=3 * WINDOW_MESSAGES {
+        assert!(!world.send(a, &Header { call: CallId(id), ..call(ours, 2) }, &[], Vec::new()));
     }
     let got = world.take(a);
     let denied = Body::Failure(Failure::Denied(Denial::Method));
     let answers = got.iter().filter(|got| matches!(got, Got::Body(_, body) if *body == denied)).count();
     assert_eq!(answers as u64, 3 * WINDOW_MESSAGES);
     let credit = Credit { messages: 3 * WINDOW_MESSAGES, bytes: 0, descriptors: 0 };
-    assert!(got.iter().any(|got| matches!(got, Got::Body(_, Body::Credit(last)) if *last == credit)));
+    assert!(got.iter().any(|got| matches!(got, Got::Body(_, Body::Credit(last)) if last.taken == credit)));
     assert_eq!((world.take(b), world.violation_of(a)), (vec![], None));
     // What the receiver says it took is seen by the sender on top of what it never saw.
     assert!(world.send(a, &oneway(ours, 0), &[], Vec::new()));
@@ -235,7 +237,8 @@ fn a_credit_carries_no_descriptor_past_the_rights() {
     let (mut world, [a, b], [ours, theirs]) = pair(rights());
     assert!(world.send(a, &oneway(ours, 0), &[], Vec::new()));
     let mut credit = cloison_msg::Message::<()>::new();
-    credit.append(&Credit { messages: 1, bytes: 0, descriptors: 0 }).unwrap();
+    let taken = Credit { messages: 1, bytes: 0, descriptors: 0 };
+    credit.append(&Receipt { route: Route::Relayed, taken }).unwrap();
     let header = Header { kind: Kind::Credit, descriptors: 1, payload: credit.payload_len(), ..oneway(theirs, 0) };
     let forwarded = world.send(b, &header, credit.payload(), vec![Mark(DescriptorClasses::OTHER)]);
     assert!(!forwarded && world.violation_of(b).is_some() && world.violation_of(a).is_none());
@@ -273,11 +276,11 @@ fn giving_pools_up_does_not_make_memory_endless() {
 
 #[test]
 fn a_message_that_cannot_be_delivered_is_answered_and_its_place_given_back() {
-    let (mut world, [a, b], [ours, _]) = pair(rights());
-    for _ in 0..2 * WINDOW_MESSAGES {
-        assert!(world.send(a, &call(ours, 0), &[], Vec::new()));
-        world.router.handle_undelivered(a, &call(ours, 0));
-        world.settle();
+    let (mut world, [a, b], [ours, _]) = pair(rights().passing(DescriptorClasses::PIPE));
+    world.router.handle_crowd(b, true);
+    for id in 1..=2 * WINDOW_MESSAGES {
+        let carrying = Header { call: CallId(id), descriptors: 1, ..call(ours, 0) };
+        assert!(!world.send(a, &carrying, &[], vec![Mark(DescriptorClasses::PIPE)]));
     }
     let crowded = Body::Failure(Failure::Denied(Denial::Crowded));
     let told = world.take(a).iter().filter(|got| matches!(got, Got::Body(_, body) if *body == crowded)).count();

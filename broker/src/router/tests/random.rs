@@ -1,7 +1,7 @@
 //! Sequences of operations: whatever hostile workers send, only they are evicted, and nobody hears of a stranger.
 
 use cloison_msg::control::{PoolShape, ToBroker};
-use cloison_msg::{CallId, Destination, Header, Key, Kind, Name, RpcIndex};
+use cloison_msg::{CallId, Destination, Header, Key, Kind, LinkRef, Name, RpcIndex, Transfer};
 use proptest::prelude::*;
 
 use super::rights;
@@ -17,6 +17,10 @@ enum Step {
     DropPool { destination: (u32, u32), pool: u32 },
     Close { destination: (u32, u32) },
     Accuse { destination: (u32, u32) },
+    Carry { destination: (u32, u32), links: Vec<((u32, u32), bool)> },
+    Speak { destination: (u32, u32), word: u8 },
+    Model { orchestrator: bool },
+    Revoke { link: (u32, u32) },
     Hello,
     Die,
 }
@@ -24,7 +28,7 @@ enum Step {
 fn any_step() -> impl Strategy<Value = Step> {
     let name = || (0u32..6, 0u32..4);
     prop_oneof![
-        8 => (1u8..7, name(), 0u16..5, 0u16..3000)
+        8 => (1u8..8, name(), 0u16..5, 0u16..3000)
             .prop_map(|(kind, destination, rpc, payload)| Step::Send { kind, destination, rpc, payload }),
         6 => (0u8..5).prop_map(|role| Step::Open { role }),
         2 => (name(), any::<u32>(), any::<u16>())
@@ -32,6 +36,11 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => (name(), 0u32..6).prop_map(|(destination, pool)| Step::DropPool { destination, pool }),
         2 => name().prop_map(|destination| Step::Close { destination }),
         1 => name().prop_map(|destination| Step::Accuse { destination }),
+        4 => (name(), prop::collection::vec((name(), any::<bool>()), 1..4))
+            .prop_map(|(destination, links)| Step::Carry { destination, links }),
+        4 => (name(), 0u8..4).prop_map(|(destination, word)| Step::Speak { destination, word }),
+        1 => any::<bool>().prop_map(|orchestrator| Step::Model { orchestrator }),
+        1 => name().prop_map(|link| Step::Revoke { link }),
         1 => Just(Step::Hello),
         1 => Just(Step::Die),
     ]
@@ -45,7 +54,7 @@ fn take_step(world: &mut World, port: Key, step: &Step) {
     let named = |(index, generation): (u32, u32)| Destination { index, generation };
     match *step {
         Step::Send { kind, destination, rpc, payload } => {
-            let kind = [Kind::Call, Kind::Reply, Kind::Error, Kind::Oneway, Kind::Credit, Kind::Release]
+            let kind = [Kind::Call, Kind::Reply, Kind::Error, Kind::Oneway, Kind::Credit, Kind::Release, Kind::Switch]
                 [usize::from(kind) - 1];
             let call = CallId(u64::from(matches!(kind, Kind::Call | Kind::Reply | Kind::Error)));
             let header =
@@ -68,6 +77,38 @@ fn take_step(world: &mut World, port: Key, step: &Step) {
         Step::Accuse { destination } => {
             world.word(port, &ToBroker::Accuse { link: named(destination), what: "x".into() });
         }
+        Step::Carry { destination, ref links } => {
+            let links: Vec<LinkRef> = links
+                .iter()
+                .map(|&(link, moves)| LinkRef {
+                    link: named(link),
+                    transfer: if moves { Transfer::Move } else { Transfer::Copy },
+                    rights: rights(),
+                })
+                .collect();
+            let header = Header { destination: named(destination), kind: Kind::Oneway, ..Header::default() };
+            let header = Header { links: u8::try_from(links.len()).unwrap(), ..header };
+            world.send_with(port, &header, &[], &links, &mut Vec::new());
+        }
+        Step::Speak { destination, word } => {
+            let link = named(destination);
+            let word = match word {
+                0 => ToBroker::Left { link, calls: CallId(1) },
+                1 => ToBroker::Settled { link },
+                2 => ToBroker::Rest { link },
+                _ => ToBroker::Released { link },
+            };
+            world.word(port, &word);
+        }
+        Step::Model { orchestrator } => {
+            let model = if orchestrator { Model::Orchestrator } else { Model::Broker };
+            world.router.set_model(model, world.now);
+            world.settle();
+        }
+        Step::Revoke { link: (index, generation) } => {
+            world.router.revoke(Key { index, generation }, 1, world.now);
+            world.settle();
+        }
         Step::Hello => world.word(port, &ToBroker::Hello { version: 1 }),
         Step::Die => {}
     }
@@ -82,7 +123,7 @@ proptest! {
         steps in prop::collection::vec((0usize..3, any_step()), 1..120),
     ) {
         let model = if orchestrator { Model::Orchestrator } else { Model::Broker };
-        let mut world = World::new(model, rights());
+        let mut world = World::new(model, rights().delegable());
         let mut ports = ["a", "b", "c"].map(|role| world.worker(role));
         for (who, step) in steps {
             let (before, actor) = (world.evicted.len(), ports[who]);
@@ -101,6 +142,7 @@ proptest! {
         for port in ports {
             world.death(port);
         }
+        prop_assert_eq!(world.router.next_deadline(), None, "nothing is waited for any more");
         prop_assert!(world.pairs.is_empty(), "every direct link was cut when its ends were gone");
         prop_assert_eq!(world.router.links.len(), 0);
     }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cloison_msg::control::{PROTOCOL_VERSION, PoolShape, ToBroker, ToWorker};
-use cloison_msg::{Descriptor, DescriptorClasses, Destination, Header, Interface, Key, Message, Name, Rights, Time};
+use cloison_msg::{
+    Descriptor, DescriptorClasses, Destination, Header, Interface, Key, LinkRef, Message, Name, Rights, Time,
+};
 
 use crate::policy::{Ask, Grant, Model};
-use crate::router::{Body, Event, Forward, Output, Router, Violation};
+use crate::router::{Body, Event, Forward, Freight, Output, Router, Violation};
 
 pub(super) const INTERFACE: Interface = Interface::new("work", &["zero", "one", "two"]);
 
@@ -37,6 +39,11 @@ pub(super) struct World {
     /// Direct links whose kept duplicates were not shut down yet.
     pub(super) pairs: BTreeSet<Key>,
     requests: u32,
+    pub(super) now: Time,
+    /// The receiver's names for what the last message carried.
+    pub(super) carried: Vec<Destination>,
+    pub(super) revoked: Vec<u64>,
+    pub(super) asked: Vec<Key>,
 }
 
 impl World {
@@ -50,6 +57,10 @@ impl World {
             events: Vec::new(),
             pairs: BTreeSet::new(),
             requests: 0,
+            now: Time(0),
+            carried: Vec::new(),
+            revoked: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -91,12 +102,27 @@ impl World {
 
     /// A worker sends; true if somebody received it.
     pub(super) fn send(&mut self, from: Key, header: &Header, payload: &[u8], mut marks: Vec<Mark>) -> bool {
-        let forward = self.router.handle_message(from, header, payload, &mut marks, Time(0));
-        if let Some(Forward { to, header }) = forward {
+        self.send_with(from, header, payload, &[], &mut marks)
+    }
+
+    /// A worker sends a message that carries links; true if somebody received it.
+    pub(super) fn send_with(
+        &mut self,
+        from: Key,
+        header: &Header,
+        payload: &[u8],
+        links: &[LinkRef],
+        marks: &mut Vec<Mark>,
+    ) -> bool {
+        let links: Vec<u8> = links.iter().flat_map(LinkRef::encode).collect();
+        let forward = self.router.handle_message(from, header, Freight { payload, links: &links }, marks, self.now);
+        self.settle();
+        let sent = forward.is_some();
+        if let Some(Forward { to, header, links }) = forward {
+            self.carried = links;
             self.got.entry(to).or_default().push(Got::Message(header, marks.len()));
         }
-        self.settle();
-        forward.is_some()
+        sent
     }
 
     pub(super) fn death(&mut self, port: Key) {
@@ -116,9 +142,14 @@ impl World {
                 Output::MakePair { link } => {
                     self.pairs.insert(link);
                     let socket = Mark(DescriptorClasses::SOCKET);
-                    self.router.handle_pair(link, Some([socket.clone(), socket]));
+                    self.router.handle_pair(link, Some([socket.clone(), socket]), self.now);
                 }
-                Output::Cut { link } => assert!(self.pairs.remove(&link), "a cut of a link that was never made direct"),
+                Output::Shut { link, .. } => assert!(self.pairs.contains(&link), "a pair to shut"),
+                Output::Unpair { link } | Output::Cut { link, .. } => {
+                    assert!(self.pairs.remove(&link), "the end of a link that was never made direct");
+                }
+                Output::Revoked { ticket } => self.revoked.push(ticket),
+                Output::Ask { question, .. } => self.asked.push(question),
                 Output::MakePool(ticket) => {
                     let memory = Mark(DescriptorClasses::SEALED_BUFFER);
                     self.router.handle_pool(ticket, Ok([memory.clone(), memory]));

@@ -1,0 +1,345 @@
+//! How links run, and how that changes while they are in use.
+//!
+//! A change is announced to both ends ([`ToWorker::Reroute`]). To the direct route, each end says a last relayed word, a
+//! switch, which the broker passes on, and goes on by the socket. To the relayed route, each end tells the broker that it
+//! has left; the broker shuts that half of the socket, so that its end stands behind the last message on it. When both
+//! ends have settled, the link is at rest again, and only then may its route change once more.
+
+use std::time::Duration;
+
+use cloison_msg::control::ToWorker;
+use cloison_msg::{CALLS_IN_FLIGHT, CallId, Descriptor, Key, Relayed, Route, Time, WINDOW_MESSAGES};
+
+use super::due::Due;
+use super::link::{Link, Side};
+use super::port::End;
+use super::{Event, Output, Router, Violation};
+use crate::policy::Model;
+
+/// How long a worker has to do its part when a link changes its route. Whoever has not by then is evicted.
+pub const SWITCH_WITHIN: Duration = Duration::from_secs(5);
+
+/// How a link runs at this moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Way {
+    /// Nobody was told of the link yet: its socket pair is being made.
+    Unannounced,
+    /// Over the broker.
+    Relayed,
+    /// Over the broker, while a socket pair is being made.
+    Pairing,
+    /// On its way from relayed to direct.
+    ToDirect(Turn),
+    /// Over a socket of its own.
+    Direct,
+    /// On its way from direct to relayed.
+    ToRelayed(Turn),
+}
+
+/// How far a change of routes has come. Both arrays are by [`Side`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Turn {
+    /// When whoever has not done its part is evicted.
+    pub(super) until: Time,
+    /// When it was announced.
+    pub(super) since: Time,
+    /// Which ends have said their last word by the old route.
+    pub(super) left: [bool; 2],
+    /// Which ends have seen the last word of the other, too.
+    pub(super) settled: [bool; 2],
+}
+
+impl Turn {
+    const fn new(now: Time, until: Time) -> Self {
+        Self { until, since: now, left: [false; 2], settled: [false; 2] }
+    }
+
+    /// Who is to blame if the time is up.
+    fn culprits(&self) -> impl Iterator<Item = Side> {
+        let has_left = self.left == [true; 2];
+        let done = if has_left { self.settled } else { self.left };
+        Side::BOTH.into_iter().filter(move |side| !done[side.index()])
+    }
+}
+
+impl Way {
+    /// Whether what the end on `side` says comes over a socket of the link's own.
+    pub(super) const fn runs_direct(&self, side: Side) -> bool {
+        match self {
+            Self::Unannounced | Self::Relayed | Self::Pairing => false,
+            Self::ToDirect(turn) => turn.left[side.index()],
+            Self::Direct => true,
+            Self::ToRelayed(turn) => !turn.left[side.index()],
+        }
+    }
+
+    /// Whether there is, or is about to be, a socket pair.
+    pub(super) const fn has_pair(&self) -> bool {
+        match self {
+            Self::Relayed => false,
+            Self::ToRelayed(turn) => !turn.left[0] || !turn.left[1],
+            Self::Unannounced | Self::Pairing | Self::ToDirect(_) | Self::Direct => true,
+        }
+    }
+
+    /// The route it runs, or is on its way to.
+    pub(super) const fn route(&self) -> Route {
+        match self {
+            Self::Relayed | Self::ToRelayed(_) => Route::Relayed,
+            Self::Unannounced | Self::Pairing | Self::ToDirect(_) | Self::Direct => Route::Direct,
+        }
+    }
+}
+
+/// What is wished for one link beyond the model.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(super) struct Wish {
+    /// The host's own wish.
+    pub(super) host: Option<Route>,
+    /// Which holders have asked that it be relayed so that it can be moved, by [`Side`].
+    pub(super) rest: [bool; 2],
+}
+
+/// Why a link is relayed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum WhyRelayed {
+    /// The model is the broker's.
+    #[error("the model is Broker")]
+    Model,
+    /// The host asked for it.
+    #[error("the host has set its route")]
+    Wish,
+    /// One of its ends is the host, in the broker's own process.
+    #[error("it ends in the host, which is the broker's own process")]
+    Host,
+    /// A right on it protects third parties.
+    #[error(transparent)]
+    Guard(#[from] Relayed),
+    /// A holder is about to move its end.
+    #[error("a holder is about to give its end away")]
+    Rest,
+}
+
+impl<D: Descriptor> Router<D> {
+    /// Builds links by another model from now on, also those that there are.
+    pub fn set_model(&mut self, model: Model, now: Time) {
+        if self.model != model {
+            self.model = model;
+            self.tell(Event::Model { model });
+            self.steer_all(now);
+        }
+    }
+
+    /// The model in force.
+    #[must_use]
+    pub const fn model(&self) -> Model {
+        self.model
+    }
+
+    /// Lets one link run by this route whatever the model says, or again as the model says. Rights that only the broker
+    /// can enforce keep it relayed all the same. False if there is no such link.
+    pub fn set_route(&mut self, key: Key, route: Option<Route>, now: Time) -> bool {
+        let Some(link) = self.links.get_mut(key) else { return false };
+        link.wish.host = route;
+        self.steer(key, now);
+        true
+    }
+
+    pub(super) fn steer_all(&mut self, now: Time) {
+        let all: Vec<Key> = self.links.iter().map(|(key, _)| key).collect();
+        for key in all {
+            self.steer(key, now);
+        }
+    }
+
+    /// Why a link is to be relayed; `None` if it is to be direct. The one place where the model is asked for.
+    pub(super) fn why_relayed(&self, link: &Link) -> Option<WhyRelayed> {
+        let with_host = link.asker.port == self.host || link.asked.port == self.host;
+        let guard = link.asker.rights.relayed().or(link.asked.rights.relayed());
+        match (guard, link.wish.host, self.model) {
+            _ if with_host => Some(WhyRelayed::Host),
+            (Some(guard), ..) => Some(guard.into()),
+            _ if link.wish.rest != [false; 2] => Some(WhyRelayed::Rest),
+            (None, Some(Route::Relayed), _) => Some(WhyRelayed::Wish),
+            (None, None, Model::Broker) => Some(WhyRelayed::Model),
+            (None, Some(Route::Direct), _) | (None, None, Model::Orchestrator) => None,
+        }
+    }
+
+    /// Begins a change of routes if one is due. Only a link at rest changes; one that does not is looked at again when
+    /// it has come to rest.
+    pub(super) fn steer(&mut self, key: Key, now: Time) {
+        let Some(link) = self.links.get(key) else { return };
+        let wanted = if self.why_relayed(link).is_some() { Route::Relayed } else { Route::Direct };
+        match (link.way, wanted) {
+            (Way::Relayed, Route::Direct) => {
+                self.set_way(key, Way::Pairing);
+                self.outputs.push_back(Output::MakePair { link: key });
+            }
+            (Way::Direct, Route::Relayed) => {
+                self.begin_turn(key, Way::ToRelayed, now);
+                for side in Side::BOTH {
+                    self.say_reroute(key, side, Route::Relayed, None);
+                }
+            }
+            (Way::Relayed, Route::Relayed) => self.say_at_rest(key),
+            _ => {}
+        }
+    }
+
+    /// The socket pair of a link was made, or could not be: then the link is relayed, which asks for no socket.
+    pub fn handle_pair(&mut self, key: Key, pair: Option<[D; 2]>, now: Time) {
+        let Some(link) = self.links.get(key) else { return };
+        match (link.way, pair) {
+            (Way::Unannounced, pair) => {
+                self.set_way(key, if pair.is_some() { Way::Direct } else { Way::Relayed });
+                self.announce(key, pair);
+            }
+            (Way::Pairing, Some(pair)) => {
+                self.begin_turn(key, Way::ToDirect, now);
+                for (side, socket) in Side::BOTH.into_iter().zip(pair) {
+                    self.say_reroute(key, side, Route::Direct, Some(socket));
+                }
+            }
+            (Way::Pairing, None) => self.set_way(key, Way::Relayed),
+            _ => {}
+        }
+    }
+
+    fn set_way(&mut self, key: Key, way: Way) {
+        if let Some(link) = self.links.get_mut(key) {
+            link.way = way;
+        }
+    }
+
+    fn begin_turn(&mut self, key: Key, way: fn(Turn) -> Way, now: Time) {
+        let until = now.after(SWITCH_WITHIN);
+        self.due.insert((until, Due::Switch(key)));
+        self.set_way(key, way(Turn::new(now, until)));
+    }
+
+    fn say_reroute(&mut self, key: Key, side: Side, route: Route, socket: Option<D>) {
+        let Some(link) = self.links.get(key) else { return };
+        let (port, name) = (link.holder(side).port, link.holder(side).name);
+        self.say(port, ToWorker::Reroute { link: name, route }, socket.into_iter().collect());
+    }
+
+    /// Answers whoever has asked that the link be at rest.
+    fn say_at_rest(&mut self, key: Key) {
+        let Some(link) = self.links.get(key) else { return };
+        for side in Side::BOTH {
+            if link.wish.rest[side.index()] {
+                let (port, name) = (link.holder(side).port, link.holder(side).name);
+                self.outputs.push_back(super::output::word(port, ToWorker::AtRest { link: name }, Vec::new()));
+            }
+        }
+    }
+
+    /// Nothing more comes by the socket from this end.
+    pub(super) fn handle_left(&mut self, end: End, calls: CallId, now: Time) {
+        let port = self.links.get(end.link).map(|link| link.holder(end.side).port);
+        let Some(link) = self.links.get_mut(end.link) else { return };
+        let Way::ToRelayed(turn) = &mut link.way else { return self.evict_at(port, Violation::Switch) };
+        if std::mem::replace(&mut turn.left[end.side.index()], true) {
+            return self.evict_at(port, Violation::Switch);
+        }
+        let (both, all) = (turn.left == [true; 2], turn.left == [true; 2] && turn.settled == [true; 2]);
+        link.holder_mut(end.side.other()).unseen_calls = CALLS_IN_FLIGHT;
+        let holder = link.holder_mut(end.side);
+        holder.foreign_receipts = WINDOW_MESSAGES;
+        // What it says here comes back to it alone, if its peer's end is moved.
+        holder.last_call = holder.last_call.max(calls);
+        self.outputs.push_back(Output::Shut { link: end.link, end: end.side.index() });
+        if both {
+            self.outputs.push_back(Output::Unpair { link: end.link });
+        }
+        if all {
+            self.complete(end.link, now);
+        }
+    }
+
+    /// As far as this end is concerned, the change is complete.
+    pub(super) fn handle_settled(&mut self, end: End, now: Time) {
+        let Some(link) = self.links.get_mut(end.link) else { return };
+        let port = link.holder(end.side).port;
+        let at = end.side.index();
+        let (Way::ToDirect(turn) | Way::ToRelayed(turn)) = &mut link.way else {
+            return self.evict_at(Some(port), Violation::Switch);
+        };
+        // The other may have shut its socket down without a word, so only what this end has done itself is held against it.
+        if !turn.left[at] || std::mem::replace(&mut turn.settled[at], true) {
+            return self.evict_at(Some(port), Violation::Switch);
+        }
+        if turn.left == [true; 2] && turn.settled == [true; 2] {
+            self.complete(end.link, now);
+        }
+    }
+
+    fn complete(&mut self, key: Key, now: Time) {
+        let Some(link) = self.links.get_mut(key) else { return };
+        let old = link.way;
+        let (new, took) = match old {
+            Way::ToDirect(turn) => (Way::Direct, now.since(turn.since)),
+            Way::ToRelayed(turn) => (Way::Relayed, now.since(turn.since)),
+            _ => return,
+        };
+        link.way = new;
+        if new == Way::Direct {
+            for side in Side::BOTH {
+                link.holder_mut(side).meter.set_calls(0);
+            }
+        }
+        let (asker, asked) = (link.asker.port, link.asked.port);
+        self.forget_switch(key, &old);
+        let (from, to) = (self.role_name(asker), self.role_name(asked));
+        self.tell(Event::Switched { link: key, from, to, route: new.route(), took });
+        self.steer(key, now);
+    }
+
+    /// A holder asks that its link be at rest.
+    pub(super) fn handle_rest(&mut self, end: End, now: Time) {
+        let Some(link) = self.links.get_mut(end.link) else { return };
+        link.wish.rest[end.side.index()] = true;
+        self.steer(end.link, now);
+    }
+
+    /// The time for a change of routes is up: whoever has not done its part is evicted.
+    pub(super) fn expire_switch(&mut self, key: Key) {
+        let Some(link) = self.links.get(key) else { return };
+        let (Way::ToDirect(turn) | Way::ToRelayed(turn)) = link.way else { return };
+        let late: Vec<Key> = turn.culprits().map(|side| link.holder(side).port).collect();
+        for port in late {
+            self.evict(port, Violation::Late("a change of route"));
+        }
+    }
+
+    /// No more time is kept for a link's change of routes.
+    pub(super) fn forget_switch(&mut self, key: Key, way: &Way) {
+        if let Way::ToDirect(turn) | Way::ToRelayed(turn) = way {
+            self.due.remove(&(turn.until, Due::Switch(key)));
+        }
+    }
+
+    fn evict_at(&mut self, port: Option<Key>, violation: Violation) {
+        if let Some(port) = port {
+            self.evict(port, violation);
+        }
+    }
+}
+
+/// A switch marker passed by: the end on `side` goes on by the socket. Whether it may.
+pub(super) fn handle_switch(link: &mut Link, side: Side) -> Result<(), Violation> {
+    let at = side.index();
+    match &mut link.way {
+        Way::ToDirect(turn) if !turn.left[at] => {
+            turn.left[at] = true;
+            link.holder_mut(side).unseen_calls = CALLS_IN_FLIGHT;
+            Ok(())
+        }
+        way if way.runs_direct(side) => {
+            let holder = link.holder_mut(side);
+            Ok(holder.meter.send(Route::Relayed, cloison_msg::Kind::Switch, cloison_msg::Shape::default())?)
+        }
+        _ => Err(Violation::Switch),
+    }
+}
