@@ -14,7 +14,27 @@ pub struct CallId(pub u64);
 impl CallId {
     /// What stands in a message that is no call and answers none.
     pub const NONE: Self = Self(0);
+
+    /// What lies before the first call from an end that had so many holders before: each of them has 2⁴⁸ ids of its own.
+    #[must_use]
+    pub const fn first_of(moves: u16) -> Self {
+        Self((moves as u64) << HOLDER_SHIFT)
+    }
+
+    /// Of which holder of its end the call is.
+    #[must_use]
+    pub const fn holder(self) -> u64 {
+        self.0 >> HOLDER_SHIFT
+    }
+
+    /// Whether this can be the next call after `last` from an end that had `moves` holders before.
+    #[must_use]
+    pub const fn follows(self, last: Self, moves: u16) -> bool {
+        self.0 > last.0 && self.holder() == moves as u64
+    }
 }
+
+const HOLDER_SHIFT: u32 = 48;
 
 /// The chain of nested calls a message belongs to. Minted by whoever makes the first call of the chain.
 ///
@@ -66,6 +86,11 @@ impl<C> Calls<C> {
     /// The calls of an end from which calls up to that one were made already.
     pub(crate) const fn after(last: CallId) -> Self {
         Self { waiting: Vec::new(), minted: last.0 }
+    }
+
+    /// The last call that was made.
+    pub(crate) const fn last(&self) -> CallId {
+        CallId(self.minted)
     }
 
     /// How many calls were made after that one.

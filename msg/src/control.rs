@@ -79,6 +79,8 @@ pub enum ToBroker {
     Left {
         /// The link.
         link: Destination,
+        /// The last call that the worker made on it.
+        calls: CallId,
     },
     /// Answers [`ToWorker::Reroute`]: both directions run by the new route, as far as this end is concerned.
     Settled {
@@ -158,8 +160,6 @@ pub enum ToWorker {
         peer: Name,
         /// The last of the worker's own calls that went to the former one.
         own: CallId,
-        /// The last call that came from the former one.
-        orphans: CallId,
     },
     /// What both ends of a link may do has become less.
     Attenuated {

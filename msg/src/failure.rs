@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{AppendError, Denial, Name, RecvError, RpcIndex, Text};
 
 /// How the other side answers a call that it could not, or would not, serve. Travels in an error message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum Failure {
     /// The method's own error.
     #[error("{text} (code {code})")]

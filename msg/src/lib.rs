@@ -46,7 +46,7 @@ pub use ends::Ends;
 pub use failure::{CallError, CallFailure, Failure, Gone, Refusal};
 pub use header::{DEADLINE_MAX, Destination, HEADER_LEN, Header, HeaderError, Kind, RpcIndex, Shape};
 pub use interface::{Interface, METHODS_MAX};
-pub use link_end::{Arrival, Balance, Breach, CALL_DEPTH_MAX, CallFrame, LinkEnd, Passage};
+pub use link_end::{Arrival, Balance, Breach, CALL_DEPTH_MAX, CallFrame, LinkEnd, Passage, Via};
 pub use link_ref::{LINK_REF_LEN, LINKS_MAX, LinkRef, LinkRefError, Transfer};
 pub use message::{
     AppendError, DESCRIPTORS_MAX, Descriptor, Message, Messages, Named, PACKET_MAX, PAYLOAD_MAX, Reader, RecvError,

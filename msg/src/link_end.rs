@@ -46,8 +46,21 @@ pub struct LinkEnd<C> {
     received: Meter,
     taken: Taken,
     calls: Calls<C>,
+    /// How many holders the peer's end had before.
+    peer_moves: u16,
+    /// The last call that arrived.
+    last_call: CallId,
     /// Calls up to this one came from a former holder of the peer's end, who gets no answers any more.
     orphans: CallId,
+}
+
+/// By which way a message arrived, as [`LinkEnd::via`] said when it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Via {
+    /// The route.
+    pub route: Route,
+    /// From which of the holders that the peer's end had.
+    peer_moves: u16,
 }
 
 /// What there is to be known about the link's own socket.
@@ -104,6 +117,9 @@ pub enum Breach {
     /// A control word on a link.
     #[error("a control word on a link")]
     Control,
+    /// A call whose id does not follow on the last one's.
+    #[error("a call whose id does not follow on the last one's")]
+    Call,
     /// A switch to the route it came by, or to one that there is not.
     #[error("a switch to a route that there is not")]
     Switch,
@@ -129,8 +145,8 @@ pub struct Balance {
     pub sent: Account,
     /// What was sent to this end, over the broker, all of which its former holder has taken.
     pub received: Credit,
-    /// The last call that was made from this end.
-    pub calls: CallId,
+    /// How many holders this end had before.
+    pub moves: u16,
 }
 
 impl<C> LinkEnd<C> {
@@ -151,6 +167,8 @@ impl<C> LinkEnd<C> {
             received: Meter::default(),
             taken: Taken::default(),
             calls: Calls::new(),
+            peer_moves: 0,
+            last_call: CallId::NONE,
             orphans: CallId::NONE,
         }
     }
@@ -162,7 +180,7 @@ impl<C> LinkEnd<C> {
         self.sent = Meter::resume(balance.sent);
         self.received = Meter::resume(received);
         self.taken = Taken::resume(balance.received);
-        self.calls = Calls::after(balance.calls);
+        self.calls = Calls::after(CallId::first_of(balance.moves));
         self
     }
 
@@ -264,15 +282,30 @@ impl<C> LinkEnd<C> {
         self.inbound == Route::Direct && header.kind != Kind::Credit
     }
 
-    /// The peer's end has another holder. Calls of this end's up to `own` went to the former one, who will not answer
-    /// them: they are given back, to fail. Calls of the peer's up to `orphans` came from the former one, and are not
-    /// answered any more.
-    pub fn handle_move(&mut self, peer: Name, own: CallId, orphans: CallId) -> Vec<Pending<C>> {
+    /// The peer's end has another holder, and the link is relayed. Calls of this end's up to `own` went to the former one,
+    /// who will not answer them: they are given back, to fail. The former one's calls are not answered any more.
+    pub fn handle_move(&mut self, peer: Name, own: CallId) -> Vec<Pending<C>> {
         self.peer = peer;
-        self.orphans = orphans;
+        self.peer_moves = self.peer_moves.saturating_add(1);
+        self.orphans = self.last_call;
+        self.received.hand_over();
         self.received.set_calls(0);
+        self.sent.hand_over();
         self.sent.set_calls(self.calls.minted_after(own));
+        self.taken.hand_over();
         self.calls.finish_up_to(own)
+    }
+
+    /// What to remember of a message that arrives by `route` now, for [`taken`](Self::taken).
+    #[must_use]
+    pub const fn via(&self, route: Route) -> Via {
+        Via { route, peer_moves: self.peer_moves }
+    }
+
+    /// The last call that was made from this end.
+    #[must_use]
+    pub const fn last_made(&self) -> CallId {
+        self.calls.last()
     }
 
     /// The header of a call, which from now on waits for its outcome.
@@ -391,6 +424,10 @@ impl<C> LinkEnd<C> {
                 self.received.send(via, header.kind, header.shape())?;
                 if header.kind == Kind::Call {
                     self.received.open()?;
+                    if !header.call.follows(self.last_call, self.peer_moves) {
+                        return Err(Breach::Call);
+                    }
+                    self.last_call = header.call;
                 }
                 Ok(self.judge(via, header, classes, now).map_or(Arrival::Request, Arrival::Denied))
             }
@@ -431,8 +468,11 @@ impl<C> LinkEnd<C> {
 
     /// Notes that the application has taken a request or a returned buffer that came by `via`, or that an answer was
     /// received.
-    pub fn taken(&mut self, via: Route, header: &Header) {
-        self.taken.take(via, header.kind, header.shape());
+    pub fn taken(&mut self, via: Via, header: &Header) {
+        // A former holder's account of what came by the socket is closed; the broker's goes on.
+        if via.route == Route::Relayed || via.peer_moves == self.peer_moves {
+            self.taken.take(via.route, header.kind, header.shape());
+        }
     }
 
     /// The credit to send now, if one is due. Ask after `taken`, `handle` and `handle_end`, until there is none.
@@ -549,7 +589,7 @@ mod tests {
         for _ in 0..1000 {
             let header = a.oneway(RpcIndex(0), shape, ChainId::default()).expect("the window was opened again");
             assert_eq!(b.handle(Route::Relayed, &header, &[], NONE, Time(0)), Ok(Arrival::Request));
-            b.taken(Route::Relayed, &header);
+            b.taken(b.via(Route::Relayed), &header);
             if let Some(receipt) = b.due() {
                 let mut payload = Message::<()>::new();
                 payload.append(&receipt).unwrap();
@@ -639,7 +679,7 @@ mod tests {
             {
                 take(&mut b, via, &header);
             }
-            b.taken(Route::Relayed, &carrying);
+            b.taken(b.via(Route::Relayed), &carrying);
             if let Some(receipt) = b.due() {
                 assert_eq!(receipt.route, Route::Relayed);
                 let (_, route) = b.credit(receipt, Shape::default());
@@ -656,11 +696,11 @@ mod tests {
         let to_a = b.call(RpcIndex(0), Shape::default(), frame(0), 'y').unwrap();
         assert_eq!(take(&mut b, Route::Relayed, &to_b), Arrival::Request);
         let received = Credit { messages: 1, ..Credit::default() };
-        let balance = Balance { sent: a.sent.account(Route::Relayed), received, calls: to_b.call };
+        let balance = Balance { sent: a.sent.account(Route::Relayed), received, moves: 1 };
         let (mut c, _) = pair(Route::Relayed, Rights::default());
         c = c.resume(balance);
         b.sent.credit(Receipt { route: Route::Relayed, taken: received }).unwrap();
-        let failed = b.handle_move(Name::new("c").unwrap(), to_a.call, to_b.call);
+        let failed = b.handle_move(Name::new("c").unwrap(), to_a.call);
         assert_eq!(failed.iter().map(|pending| pending.context).collect::<String>(), "y");
         assert_eq!(b.answer(&to_b, false, Shape::default()), Err(Overdraft::Answer), "nobody waits for it");
         for _ in 0..CALLS_IN_FLIGHT {

@@ -91,6 +91,14 @@ impl LinkRef {
         Ok(Self { link: Destination { index: u32_at(bytes, 0), generation: u32_at(bytes, 4) }, transfer, rights })
     }
 
+    /// Writes `link` as the name of the `at`th of the encoded links.
+    pub fn rename(encoded: &mut [u8], at: usize, link: Destination) {
+        if let Some(bytes) = encoded.get_mut(at * LINK_REF_LEN..).and_then(|rest| rest.first_chunk_mut::<8>()) {
+            bytes[0..4].copy_from_slice(&link.index.to_le_bytes());
+            bytes[4..8].copy_from_slice(&link.generation.to_le_bytes());
+        }
+    }
+
     /// All that stand in the bytes behind a payload.
     ///
     /// # Errors

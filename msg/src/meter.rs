@@ -58,7 +58,11 @@ impl Credit {
     }
 
     /// What is left of this total without `less`, which is part of it.
-    const fn minus(self, less: Self) -> Self {
+    ///
+    /// # Panics
+    /// If it is not.
+    #[must_use]
+    pub const fn minus(self, less: Self) -> Self {
         Self {
             messages: self.messages - less.messages,
             bytes: self.bytes - less.bytes,
@@ -217,6 +221,11 @@ impl Meter {
         self.calls
     }
 
+    /// One end has another holder: the account of the direct route begins anew.
+    pub fn hand_over(&mut self) {
+        self.direct = Account::default();
+    }
+
     /// From now on so many calls of this direction are unanswered.
     pub fn set_calls(&mut self, calls: u16) {
         self.calls = calls;
@@ -254,6 +263,11 @@ impl Taken {
     #[must_use]
     pub fn resume(relayed: Credit) -> Self {
         Self { relayed: Tally { total: relayed, said: relayed }, direct: Tally::default() }
+    }
+
+    /// The other end has another holder: the account of the direct route begins anew.
+    pub fn hand_over(&mut self) {
+        self.direct = Tally::default();
     }
 
     /// Notes that a message was taken out of the window.
