@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use cloison_ipc::{ReadablePool, ReturnError, WritablePool};
 use cloison_msg::control::{PoolId, ToBroker};
-use cloison_msg::{Destination, Header, Route, Text, decode_whole};
+use cloison_msg::{Destination, Header, Text, Via, decode_whole};
 
 use crate::session::Session;
 
@@ -79,7 +79,7 @@ impl Lending {
 
 impl Session {
     /// A buffer that was lent comes back.
-    pub(crate) fn take_release(&mut self, via: Route, header: &Header, payload: &[u8]) {
+    pub(crate) fn take_release(&mut self, via: Via, header: &Header, payload: &[u8]) {
         let name = header.destination;
         self.note_taken(via, header);
         let Ok((pool, index)) = decode_whole::<(PoolId, u16)>(payload) else {

@@ -6,7 +6,7 @@ use cloison_ipc::{Passed, RecvError};
 use cloison_msg::control::ToBroker;
 use cloison_msg::{
     Arrival, CallFailure, Denial, Descriptor, DescriptorClasses, Destination, Failure, Gone, Header, Kind, LinkRef,
-    Messages, Name, Pending, Route, Text, Use, Verdict, decide,
+    Messages, Name, Pending, Route, Text, Use, Verdict, Via, decide,
 };
 
 use crate::buffers::Place;
@@ -37,7 +37,7 @@ pub(crate) enum Look {
 
 /// A message that is being taken in.
 struct Arriving<'a> {
-    via: Route,
+    route: Route,
     header: Header,
     place: Place<'a>,
     passed: &'a mut Vec<Passed>,
@@ -131,7 +131,7 @@ impl Session {
         if self.ends.get(header.destination).is_some_and(|end| end.link.may_outrun(&header)) {
             self.drain(header.destination);
         }
-        self.take_arriving(Arriving { via: Route::Relayed, header, place, classes: classes(passed), passed, links });
+        self.take_arriving(Arriving { route: Route::Relayed, header, place, classes: classes(passed), passed, links });
     }
 
     /// Who sent it is known from the socket it came by; what the sender calls the link is the sender's affair.
@@ -144,19 +144,20 @@ impl Session {
             return self.accuse(header.destination, "a message behind the switch to the other route");
         }
         let classes = classes(passed);
-        self.take_arriving(Arriving { via: Route::Direct, header, place, classes, passed, links: Vec::new() });
+        self.take_arriving(Arriving { route: Route::Direct, header, place, classes, passed, links: Vec::new() });
     }
 
     fn take_arriving(&mut self, arriving: Arriving<'_>) {
-        let (via, header, now) = (arriving.via, arriving.header, self.time);
+        let (header, now) = (arriving.header, self.time);
         let name = header.destination;
         let Some(end) = self.ends.get_mut(name) else { return self.take_belated(arriving) };
-        match end.link.handle(via, &header, arriving.place.payload(&header), arriving.classes, now) {
+        let via = end.link.via(arriving.route);
+        match end.link.handle(via.route, &header, arriving.place.payload(&header), arriving.classes, now) {
             Ok(Arrival::Request) => {
                 let peer = Rc::clone(&end.peer);
-                return self.enqueue(arriving, peer);
+                return self.enqueue(arriving, Some(via), peer);
             }
-            Ok(Arrival::Outcome(pending)) => return self.conclude(arriving, &pending),
+            Ok(Arrival::Outcome(pending)) => return self.conclude(arriving, via, &pending),
             Ok(Arrival::Denied(denial)) => self.deny(via, &header, denial),
             Ok(Arrival::Late) => self.note_taken(via, &header),
             Ok(Arrival::Release) => self.take_release(via, &header, arriving.place.payload(&header)),
@@ -175,23 +176,23 @@ impl Session {
         match self.departed.peer(name) {
             Some(peer) if matches!(kind, Kind::Call | Kind::Oneway) && self.departed.was_moved(name) => {
                 let peer = Rc::clone(peer);
-                self.enqueue(arriving, peer);
+                self.enqueue(arriving, None, peer);
             }
             _ => self.close_all(arriving.links),
         }
     }
 
-    fn enqueue(&mut self, arriving: Arriving<'_>, peer: Rc<Name>) {
-        let Arriving { via, header, place, passed, links, .. } = arriving;
+    fn enqueue(&mut self, arriving: Arriving<'_>, via: Option<Via>, peer: Rc<Name>) {
+        let Arriving { header, place, passed, links, .. } = arriving;
         let deadline = if header.kind == Kind::Call { self.time.after(header.time_left()) } else { NEVER };
         let payload = self.buffers.keep(&header, place);
         self.queue.push_back(Queued { header, via, peer, payload, passed: std::mem::take(passed), links, deadline });
     }
 
     /// The outcome of a call: from here on it waits for whoever made the call.
-    fn conclude(&mut self, arriving: Arriving<'_>, pending: &Pending<usize>) {
+    fn conclude(&mut self, arriving: Arriving<'_>, via: Via, pending: &Pending<usize>) {
         let denial = self.judge_answer(&arriving);
-        let Arriving { via, header, place, passed, links, .. } = arriving;
+        let Arriving { header, place, passed, links, .. } = arriving;
         let outcome = match denial {
             Some(denial) => Outcome::Failed(CallFailure::Failed(Failure::Denied(denial))),
             None => {
@@ -205,7 +206,7 @@ impl Session {
 
     /// On a direct route nobody has asked yet whether the answer may carry what it carries.
     fn judge_answer(&self, arriving: &Arriving<'_>) -> Option<Denial> {
-        if arriving.via == Route::Relayed {
+        if arriving.route == Route::Relayed {
             return None;
         }
         let end = self.ends.get(arriving.header.destination)?;
@@ -216,7 +217,7 @@ impl Session {
     }
 
     /// A request that came over a direct link without right: what the broker would do on a relayed one.
-    fn deny(&mut self, via: Route, header: &Header, denial: Denial) {
+    fn deny(&mut self, via: Via, header: &Header, denial: Denial) {
         self.note_taken(via, header);
         if header.kind == Kind::Call {
             self.answer_failure(header, &Failure::Denied(denial));
@@ -239,7 +240,7 @@ impl Session {
 
     /// Notes that a request or a returned buffer that came by `via` was taken out of its link's window, and says so when
     /// that is due.
-    pub(crate) fn note_taken(&mut self, via: Route, header: &Header) {
+    pub(crate) fn note_taken(&mut self, via: Via, header: &Header) {
         if let Some(end) = self.ends.get_mut(header.destination) {
             end.link.taken(via, header);
             self.send_due(header.destination);

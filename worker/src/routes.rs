@@ -46,7 +46,8 @@ impl Session {
         if !self.ends.get(name).is_some_and(|end| end.link.outbound() == Route::Direct) {
             return;
         }
-        self.say(&ToBroker::Left { link: name });
+        let Some(calls) = self.ends.get(name).map(|end| end.link.last_made()) else { return };
+        self.say(&ToBroker::Left { link: name, calls });
         let Some(end) = self.ends.get_mut(name) else { return };
         end.link.reroute(Route::Relayed);
         for parcel in end.wire.as_mut().map(Wire::take_outbox).unwrap_or_default() {

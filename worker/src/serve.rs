@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cloison_msg::{
-    CALL_DEPTH_MAX, CallFailure, ChainId, Destination, Failure, Header, Kind, Message, Overdraft, Route, Time,
+    CALL_DEPTH_MAX, CallFailure, ChainId, Destination, Failure, Header, Kind, Message, Overdraft, Route, Time, Via,
 };
 
 use crate::clock::NEVER;
@@ -122,7 +122,7 @@ impl Worker {
             None => {
                 let text = format!("{} waits for {} in the same chain, and serves nothing", self.role(), queued.peer);
                 let mut session = self.session();
-                session.note_taken(queued.via, &queued.header);
+                session.note_request_taken(&queued);
                 session.answer_failure(&queued.header, &Failure::WouldDeadlock(text.into()));
                 session.discard(queued);
             }
@@ -132,7 +132,7 @@ impl Worker {
     fn serve_request(&self, service: &dyn Service, mut queued: Queued) {
         let is_call = queued.header.kind == Kind::Call;
         let mut session = self.session();
-        session.note_taken(queued.via, &queued.header);
+        session.note_request_taken(&queued);
         if let Err(failure) = session.admit(&queued, self) {
             session.answer_failure(&queued.header, &failure);
             return session.discard(queued);
@@ -197,6 +197,12 @@ impl Session {
             (its == chain || its == served) && (has_service || queued.header.kind == Kind::Call)
         })?;
         self.queue.remove(at)
+    }
+
+    fn note_request_taken(&mut self, queued: &Queued) {
+        if let Some(via) = queued.via {
+            self.note_taken(via, &queued.header);
+        }
     }
 
     /// Whether a call is still worth serving.
@@ -276,10 +282,10 @@ impl Session {
     }
 
     /// Whoever sent a oneway did not wait for an answer, and has probably sent more.
-    const fn expect_more_from(&mut self, name: Destination, via: Route) {
+    const fn expect_more_from(&mut self, name: Destination, via: Option<Via>) {
         self.eager = Some(match via {
-            Route::Direct => name,
-            Route::Relayed => Destination::BROKER,
+            Some(Via { route: Route::Direct, .. }) => name,
+            _ => Destination::BROKER,
         });
     }
 

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use cloison_ipc::Passed;
 use cloison_msg::control::{RequestId, ToBroker};
 use cloison_msg::{
-    CallFailure, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Route, Time,
+    CallFailure, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Route, Time, Via,
 };
 use rustix::event::PollFlags;
 use serde::Serialize;
@@ -76,8 +76,8 @@ pub(crate) struct End {
 /// A request that has arrived.
 pub(crate) struct Queued {
     pub(crate) header: Header,
-    /// By which route it came.
-    pub(crate) via: Route,
+    /// By which way it came; `None` if its link had been given away.
+    pub(crate) via: Option<Via>,
     pub(crate) peer: Rc<Name>,
     pub(crate) payload: Payload,
     pub(crate) passed: Vec<Passed>,

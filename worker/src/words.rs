@@ -81,7 +81,7 @@ impl Session {
             }
             ToWorker::Reroute { link, route } => self.take_reroute(link, route, passed.next()),
             ToWorker::AtRest { link } => self.note_rest(link),
-            ToWorker::Moved { link, peer, own, orphans } => self.take_move(link, &peer, own, orphans),
+            ToWorker::Moved { link, peer, own } => self.take_move(link, &peer, own),
             ToWorker::Attenuated { link, rights, peer_rights } => {
                 if let Some(end) = self.ends.get_mut(link) {
                     end.rights = rights;
@@ -124,11 +124,11 @@ impl Session {
     }
 
     /// The other end of a link has another holder. Calls that went to the former one have failed.
-    fn take_move(&mut self, link: Destination, peer: &Name, own: CallId, orphans: CallId) {
+    fn take_move(&mut self, link: Destination, peer: &Name, own: CallId) {
         let Some(end) = self.ends.get_mut(link) else { return };
         end.peer = Rc::new(peer.clone());
         end.is_host = peer.as_str() == HOST;
-        for pending in end.link.handle_move(peer.clone(), own, orphans) {
+        for pending in end.link.handle_move(peer.clone(), own) {
             self.settle(pending.context, Outcome::Failed(CallFailure::Gone(Gone::Moved)));
         }
     }
