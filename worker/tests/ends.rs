@@ -193,20 +193,15 @@ fn a_peer_that_overdraws_is_accused(route: Route) {
             break error.why;
         }
     };
-    match route {
-        Route::Direct => {
-            let CallFailure::Gone(Gone::CutOff(what)) = waited else { panic!("{waited}") };
-            assert_eq!(what.as_str(), "more than 64 messages unread");
-            let accused = world.heard(|word| match word {
-                ToBroker::Accuse { what, .. } => Some(what.clone()),
-                _ => None,
-            });
-            assert_eq!(accused, what);
-            assert_eq!(worker.disconnected(), None);
-        }
-        // The broker checks what it relays, so what comes from it and is wrong is not from our broker.
-        Route::Relayed => assert!(matches!(worker.disconnected(), Some(Disconnect::Broken(_)))),
-    }
+    let CallFailure::Gone(Gone::CutOff(what)) = waited else { panic!("{waited}") };
+    assert_eq!(what.as_str(), "more than 64 messages unread");
+    let accused = world.heard(|word| match word {
+        ToBroker::Accuse { what, .. } => Some(what.clone()),
+        _ => None,
+    });
+    assert_eq!(accused, what);
+    // A peer can make the broker's account differ from the worker's own, so that is no proof against the broker.
+    assert_eq!(worker.disconnected(), None);
 }
 
 fn only_direct_messages_are_counted(route: Route) {
