@@ -236,8 +236,8 @@ fn a_direct_request_without_right_is_denied() {
     let notes = taking_notes(&worker);
     for i in 0..100 {
         raw.send(raw::oneway(NOTE.0), &[i]);
-        raw.send(raw::call(NOTE.0, u64::from(i) + 1), &[i]);
-        raw.send(raw::call(ASK.0, u64::from(i) + 1000), &[i]);
+        raw.send(raw::call(NOTE.0, 2 * u64::from(i) + 1), &[i]);
+        raw.send(raw::call(ASK.0, 2 * u64::from(i) + 2), &[i]);
         assert_eq!(worker.serve_once(Duration::from_secs(60)), Ok(true));
         let mut answers = [(raw.recv()), raw.recv()];
         while let Some(at) = answers.iter().position(|(header, _)| header.kind == Kind::Credit) {

@@ -185,6 +185,11 @@ impl State {
         }
         let Some((link, side)) = self.find(port, header.destination) else { return };
         let (to, name) = self.links[link].ends[1 - side];
+        let is_answer = matches!(header.kind, Kind::Reply | Kind::Error);
+        if is_answer && header.call.holder() < u64::from(self.links[link].moves[1 - side]) {
+            // Nobody waits for it: the caller has given its end away.
+            return;
+        }
         let mut message = message.to_vec();
         self.count(link, side, header, &message);
         for (at, carried) in LinkRef::decode_all(&message[header.links_at()..]).unwrap().iter().enumerate() {

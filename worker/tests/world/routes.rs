@@ -15,11 +15,12 @@ impl World {
         state.reroute(link, route);
     }
 
-    /// Whether there is a link between two roles.
-    pub fn has_link(&self, a: &str, b: &str) -> bool {
-        let role = |role: &str| self.state().ports.iter().position(|port| port.role.as_str() == role);
-        let (Some(a), Some(b)) = (role(a), role(b)) else { return false };
-        self.state().links.iter().any(|link| link.ends.iter().all(|end| end.0 == a || end.0 == b))
+    /// How many links there are between two roles that nobody has closed.
+    pub fn open_links(&self, a: &str, b: &str) -> usize {
+        let state = self.state();
+        let role = |port: usize| state.ports[port].role.as_str();
+        let is_it = |ends: [(usize, Destination); 2]| [(a, b), (b, a)].contains(&(role(ends[0].0), role(ends[1].0)));
+        state.links.iter().filter(|link| link.open && is_it(link.ends)).count()
     }
 
     /// Waits until both have.
