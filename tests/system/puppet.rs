@@ -65,7 +65,10 @@ impl Service for Puppet {
                 reply.append(&class)?;
             }
             PICTURE => self.show(request)?,
-            TAKE => self.taken.borrow_mut().push_back(request.recv_link()?),
+            TAKE => {
+                self.taken.borrow_mut().push_back(request.recv_link()?);
+                self.noted.borrow_mut().push(u32::MAX);
+            }
             _ => return Err(Failure::NoSuchMethod),
         }
         Ok(())
@@ -159,7 +162,7 @@ impl Puppet {
             Step::Served => Outcome::Served(self.served.get()),
             Step::Peer(at) => Outcome::Peer(link(at).peer().to_string()),
             Step::Stream { link: at, from, lasting } => stream(&link(at), from, lasting),
-            Step::Hand { .. } | Step::Taken | Step::Adopt => self.act_with_links(step),
+            Step::Hand { .. } | Step::HandBusy { .. } | Step::Adopt => self.act_with_links(step),
             other => self.act_with_pictures(other),
         }
     }
@@ -170,7 +173,10 @@ impl Puppet {
                 let (by, link) = (self.links.borrow()[by].clone(), self.links.borrow()[link].clone());
                 Outcome::Replies(vec![hand(&by, &link, moves, calls, &rights)])
             }
-            Step::Taken => Outcome::Got(Ok(self.taken.borrow().len())),
+            Step::HandBusy { by, link, calls, nap, rights } => {
+                let (by, link) = (self.links.borrow()[by].clone(), self.links.borrow()[link].clone());
+                Outcome::Replies(hand_busy(&by, &link, calls, nap, &rights))
+            }
             Step::Adopt => match self.taken.borrow_mut().pop_front() {
                 Some(link) => {
                     self.links.borrow_mut().push(link);
@@ -263,6 +269,23 @@ fn hand(by: &Link, link: &Link, moves: bool, calls: bool, rights: &Rights) -> Re
     appended.map_err(|error| format!("{error:?}"))?;
     let handed = if calls { by.call(TAKE, &mut message).map(drop) } else { by.oneway(TAKE, &mut message) };
     handed.map(|()| Vec::new()).map_err(|error| format!("{:?}", error.why))
+}
+
+fn hand_busy(by: &Link, link: &Link, calls: u32, nap: u64, rights: &Rights) -> Vec<Result<Vec<u8>, String>> {
+    let why = |error: cloison_worker::msg::CallError| format!("{:?}", error.why);
+    let pending: Vec<_> = (0..calls)
+        .map(|_| {
+            let mut message = Message::new();
+            message.append(&nap).expect("it fits");
+            link.start(NAP, &mut message).map_err(why)
+        })
+        .collect();
+    let handed = hand(by, link, true, true, rights);
+    let outcomes =
+        pending.into_iter().map(|pending| pending?.wait().map(|reply| reply.payload().to_vec()).map_err(why));
+    let mut outcomes: Vec<_> = outcomes.collect();
+    outcomes.push(handed);
+    outcomes
 }
 
 /// Every fourth number is sent as a call of [`NOTE`], the others as oneways.

@@ -82,8 +82,8 @@ pub enum Step {
     Served,
     /// Give a link to whoever is at the other end of another: a copy, or one's own. As a call or a oneway of [`TAKE`].
     Hand { by: LinkAt, link: LinkAt, moves: bool, calls: bool, rights: Rights },
-    /// How many links were taken from others; the newest stands among the links after [`Step::Adopt`].
-    Taken,
+    /// Start so many calls of [`NAP`] on a link, give it away by [`TAKE`] while they are in flight, and wait for all.
+    HandBusy { by: LinkAt, link: LinkAt, calls: u32, nap: u64, rights: Rights },
     /// Put the oldest link that was taken from others among one's own: its place.
     Adopt,
     /// The role at the other end of a link.

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use cloison_msg::control::ToBroker;
 use cloison_msg::{
-    CALLS_IN_FLIGHT, CallFailure, Destination, Gone, Header, Interface, Kind, Message, Receipt, Route,
-    RpcIndex, decode_whole,
+    CALLS_IN_FLIGHT, CallFailure, Destination, Gone, Header, Interface, Kind, Message, Receipt, Route, RpcIndex,
+    decode_whole,
 };
 use cloison_worker::{Link, Request, Worker};
 use world::World;

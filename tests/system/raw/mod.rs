@@ -8,6 +8,7 @@ use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cloison_broker::msg::control::{PROTOCOL_VERSION, PoolShape, ToBroker, ToWorker};
 use cloison_broker::msg::{
@@ -449,6 +450,9 @@ pub fn packet(header: &Header, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Calls of one end are numbered in growing order, and so are all of these tests.
+static CALLS: AtomicU64 = AtomicU64::new(1);
+
 /// A message of this kind and method, with whatever else its header needs to be sound.
 pub fn message_packet(to: Destination, kind: Kind, rpc: cloison_broker::msg::RpcIndex, payload: &[u8]) -> Vec<u8> {
     use cloison_broker::msg::ChainId;
@@ -458,7 +462,7 @@ pub fn message_packet(to: Destination, kind: Kind, rpc: cloison_broker::msg::Rpc
         rpc,
         kind,
         payload: u32::try_from(payload.len()).expect("short"),
-        call: CallId(u64::from(called)),
+        call: CallId(if kind == Kind::Call { CALLS.fetch_add(1, Ordering::Relaxed) } else { u64::from(called) }),
         chain: ChainId(77),
         remaining: if kind == Kind::Call { 5_000_000 } else { 0 },
         ..Header::default()
