@@ -220,7 +220,10 @@ fn no_link_is_handed_on_that_is_not_ones_own(model: Model) {
         let packet = carrying_packet(links[to_host].name, Kind::Oneway, NOTE, &[carried(links[at].name, transfer)]);
         raw.tell(&send(Via::Control, packet));
         eventually("the audit says so", || {
-            audit::about(&scene.role).iter().any(|line| line.contains("may not be handed on") || line.contains("denied")).then_some(())
+            audit::about(&scene.role)
+                .iter()
+                .any(|line| line.contains("may not be handed on") || line.contains("denied"))
+                .then_some(())
         });
         assert!(scene.host.broker.explain(HOST, "a").iter().all(|view| view.given_by.is_none()));
     }

@@ -157,7 +157,10 @@ fn a_sender_that_dies_in_mid_switch_leaves_a_prefix() {
             let now = b.runs(round);
             (std::mem::replace(&mut seen, now.clone()) == now).then_some(())
         });
-        assert!(matches!(seen[..], [(first, _)] if first == round * ROUND), "a prefix, each once and in order: {seen:?}");
+        assert!(
+            matches!(seen[..], [(first, _)] if first == round * ROUND),
+            "a prefix, each once and in order: {seen:?}"
+        );
     }
 }
 
