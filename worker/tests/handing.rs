@@ -11,9 +11,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cloison_msg::{
-    CallFailure, Denial, Failure, Gone, Interface, Message, RecvError, Rights, Route, RpcIndex, RpcSet,
-};
+use cloison_msg::{CallFailure, Denial, Failure, Gone, Interface, Message, RecvError, Rights, Route, RpcIndex, RpcSet};
 use cloison_worker::{Link, PoolShape, Request, Worker};
 use world::World;
 
@@ -73,7 +71,11 @@ fn server(world: &mut World, role: &str) {
                 GIVE => {
                     let link = worker.open("c", &TEST).map_err(|error| Failure::remote(1, error.to_string()))?;
                     let moves: bool = request.recv()?;
-                    if moves { reply.move_link(&link, &rights())? } else { reply.append_link(&link, &rights())? };
+                    if moves {
+                        reply.move_link(&link, &rights())?
+                    } else {
+                        reply.append_link(&link, &rights())?
+                    };
                 }
                 SLOW => std::thread::sleep(Duration::from_millis(100)),
                 _ => return Err(Failure::NoSuchMethod),

@@ -9,8 +9,8 @@ use std::thread::{self, JoinHandle};
 use cloison_ipc::{Passed, ProcessIpc, create_pool};
 use cloison_msg::control::{PROTOCOL_VERSION, PoolId, RequestId, ToBroker, ToWorker};
 use cloison_msg::{
-    Account, Balance, CallId, Credit, Destination, Gone, Header, Kind, LinkRef, Message, Messages, Name,
-    PACKET_MAX, Receipt, Refusal, Rights, Route, RpcSet, Transfer, decode_whole,
+    Account, Balance, CallId, Credit, Destination, Gone, Header, Kind, LinkRef, Message, Messages, Name, PACKET_MAX,
+    Receipt, Refusal, Rights, Route, RpcSet, Transfer, decode_whole,
 };
 use cloison_worker::Worker;
 

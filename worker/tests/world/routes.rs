@@ -3,8 +3,8 @@
 use std::thread;
 
 use super::{
-    Account, Balance, CallId, Credit, Destination, Header, Kind, LinkRef, Message, OwnedFd, ProcessIpc,
-    Receipt, Route, State, ToWorker, Transfer, World, decode_whole,
+    Account, Balance, CallId, Credit, Destination, Header, Kind, LinkRef, Message, OwnedFd, ProcessIpc, Receipt, Route,
+    State, ToWorker, Transfer, World, decode_whole,
 };
 
 impl World {
