@@ -92,7 +92,7 @@ fn traffic(idle: [Duration; 2]) {
             let number: u32 = request.recv()?;
             seen.next(number);
             back.borrow_mut().get_or_insert_with(|| request.link());
-            if number % 100 == 0 {
+            if number.is_multiple_of(100) {
                 std::thread::sleep(idle);
             }
             reply.append(&number)?;
