@@ -253,7 +253,7 @@ impl<D: Descriptor> Router<D> {
         let holder = link.holder_mut(end.side);
         holder.foreign_receipts = WINDOW_MESSAGES;
         // What it says here comes back to it alone, if its peer's end is moved.
-        holder.last_call = holder.last_call.max(calls);
+        holder.last_said = calls;
         self.outputs.push_back(Output::Shut { link: end.link, end: end.side.index() });
         if both {
             self.outputs.push_back(Output::Unpair { link: end.link });
