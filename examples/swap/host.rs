@@ -22,7 +22,7 @@ use crate::worker::monotonic;
 const QUIET: Duration = Duration::from_millis(800);
 
 /// How long nothing at all may be heard.
-const STUCK_AFTER: Duration = Duration::from_secs(30);
+const STUCK_AFTER: Duration = Duration::from_secs(10);
 
 /// How many flips' worth of messages may be sent before a flip that is due.
 const LEAD: u64 = 4;
@@ -69,7 +69,7 @@ pub fn run(options: &Options) -> Result<Report, Failed> {
     for role in [callee, caller, RIGHT, LEFT] {
         broker.spawn(WorkerSpec::own(role)?.restarts(0))?;
     }
-    let report = exchange(options, &broker, &ear);
+    let report = exchange(options, &broker, &ear).inspect_err(|_| show(&broker));
     drop(broker);
     listener.join().map_err(|_| "the listener panicked")?;
     report
@@ -96,6 +96,17 @@ fn exchange(options: &Options, broker: &Broker, ear: &Ear) -> Result<Report, Fai
     ear.wait(&line, &flips, |heard| heard.logs.is_complete())?;
     line.clear();
     Ok(Report::new(tallies, &ear.heard().logs, &flips, (quiet, begin), end))
+}
+
+/// What is to be seen when something went wrong.
+fn show(broker: &Broker) {
+    for view in broker.links() {
+        eprintln!("swap: {view}");
+    }
+    for role in [LEFT, RIGHT] {
+        let tally = broker.open(role, &ORDERS).map_err(Failed::from).and_then(|orders| tally(&orders));
+        eprintln!("swap: {role}: {tally:?}");
+    }
 }
 
 /// The bystanders' link stays relayed, whatever the model.

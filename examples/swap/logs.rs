@@ -3,7 +3,7 @@
 use cloison_broker::Incoming;
 use cloison_broker::msg::{RecvError, Route};
 
-use crate::protocol::{LEFT, RECEIVED, SENT, TRIPS};
+use crate::protocol::{LEFT, RECEIVED, SENT, TAKEN, TRIPS, calls_before};
 
 /// What the workers told so far. Times are nanoseconds on the monotonic clock.
 #[derive(Default)]
@@ -11,6 +11,8 @@ pub struct Logs {
     /// When the left one's messages were sent, and when the right one served them, in order.
     sent: Times,
     received: Times,
+    /// When the left one served the answers to its oneways.
+    taken: Times,
     /// Round trips of the left one's calls, and of the bystanders': when they began, and how long they took.
     trips: Vec<(u64, u64)>,
     idle_trips: Vec<(u64, u64)>,
@@ -30,8 +32,8 @@ impl Times {
         }
     }
 
-    fn before(&self, moment: u64) -> usize {
-        self.all.partition_point(|&time| time < moment)
+    fn before(&self, moment: u64) -> u64 {
+        self.all.partition_point(|&time| time < moment) as u64
     }
 }
 
@@ -52,6 +54,7 @@ impl Logs {
         match message.rpc() {
             SENT => self.sent.extend(&message.value::<Vec<u64>>()?),
             RECEIVED => self.received.extend(&message.value::<Vec<u64>>()?),
+            TAKEN => self.taken.extend(&message.value::<Vec<u64>>()?),
             TRIPS if message.peer().as_str() == LEFT => self.trips.extend(message.value::<Vec<(u64, u64)>>()?),
             TRIPS => self.idle_trips.extend(message.value::<Vec<(u64, u64)>>()?),
             _ => {}
@@ -74,9 +77,12 @@ impl Logs {
         self.sent.all.len() <= self.received.all.len()
     }
 
-    /// How many messages had been sent and not served when a flip began: they went by the old route.
-    pub fn unread_at(&self, flip: &Flip) -> usize {
-        self.sent.before(flip.began).saturating_sub(self.received.before(flip.began))
+    /// How many messages had been sent and not served when a flip began, in both directions: they went by the old route. The
+    /// answer to the last oneway that was served may not have been sent yet, so one answer is left out.
+    pub fn unread_at(&self, flip: &Flip) -> u64 {
+        let [sent, received, taken] = [&self.sent, &self.received, &self.taken].map(|times| times.before(flip.began));
+        let answers = received - calls_before(received);
+        sent.saturating_sub(received) + answers.saturating_sub(taken + 1)
     }
 
     /// The longest time between two messages that were served, in nanoseconds.

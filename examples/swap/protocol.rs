@@ -22,11 +22,13 @@ pub const LIMIT: RpcIndex = ORDERS.method("limit");
 pub const TALLY: RpcIndex = ORDERS.method("tally");
 
 /// What workers tell the host while they work.
-pub const LOG: Interface = Interface::new("log", &["sent", "received", "trips", "done"]);
+pub const LOG: Interface = Interface::new("log", &["sent", "received", "taken", "trips", "done"]);
 /// When messages were sent: nanoseconds on the monotonic clock, each less the one before.
 pub const SENT: RpcIndex = LOG.method("sent");
 /// When messages were served, in the same way.
 pub const RECEIVED: RpcIndex = LOG.method("received");
+/// When answers to oneways were served, in the same way.
+pub const TAKEN: RpcIndex = LOG.method("taken");
 /// Round trips: when they began, and how long they took, in nanoseconds.
 pub const TRIPS: RpcIndex = LOG.method("trips");
 /// All was sent, and all that was to be answered is.
@@ -45,6 +47,11 @@ pub const CALL_EVERY: u64 = 8;
 /// Whether the left one's message of this number is a call.
 pub const fn is_call(number: u64) -> bool {
     number % CALL_EVERY == CALL_EVERY - 1
+}
+
+/// How many of the messages below this number are calls.
+pub const fn calls_before(number: u64) -> u64 {
+    number / CALL_EVERY
 }
 
 /// How many messages the left one sends so that both together send `all`, or one more.

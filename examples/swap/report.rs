@@ -61,7 +61,7 @@ impl Report {
     pub fn new(tallies: [Tally; 2], logs: &Logs, flips: &[Flip], quiet: (u64, u64), end: u64) -> Self {
         let mut took: Vec<u64> = flips.iter().map(|flip| flip.ended - flip.began).collect();
         took.sort_unstable();
-        let mut unread: Vec<u64> = flips.iter().map(|flip| logs.unread_at(flip) as u64).collect();
+        let mut unread: Vec<u64> = flips.iter().map(|flip| logs.unread_at(flip)).collect();
         unread.sort_unstable();
         let sum = |of: fn(&Tally) -> u64| tallies.iter().map(of).sum::<u64>();
         let (sent, received) = (sum(|tally| tally.sent), sum(|tally| tally.received));

@@ -12,7 +12,8 @@ use cloison_worker::{Disconnect, Link, PendingCall, Request, ServeError, Service
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::protocol::{
-    BACK, BYSTANDERS, DONE, ECHO, GO, LEFT, LIMIT, LOG, NOTE, PEER, RECEIVED, RIGHT, SENT, TALLY, TRIPS, Tally, is_call,
+    BACK, BYSTANDERS, DONE, ECHO, GO, LEFT, LIMIT, LOG, NOTE, PEER, RECEIVED, RIGHT, SENT, TAKEN, TALLY, TRIPS, Tally,
+    is_call,
 };
 
 /// Most oneways that the other side has not answered, and most calls. A worker whose sending waits for room serves nothing
@@ -21,7 +22,7 @@ const UNANSWERED: u64 = 32;
 const CALLS: usize = 8;
 
 /// Of so many messages, one is a call that is waited for at once, to see how long it takes.
-const TIMED_EVERY: u64 = 64;
+const TIMED_EVERY: u64 = 512;
 
 /// So many entries of a log are told at a time.
 const BATCH: usize = 64;
@@ -43,6 +44,7 @@ struct State {
     limit: Cell<u64>,
     tally: RefCell<Tally>,
     received: Log,
+    taken: Log,
     sent: Log,
 }
 
@@ -80,6 +82,7 @@ impl State {
             limit: Cell::default(),
             tally: RefCell::default(),
             received: Log::new(&host, RECEIVED),
+            taken: Log::new(&host, TAKEN),
             sent: Log::new(&host, SENT),
         }))
     }
@@ -120,6 +123,7 @@ impl Service for State {
             BACK => {
                 let number = request.recv()?;
                 self.tally.borrow_mut().note(number);
+                self.taken.note(monotonic())?;
             }
             ECHO => {
                 reply.append_bytes(request.recv()?)?;
@@ -140,6 +144,7 @@ fn left(worker: &Worker) -> Result<(), Ended> {
         state.tally.borrow_mut().fail(error.to_string());
     }
     state.sent.flush()?;
+    state.taken.flush()?;
     host.oneway(DONE, &mut Message::new())?;
     loop {
         serve(worker, Duration::from_secs(1))?;

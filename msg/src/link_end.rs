@@ -276,10 +276,11 @@ impl<C> LinkEnd<C> {
         settled
     }
 
-    /// Whether a relayed message may have overtaken what is to be read on the socket before it.
+    /// Whether a relayed message may have overtaken what is to be read on the socket before it. A credit, too: one for what
+    /// came by the direct route is behind those that went by the socket, and totals never go back.
     #[must_use]
-    pub fn may_outrun(&self, header: &Header) -> bool {
-        self.inbound == Route::Direct && header.kind != Kind::Credit
+    pub fn may_outrun(&self) -> bool {
+        self.inbound == Route::Direct
     }
 
     /// The peer's end has another holder, and the link is relayed. Calls of this end's up to `own` went to the former one,
@@ -654,6 +655,23 @@ mod tests {
         }
         assert_eq!(take(&mut b, Route::Relayed, &oneway(&mut a, 0)), Arrival::Request);
         assert_eq!(b.handle(Route::Relayed, &a.switch(), &[], NONE, Time(0)), Err(Breach::Switch), "no socket is left");
+    }
+
+    #[test]
+    fn credits_by_both_routes_must_not_overtake_each_other() {
+        let (mut a, mut b) = pair(Route::Direct, Rights::methods(RpcSet::ALL));
+        let mut receipts = Vec::new();
+        while receipts.len() < 2 {
+            let header = oneway(&mut a, 0);
+            take(&mut b, Route::Direct, &header);
+            b.taken(b.via(Route::Direct), &header);
+            receipts.extend(b.due());
+        }
+        // The first went by the socket; then the link became relayed, and the second went over the broker.
+        assert!(a.may_outrun(), "so the socket is read first");
+        assert_eq!(a.sent.credit(receipts[0]), Ok(()));
+        assert_eq!(a.sent.credit(receipts[1]), Ok(()));
+        assert_eq!(a.sent.credit(receipts[0]), Err(Overdraft::Credit), "the other way round it looks like a lie");
     }
 
     #[test]

@@ -34,7 +34,6 @@ pub fn cases() -> Vec<Case> {
             thrice("the_host_serves", the_host_serves),
             thrice("the_host_takes_more_than_a_window", the_host_takes_more_than_a_window),
             both("only_relayed_links_need_the_router", only_relayed_links_need_the_router),
-            crate::case::once("scripts_see_the_same_under_both_models", crate::scripts::scripts_see_the_same),
         ],
     )
 }

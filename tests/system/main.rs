@@ -53,6 +53,7 @@ fn cases() -> Vec<Case> {
     [
         predecessor::cases(),
         contract::cases(),
+        scripts::cases(),
         handing::cases(),
         swap::cases(),
         revoke::cases(),

@@ -1,40 +1,89 @@
-//! The same random script under both models: what each worker saw must be the same.
+//! The same random script under both models, and under a model that changes at random all the time: what each worker saw
+//! must be the same.
 
 use std::time::Duration;
 
-use cloison_broker::Model;
+use cloison_broker::msg::{DescriptorClasses, Rights, RpcSet};
+use cloison_broker::{Ask, Grant, HOST, Model};
 
-use crate::host::{Host, Puppet};
-use crate::words::{ABSENT, ADD, BACK, ECHO, FAIL, NOTE, Step, VISIT, encoded};
+use crate::case::{Case, module, once};
+use crate::host::{Flipper, Host, Puppet, Random, delegable};
+use crate::words::{ABSENT, ADD, BACK, DESCRIPTOR, ECHO, FAIL, NOTE, PEER, Step, VISIT, encoded};
 
 const ROLES: [&str; 3] = ["a", "b", "c"];
 const STEPS: usize = 60;
-const SEEDS: std::ops::Range<u64> = 1..7;
 
-pub fn scripts_see_the_same() {
-    for seed in SEEDS {
-        let [relayed, direct] = [Model::Broker, Model::Orchestrator].map(|model| Script::new(model, seed).run());
-        for (i, (relayed, direct)) in relayed.iter().zip(&direct).enumerate() {
-            assert_eq!(relayed, direct, "line {i} of the script with seed {seed}");
+/// How many scripts one case runs, unless [`SCRIPTS`] says otherwise.
+const SEEDS: u64 = 5;
+
+/// The environment variable that says how many scripts each case runs.
+const SCRIPTS: &str = "CLOISON_SCRIPTS";
+
+/// Under what a script runs.
+const REGIMES: [Regime; 3] = [Regime::Always(Model::Broker), Regime::Always(Model::Orchestrator), Regime::Switching];
+
+#[derive(Clone, Copy, Debug)]
+enum Regime {
+    Always(Model),
+    Switching,
+}
+
+pub fn cases() -> Vec<Case> {
+    let several: [(&str, fn()); 4] = [
+        ("see_the_same_1", || scripts_see_the_same(1)),
+        ("see_the_same_2", || scripts_see_the_same(2)),
+        ("see_the_same_3", || scripts_see_the_same(3)),
+        ("see_the_same_4", || scripts_see_the_same(4)),
+    ];
+    module("scripts", several.into_iter().map(|(name, body)| once(name, body)).collect())
+}
+
+fn scripts_see_the_same(series: u64) {
+    let count = std::env::var(SCRIPTS).ok().and_then(|count| count.parse().ok()).unwrap_or(SEEDS);
+    for seed in (0..count).map(|at| series + 4 * at) {
+        let [relayed, others @ ..] = REGIMES.map(|regime| Script::new(regime, seed).run());
+        for (other, regime) in others.iter().zip(&REGIMES[1..]) {
+            for (i, (relayed, other)) in relayed.iter().zip(other).enumerate() {
+                assert_eq!(relayed, other, "line {i} of the script with seed {seed}, relayed and {regime:?}");
+            }
+            assert_eq!(relayed.len(), other.len());
         }
-        assert_eq!(relayed.len(), direct.len());
     }
 }
 
+/// Everybody may do everything with everybody, and hand it on; whoever reaches `c` may pass it pipes.
+fn script_policy(ask: &Ask<'_>) -> Option<Grant> {
+    let mut grant = delegable(ask)?;
+    if ask.to.as_str() == "c" && ask.from.as_str() != HOST {
+        grant.rights = grant.rights.passing(DescriptorClasses::PIPE);
+    }
+    Some(grant)
+}
+
 struct Script {
+    _flipper: Option<Flipper>,
     host: Host,
     puppets: Vec<Puppet>,
     /// Who holds which link (by its place there) to whom.
     links: Vec<(usize, usize, usize)>,
-    random: u64,
+    random: Random,
     transcript: Vec<String>,
 }
 
 impl Script {
-    fn new(model: Model, seed: u64) -> Self {
-        let host = Host::with(model, &ROLES);
-        let puppets = ROLES.map(|role| host.puppet(role)).into();
-        Self { host, puppets, links: Vec::new(), random: seed, transcript: Vec::new() }
+    fn new(regime: Regime, seed: u64) -> Self {
+        let model = if let Regime::Always(model) = regime { model } else { Model::Broker };
+        let host = Host::new(model, script_policy);
+        let puppets = ROLES.map(|role| {
+            host.spawn(role);
+            host.puppet(role)
+        });
+        let flipper = matches!(regime, Regime::Switching).then(|| Flipper::new(&host.broker));
+        let (links, transcript) = (Vec::new(), Vec::new());
+        // A few draws, since seeds that are near each other begin alike.
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        (0..8).for_each(|_| drop(random.below(2)));
+        Self { _flipper: flipper, host, puppets: puppets.into(), links, random, transcript }
     }
 
     fn run(mut self) -> Vec<String> {
@@ -49,12 +98,9 @@ impl Script {
         self.transcript
     }
 
-    /// Below `limit`. The generator of Marsaglia with 64 bits.
+    /// Below `limit`.
     fn draw(&mut self, limit: usize) -> usize {
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        usize::try_from(self.random % limit as u64).unwrap()
+        usize::try_from(self.random.below(limit as u64)).unwrap()
     }
 
     fn step(&mut self) -> String {
@@ -65,7 +111,7 @@ impl Script {
         let (holder, link, peer) = self.links[at];
         let puppet = self.puppets[holder].clone();
         let head = format!("{} over {link} to {}", ROLES[holder], ROLES[peer]);
-        let tail = match self.draw(12) {
+        let tail = match self.draw(17) {
             0 | 1 => return self.open(),
             2 => {
                 self.links.swap_remove(at);
@@ -80,6 +126,9 @@ impl Script {
                 // A call after them on the same link: once it is answered, all of them were taken.
                 format!("{count} notes: {sent:?} {:?}", puppet.call(link, ECHO, encoded("taken?")))
             }
+            12 | 13 => return self.hand(at),
+            14 => return self.revoke(holder, peer),
+            15 => format!("a pipe: {:?}", puppet.call(link, DESCRIPTOR, vec![])),
             _ => {
                 let (rpc, payload) = self.request();
                 let count = 1 + self.draw(5);
@@ -96,6 +145,37 @@ impl Script {
             self.links.push((holder, link, peer));
         }
         format!("{} opens {}: {opened:?}", ROLES[holder], ROLES[peer])
+    }
+
+    /// Hands a link on to a third, as a copy or for good, with all rights or a few.
+    fn hand(&mut self, at: usize) -> String {
+        let (holder, link, peer) = self.links[at];
+        let ways: Vec<_> = self.links.iter().copied().filter(|way| way.0 == holder && way.2 != peer).collect();
+        if ways.is_empty() {
+            return "nobody to hand it to".to_owned();
+        }
+        let (_, by, to) = ways[self.draw(ways.len())];
+        let moves = self.draw(3) == 0;
+        let all = Rights::methods(PEER.all()).delegable().passing(DescriptorClasses::PIPE);
+        let rights = match self.draw(4) {
+            0 => Rights::methods(RpcSet::NONE.with(ECHO).with(NOTE)),
+            1 => all.for_uses(5),
+            _ => all,
+        };
+        let handed = self.puppets[holder].hand(by, link, moves, rights);
+        if handed.is_ok() {
+            let place = self.puppets[to].adopt();
+            self.links.push((to, place, peer));
+        }
+        format!("{} hands {link} to {} ({moves}): {handed:?}", ROLES[holder], ROLES[to])
+    }
+
+    /// The host takes back all links that one role asked of another, and what came of them.
+    fn revoke(&self, from: usize, to: usize) -> String {
+        let views = self.host.broker.explain(ROLES[from], ROLES[to]);
+        let roots = views.iter().filter(|view| view.from.as_str() == ROLES[from] && view.to.as_str() == ROLES[to]);
+        let count = roots.map(|view| self.host.broker.link(view.id).revoke().wait()).count();
+        format!("{count} links from {} to {} are revoked", ROLES[from], ROLES[to])
     }
 
     fn kill(&mut self, whom: usize) -> String {

@@ -128,7 +128,7 @@ impl Session {
                 Err(error) => return self.breach(from, &error.to_string()),
             }
         }
-        if self.ends.get(header.destination).is_some_and(|end| end.link.may_outrun(&header)) {
+        if self.ends.get(header.destination).is_some_and(|end| end.link.may_outrun()) {
             self.drain(header.destination);
         }
         self.take_arriving(Arriving { route: Route::Relayed, header, place, classes: classes(passed), passed, links });

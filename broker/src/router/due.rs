@@ -51,13 +51,7 @@ impl<D: Descriptor> Router<D> {
     }
 
     /// Waits until all of these have confirmed that a link is not used any more.
-    pub(super) fn await_release(
-        &mut self,
-        awaited: Vec<(Key, Destination)>,
-        pairs: Vec<Key>,
-        ticket: u64,
-        now: Time,
-    ) {
+    pub(super) fn await_release(&mut self, awaited: Vec<(Key, Destination)>, pairs: Vec<Key>, ticket: u64, now: Time) {
         let until = now.after(RELEASE_WITHIN);
         self.revocations.push(Revocation { ticket, until, awaited: awaited.into_iter().collect(), pairs });
         self.due.insert((until, Due::Release(ticket)));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cloison_broker::router::Body;
 use cloison_msg::control::{ToBroker, ToWorker};
 use cloison_msg::{
-    Arrival, Balance, Destination, DescriptorClasses, Ends, Gone, Header, Key, Kind, LinkEnd, Pending, Route, Via,
+    Arrival, Balance, DescriptorClasses, Destination, Ends, Gone, Header, Key, Kind, LinkEnd, Pending, Route, Via,
 };
 
 use super::sockets::Read;
@@ -118,7 +118,7 @@ impl World {
     fn take_relayed(&mut self, at: usize, packet: &Packet, is_peers: bool) {
         let name = packet.header.destination;
         let end = self.workers[at].ends.get(name);
-        if end.is_some_and(|end| end.link.may_outrun(&packet.header)) && !self.has(Fault::NoDrain) {
+        if end.is_some_and(|end| end.link.may_outrun()) && !self.has(Fault::NoDrain) {
             self.drain(at, name);
         }
         if is_peers && packet.is_said() {

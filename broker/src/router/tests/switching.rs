@@ -81,6 +81,32 @@ fn only_a_link_at_rest_changes_again() {
 }
 
 #[test]
+fn who_cannot_see_the_sockets_end_loses_the_link_and_nothing_else() {
+    let (mut world, [a, b], names) = pair(rights());
+    world.router.set_model(Model::Orchestrator, world.now);
+    world.settle();
+    for (port, name) in [a, b].into_iter().zip(names) {
+        world.send(port, &switch(name), &[], Vec::new());
+        world.word(port, &ToBroker::Settled { link: name });
+    }
+    world.router.set_model(Model::Broker, world.now);
+    world.settle();
+    for (port, link) in [a, b].into_iter().zip(names) {
+        world.word(port, &ToBroker::Left { link, calls: CallId::NONE });
+    }
+    // On the socket, where the broker sees nothing, `b` has said that its next word is relayed; it says none.
+    world.word(b, &ToBroker::Settled { link: names[1] });
+    world.take(a);
+    let due = world.router.next_deadline().expect("it is waited for");
+    world.router.handle_time(due);
+    world.settle();
+    assert_eq!((world.violation_of(a), world.violation_of(b)), (None, None));
+    let heard = world.take(a);
+    assert!(matches!(&heard[..], [Got::Word(ToWorker::Closed { why: Gone::CutOff(_), .. }, _)]), "{heard:?}");
+    assert_eq!(world.router.next_deadline(), None);
+}
+
+#[test]
 fn whoever_does_not_do_its_part_is_evicted_and_nobody_else() {
     let late = Violation::Late("a change of route");
     for b_leaves in [false, true] {
