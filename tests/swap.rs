@@ -8,7 +8,10 @@ fn swap(arguments: &[&str]) -> Output {
     let mut path: PathBuf = std::env::current_exe().expect("this test").parent().expect("deps").into();
     path.pop();
     let example = path.join("examples/swap");
-    Command::new(&example).args(arguments).output().unwrap_or_else(|error| panic!("{}: {error}", example.display()))
+    Command::new(&example)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|error| panic!("{}: {error}; `cargo build --examples` makes it", example.display()))
 }
 
 fn text(bytes: &[u8]) -> &str {
