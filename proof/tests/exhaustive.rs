@@ -43,7 +43,11 @@ fn a_window_is_full() {
 }
 
 fn three(first: Vec<Act>, second: Vec<Act>, third: Vec<Act>) -> Setup {
-    Setup { links: vec![[0, 1], [0, 2]], agendas: vec![first, second, third], ..Setup::two(Model::Broker, [vec![], vec![]]) }
+    Setup {
+        links: vec![[0, 1], [0, 2]],
+        agendas: vec![first, second, third],
+        ..Setup::two(Model::Broker, [vec![], vec![]])
+    }
 }
 
 #[test]
@@ -75,7 +79,7 @@ fn a_moved_link_is_revoked() {
 fn a_direct_link_moves_while_receipts_are_under_way() {
     let big = Act::Oneway { link: 0, size: LARGE / 2 + 100 };
     let setup = three(vec![big, big, moving()], vec![], vec![]);
-    holds("receipts", &setup.host(THERE_AND_BACK));
+    holds("receipts", &Setup { model: Model::Orchestrator, room: 2, ..setup });
 }
 
 #[test]
@@ -83,7 +87,12 @@ fn both_ends_of_a_link_move() {
     let [first, second] = [moving(), Act::Carry { by: 1, link: 0, transfer: Transfer::Move }];
     let setup = Setup {
         links: vec![[0, 1], [0, 2], [1, 3]],
-        agendas: vec![vec![first], vec![second], vec![Act::Call { link: 1, size: 8 }], vec![Act::Call { link: 1, size: 8 }]],
+        agendas: vec![
+            vec![first],
+            vec![second],
+            vec![Act::Call { link: 1, size: 8 }],
+            vec![Act::Call { link: 1, size: 8 }],
+        ],
         ..Setup::two(Model::Broker, [vec![], vec![]])
     };
     holds("both move", &setup);

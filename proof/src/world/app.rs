@@ -18,6 +18,7 @@ impl World {
         if let Some(via) = queued.via {
             self.note_taken(at, via, &header);
         }
+        self.confirm_given(at, header.destination);
         if header.kind != Kind::Call {
             return;
         }

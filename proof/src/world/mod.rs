@@ -21,8 +21,8 @@ mod worker;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use cloison_broker::router::{Body, Router};
 use cloison_broker::Ask;
+use cloison_broker::router::{Body, Router};
 use cloison_msg::control::PROTOCOL_VERSION;
 use cloison_msg::control::ToBroker;
 use cloison_msg::{Header, Kind, LinkRef, Message, Time};

@@ -40,10 +40,13 @@ impl World {
         if self.has(Fault::LoseOutbox) {
             outbox.clear();
         }
-        if self.has(Fault::LeftLate) || self.has(Fault::OutboxBehind) {
+        if self.has(Fault::LeftLate) {
             self.act_if_possible(at);
         }
         self.say(at, &left);
+        if self.has(Fault::OutboxBehind) {
+            self.act_if_possible(at);
+        }
         for packet in outbox {
             if let Some(end) = self.workers[at].ends.get_mut(name)
                 && self.fault != Some(Fault::OutboxUncounted)

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cloison_broker::router::Body;
 use cloison_msg::control::{ToBroker, ToWorker};
 use cloison_msg::{
-    Arrival, Balance, Destination, DescriptorClasses, Ends, Gone, Header, Key, Kind, LinkEnd, Pending, Route, Via,
+    Arrival, Balance, DescriptorClasses, Destination, Ends, Gone, Header, Key, Kind, LinkEnd, Pending, Route, Via,
 };
 
 use super::sockets::Read;
@@ -23,6 +23,10 @@ pub(super) struct Worker {
     pub(super) ends: Ends<End>,
     /// The links that it had, and why they are gone.
     pub(super) departed: BTreeMap<Destination, Gone>,
+    /// Links that it gave away, over which nothing more comes, and from which it has yet to take what had come.
+    pub(super) given: BTreeSet<Destination>,
+    /// Names that came in a message before the broker had said what they are.
+    pub(super) unheard: BTreeSet<Destination>,
     /// Its links in the order in which it got them.
     pub(super) names: Vec<Destination>,
     /// Requests that its application has not taken.
@@ -81,6 +85,8 @@ impl Worker {
             down: VecDeque::new(),
             ends: Ends::new(),
             departed: BTreeMap::new(),
+            given: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             names: Vec::new(),
             queue: VecDeque::new(),
             agenda: agenda.iter().copied().collect(),
@@ -121,6 +127,9 @@ impl World {
         if end.is_some_and(|end| end.link.may_outrun(&packet.header)) && !self.has(Fault::NoDrain) {
             self.drain(at, name);
         }
+        let worker = &mut self.workers[at];
+        let carried = packet.links.iter().map(|carried| carried.link);
+        worker.unheard.extend(carried.filter(|link| !worker.names.contains(link)));
         if is_peers && packet.is_said() {
             self.ledger.arrive(self.workers[at].port, name, packet.header.chain.0);
         }
@@ -208,6 +217,9 @@ impl World {
                 let link_end = LinkEnd::new(link, peer, route, peer_rights).resume(balance);
                 let (outbox, rest) = (VecDeque::new(), Rest::No);
                 let end = End { link: link_end, socket: plug, has_ended: false, outbox, rest };
+                if self.workers[at].unheard.contains(&link) {
+                    self.ledger.wrong("a message carried a link of which its receiver had not heard");
+                }
                 self.workers[at].ends.insert(link, end);
                 self.workers[at].names.push(link);
             }
@@ -225,6 +237,10 @@ impl World {
                 }
             }
             ToWorker::Closed { link, why: Gone::Revoked } => self.release(at, link),
+            ToWorker::Closed { link, why: Gone::Moved } => {
+                self.workers[at].given.insert(link);
+                self.confirm_given(at, link);
+            }
             ToWorker::Closed { link, why } => {
                 if !self.has(Fault::NoLastDrain) {
                     self.drain(at, link);
@@ -242,6 +258,14 @@ impl World {
             self.workers[at].queue.retain(|queued| queued.header.destination != name);
         }
         self.say(at, &ToBroker::Released { link: name });
+    }
+
+    /// Says so when all that came over a link that was given away was taken.
+    pub(super) fn confirm_given(&mut self, at: usize, name: Destination) {
+        let worker = &mut self.workers[at];
+        if worker.queue.iter().all(|queued| queued.header.destination != name) && worker.given.remove(&name) {
+            self.say(at, &ToBroker::Released { link: name });
+        }
     }
 
     /// A worker's end of a link is gone.
