@@ -28,13 +28,12 @@ fn three(model: Model, agendas: [Vec<Act>; 3]) -> Setup {
 fn setup(fault: Fault) -> Setup {
     let direct = |agendas| Setup { model: Model::Orchestrator, ..two(agendas) }.host([HostAct::Model(Model::Broker)]);
     match fault {
-        Fault::ReadEarly
-        | Fault::NoDrain
-        | Fault::NoSwitch
-        | Fault::LeftLate
-        | Fault::SettleEarly
-        | Fault::NoShut
-        | Fault::SwitchUnrested => switching([vec![ONEWAY, ONEWAY], vec![CALL]]),
+        Fault::ReadEarly | Fault::NoDrain | Fault::NoSwitch | Fault::LeftLate | Fault::SettleEarly | Fault::NoShut => {
+            switching([vec![ONEWAY, ONEWAY], vec![CALL]])
+        }
+        Fault::SwitchUnrested => {
+            direct([vec![ONEWAY], vec![]]).host([HostAct::Model(Model::Broker), HostAct::Model(Model::Orchestrator)])
+        }
         Fault::SwitchLate => two([vec![ONEWAY], vec![]]).host([HostAct::Model(Model::Orchestrator)]).crashes(1),
         Fault::LoseOutbox | Fault::OutboxBehind => direct([vec![ONEWAY, ONEWAY, ONEWAY], vec![]]),
         Fault::OutboxUncounted => direct([vec![BIG, BIG, BIG], vec![]]),
