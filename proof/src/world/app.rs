@@ -82,6 +82,7 @@ impl World {
             Act::Close { link } => {
                 if self.workers[at].ends.get(names[link]).is_some() {
                     self.say(at, &ToBroker::Close { link: names[link] });
+                    self.workers[at].closed.insert(names[link]);
                     self.depart(at, names[link], Gone::Closed);
                 }
             }

@@ -187,9 +187,9 @@ impl Ledger {
         }
     }
 
-    /// What is missing when nothing more happens: `runs` says which worker does.
-    pub(super) fn missing(&self, runs: impl Fn(Key) -> bool) -> Option<String> {
-        self.names.iter().filter(|((port, _), _)| runs(*port)).find_map(|(_, hold)| {
+    /// What is missing when nothing more happens: `listens` says who lives, and has not closed its end itself.
+    pub(super) fn missing(&self, listens: impl Fn(Key, Destination) -> bool) -> Option<String> {
+        self.names.iter().filter(|((port, name), _)| listens(*port, *name)).find_map(|(_, hold)| {
             let book = self.books.get(&hold.link)?;
             let sender = 1 - hold.side;
             let last = match &book.end {
@@ -197,7 +197,7 @@ impl Ledger {
                 _ if hold.until.is_some() => hold.until?,
                 None => book.sent[sender],
                 // A survivor hears all that had left.
-                Some(Gone::Crashed(_)) => book.left[sender],
+                Some(Gone::Crashed(_) | Gone::Closed) => book.left[sender],
                 Some(_) => return None,
             };
             let due = book.due(hold);

@@ -184,12 +184,13 @@ impl World {
         if self.workers.iter().any(|worker| worker.life == Life::Frozen) {
             return None;
         }
-        let missing = self.ledger.missing(|port| self.runs(port));
+        let missing = self.ledger.missing(|port, link| self.listens(port, link));
         missing.or_else(|| self.unrest()).or_else(|| self.undone())
     }
 
-    fn runs(&self, port: Key) -> bool {
-        self.workers.iter().any(|worker| worker.port == port && worker.life == Life::Runs)
+    fn listens(&self, port: Key, link: Destination) -> bool {
+        let holder = self.workers.iter().find(|worker| worker.port == port && worker.life == Life::Runs);
+        holder.is_some_and(|worker| !worker.closed.contains(&link))
     }
 
     /// Every link is at rest, on the route that is wanted, and all agree about it.

@@ -23,6 +23,8 @@ pub(super) struct Worker {
     pub(super) ends: Ends<End>,
     /// The links that it had, and why they are gone.
     pub(super) departed: BTreeMap<Destination, Gone>,
+    /// The links that it closed itself.
+    pub(super) closed: BTreeSet<Destination>,
     /// Links that it gave away, over which nothing more comes, and from which it has yet to take what had come.
     pub(super) given: BTreeSet<Destination>,
     /// Names that came in a message before the broker had said what they are.
@@ -85,6 +87,7 @@ impl Worker {
             down: VecDeque::new(),
             ends: Ends::new(),
             departed: BTreeMap::new(),
+            closed: BTreeSet::new(),
             given: BTreeSet::new(),
             unheard: BTreeSet::new(),
             names: Vec::new(),
@@ -130,7 +133,9 @@ impl World {
         let worker = &mut self.workers[at];
         let carried = packet.links.iter().map(|carried| carried.link);
         worker.unheard.extend(carried.filter(|link| !worker.names.contains(link)));
-        if is_peers && packet.is_said() {
+        let is_awaited = worker.ends.get(name).is_some() || worker.departed.get(&name) == Some(&Gone::Moved);
+        let is_unheard_of = !worker.names.contains(&name);
+        if is_peers && packet.is_said() && (is_awaited || is_unheard_of) {
             self.ledger.arrive(self.workers[at].port, name, packet.header.chain.0);
         }
         self.take(at, Route::Relayed, packet);
