@@ -1,7 +1,7 @@
 //! The protocol, in every order of events.
 
 use cloison_broker::Model;
-use cloison_msg::Transfer;
+use cloison_msg::{RpcSet, Transfer};
 use cloison_proof::explore::explore;
 use cloison_proof::world::{Act, HostAct, LARGE, Setup};
 
@@ -88,7 +88,7 @@ fn three(first: Vec<Act>, second: Vec<Act>, third: Vec<Act>) -> Setup {
 
 #[test]
 fn a_message_carries_a_copy_by_a_direct_link() {
-    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Copy };
+    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Copy, methods: RpcSet::ALL };
     let near = Act::Oneway { link: 1, size: 8 };
     let setup = three(vec![near, carry, near], vec![], vec![]);
     holds("excursion", &Setup { model: Model::Orchestrator, ..setup });
@@ -96,13 +96,13 @@ fn a_message_carries_a_copy_by_a_direct_link() {
 
 #[test]
 fn a_link_moves() {
-    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Move };
+    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Move, methods: RpcSet::ALL };
     let setup = three(vec![CALL, carry], vec![CALL, ONEWAY], vec![Act::Call { link: 1, size: 8 }]);
     holds("move", &setup);
 }
 
 fn moving() -> Act {
-    Act::Carry { by: 1, link: 0, transfer: Transfer::Move }
+    Act::Carry { by: 1, link: 0, transfer: Transfer::Move, methods: RpcSet::ALL }
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_direct_link_moves_while_receipts_are_under_way() {
 
 #[test]
 fn both_ends_of_a_link_move() {
-    let [first, second] = [moving(), Act::Carry { by: 1, link: 0, transfer: Transfer::Move }];
+    let [first, second] = [moving(), Act::Carry { by: 1, link: 0, transfer: Transfer::Move, methods: RpcSet::ALL }];
     let setup = Setup {
         links: vec![[0, 1], [0, 2], [1, 3]],
         agendas: vec![
@@ -138,4 +138,30 @@ fn both_ends_of_a_link_move() {
 fn whoever_stands_still_is_late_and_nobody_else() {
     let setup = Setup::two(Model::Broker, [vec![ONEWAY], vec![CALL]]).host(THERE_AND_BACK).freezes(1);
     holds("freeze", &setup.host([HostAct::Revoke(0)]));
+}
+
+#[test]
+fn somebody_dies_in_the_midst_of_an_excursion() {
+    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Copy, methods: RpcSet::ALL };
+    let near = Act::Oneway { link: 1, size: 8 };
+    let setup = three(vec![near, carry, near], vec![], vec![]).crashes(1);
+    holds("excursion, crash", &Setup { model: Model::Orchestrator, ..setup });
+}
+
+#[test]
+fn a_copy_is_revoked_with_its_parent() {
+    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Copy, methods: RpcSet::ALL };
+    let setup = three(vec![carry], vec![], vec![Act::Oneway { link: 1, size: 8 }]);
+    holds("copy and revoke", &setup.host([HostAct::Revoke(0)]));
+}
+
+#[test]
+fn somebody_dies_while_a_link_moves() {
+    holds("move, crash", &three(vec![moving()], vec![CALL], vec![Act::Call { link: 1, size: 8 }]).crashes(1));
+}
+
+#[test]
+fn a_link_moves_while_routes_change() {
+    let setup = three(vec![ONEWAY, moving()], vec![ONEWAY], vec![]).host([HostAct::Model(Model::Broker)]);
+    holds_at_length("move and switch", &Setup { model: Model::Orchestrator, ..setup });
 }

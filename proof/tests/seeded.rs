@@ -1,7 +1,7 @@
 //! A checker that finds nothing proves nothing: every rule that is broken on purpose is noticed.
 
 use cloison_broker::Model;
-use cloison_msg::Transfer;
+use cloison_msg::{RpcSet, Transfer};
 use cloison_proof::explore::explore;
 use cloison_proof::world::{Act, Fault, HostAct, LARGE, Setup};
 
@@ -9,8 +9,8 @@ const ONEWAY: Act = Act::Oneway { link: 0, size: 8 };
 const CALL: Act = Act::Call { link: 0, size: 8 };
 const BIG: Act = Act::Oneway { link: 0, size: LARGE };
 const OTHER: Act = Act::Oneway { link: 1, size: 8 };
-const COPY: Act = Act::Carry { by: 1, link: 0, transfer: Transfer::Copy };
-const MOVE: Act = Act::Carry { by: 1, link: 0, transfer: Transfer::Move };
+const COPY: Act = Act::Carry { by: 1, link: 0, transfer: Transfer::Copy, methods: RpcSet::ALL };
+const MOVE: Act = Act::Carry { by: 1, link: 0, transfer: Transfer::Move, methods: RpcSet::ALL };
 
 fn two(agendas: [Vec<Act>; 2]) -> Setup {
     Setup::two(Model::Broker, agendas)

@@ -1,7 +1,7 @@
 //! How a worker sends, and how it changes the route of a link.
 
 use cloison_msg::control::ToBroker;
-use cloison_msg::{Destination, Header, Kind, Passage, Route, Shape, Via};
+use cloison_msg::{ChainId, Destination, Header, Passage, Route, RpcIndex, Shape, Via};
 
 use super::sockets::Unsent;
 use super::worker::Rest;
@@ -173,10 +173,7 @@ impl World {
     }
 
     /// An application's message, unless its link has no room for it.
-    pub(super) fn oneway(&mut self, at: usize, name: Destination, shape: Shape) -> Option<Header> {
-        let end = self.workers[at].ends.get_mut(name)?;
-        let header = end.link.oneway(cloison_msg::RpcIndex(0), shape, cloison_msg::ChainId(0)).ok()?;
-        debug_assert_eq!(header.kind, Kind::Oneway);
-        Some(header)
+    pub(super) fn oneway(&mut self, at: usize, name: Destination, rpc: RpcIndex, shape: Shape) -> Option<Header> {
+        self.workers[at].ends.get_mut(name)?.link.oneway(rpc, shape, ChainId(0)).ok()
     }
 }

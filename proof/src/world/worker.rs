@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cloison_broker::router::Body;
 use cloison_msg::control::{ToBroker, ToWorker};
 use cloison_msg::{
-    Arrival, Balance, DescriptorClasses, Destination, Ends, Gone, Header, Key, Kind, LinkEnd, Pending, Route, Via,
+    Arrival, Balance, Denial, DescriptorClasses, Destination, Ends, Failure, Gone, Header, Key, Kind, LinkEnd, Pending,
+    Route, Shape, Via, decode_whole,
 };
 
 use super::sockets::Read;
-use super::{Act, Fault, Heard, Packet, Plug, World, encode, length};
+use super::{Act, Fault, Heard, Outcome, Packet, Plug, World, encode, length};
 
 /// One worker.
 #[derive(Clone, Hash)]
@@ -118,7 +119,11 @@ impl World {
                 let header = Header { payload: length(&payload), ..header };
                 self.take_relayed(at, &Packet { payload, ..Packet::bare(header) }, false);
             }
-            Heard::Own(header, Body::Failure(_), _) => self.take_relayed(at, &Packet::bare(header), false),
+            Heard::Own(header, Body::Failure(failure), _) => {
+                let payload = encode(&failure);
+                let header = Header { payload: length(&payload), ..header };
+                self.take_relayed(at, &Packet { payload, ..Packet::bare(header) }, false);
+            }
             Heard::Forwarded(packet) => self.take_relayed(at, &packet, true),
         }
         true
@@ -178,21 +183,35 @@ impl World {
         let worker = &mut self.workers[at];
         let Some(end) = worker.ends.get_mut(name) else { return self.take_belated(at, header) };
         let via = end.link.via(route);
-        match end.link.handle(route, &header, &packet.payload, DescriptorClasses::empty(), now) {
+        let classes = if header.descriptors > 0 { DescriptorClasses::PIPE } else { DescriptorClasses::empty() };
+        match end.link.handle(route, &header, &packet.payload, classes, now) {
             Ok(Arrival::Request) => worker.queue.push_back(Queued { header, via: Some(via) }),
             Ok(Arrival::Outcome(pending)) => {
                 if pending.context != header.depth {
                     self.ledger.wrong("an answer to another call");
                 }
                 self.ledger.deliver(self.workers[at].port, name);
+                self.note_outcome(at, name, pending.context, outcome_of(packet));
                 self.conclude(at, &pending);
                 self.note_taken(at, via, &header);
             }
             Ok(Arrival::Late) => self.note_taken(at, via, &header),
             Ok(Arrival::Switched) => self.note_switched(at, name),
             Ok(Arrival::Credit | Arrival::Release) => {}
+            Ok(Arrival::Denied(denial)) if self.denies => self.deny(at, via, &header, denial),
             Ok(Arrival::Denied(denial)) => self.ledger.wrong(format!("an honest message was denied: {denial}")),
             Err(breach) => self.ledger.wrong(format!("an honest worker is accused: {breach}")),
+        }
+    }
+
+    /// A request that came over a direct link without right: what the broker would do on a relayed one.
+    fn deny(&mut self, at: usize, via: Via, header: &Header, denial: Denial) {
+        self.note_taken(at, via, header);
+        let payload = encode(&Failure::Denied(denial));
+        let shape = Shape { payload: length(&payload), ..Shape::default() };
+        let end = self.workers[at].ends.get_mut(header.destination).filter(|_| header.kind == Kind::Call);
+        if let Some(answer) = end.and_then(|end| end.link.answer(header, true, shape).ok()) {
+            self.post_said(at, Packet { payload, ..Packet::bare(answer) });
         }
     }
 
@@ -238,6 +257,7 @@ impl World {
             ToWorker::Moved { link, peer, own } if !self.has(Fault::MoveUnheard) => {
                 let Some(end) = self.workers[at].ends.get_mut(link) else { return };
                 for pending in end.link.handle_move(peer, own) {
+                    self.note_outcome(at, link, pending.context, Outcome::Gone);
                     self.conclude(at, &pending);
                 }
             }
@@ -278,6 +298,7 @@ impl World {
         let Some(mut end) = self.workers[at].ends.remove(name) else { return };
         self.workers[at].departed.insert(name, why);
         for pending in end.link.close().collect::<Vec<_>>() {
+            self.note_outcome(at, name, pending.context, Outcome::Gone);
             self.conclude(at, &pending);
         }
         if let Some(plug) = end.socket {
@@ -298,5 +319,12 @@ impl World {
                 self.sockets.close(plug);
             }
         }
+    }
+}
+
+fn outcome_of(answer: &Packet) -> Outcome {
+    match decode_whole(&answer.payload) {
+        Ok(Failure::Denied(denial)) if answer.header.kind == Kind::Error => Outcome::Denied(denial),
+        _ => Outcome::Replied,
     }
 }
