@@ -92,7 +92,9 @@ pub enum ToBroker {
         /// The link.
         link: Destination,
     },
-    /// Answers [`ToWorker::Closed`] with [`Gone::Revoked`]: nothing that came over the link is delivered any more.
+    /// Answers [`ToWorker::Closed`] with [`Gone::Revoked`]: nothing that came over the link is delivered any more. Also, in
+    /// the worker's own time, with [`Gone::Moved`], which says that nothing more comes over a link that it gave away: all that
+    /// had come was taken.
     Released {
         /// The link.
         link: Destination,

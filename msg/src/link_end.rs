@@ -147,6 +147,8 @@ pub struct Balance {
     pub received: Credit,
     /// How many holders this end had before.
     pub moves: u16,
+    /// How many the peer's end had.
+    pub peer_moves: u16,
 }
 
 impl<C> LinkEnd<C> {
@@ -181,6 +183,7 @@ impl<C> LinkEnd<C> {
         self.received = Meter::resume(received);
         self.taken = Taken::resume(balance.received);
         self.calls = Calls::after(CallId::first_of(balance.moves));
+        self.peer_moves = balance.peer_moves;
         self
     }
 
@@ -714,7 +717,7 @@ mod tests {
         let to_a = b.call(RpcIndex(0), Shape::default(), frame(0), 'y').unwrap();
         assert_eq!(take(&mut b, Route::Relayed, &to_b), Arrival::Request);
         let received = Credit { messages: 1, ..Credit::default() };
-        let balance = Balance { sent: a.sent.account(Route::Relayed), received, moves: 1 };
+        let balance = Balance { sent: a.sent.account(Route::Relayed), received, moves: 1, peer_moves: 0 };
         let (mut c, _) = pair(Route::Relayed, Rights::default());
         c = c.resume(balance);
         b.sent.credit(Receipt { route: Route::Relayed, taken: received }).unwrap();

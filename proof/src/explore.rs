@@ -49,10 +49,9 @@ pub fn explore(setup: &Setup, most: usize) -> Result<Explored, Box<Counterexampl
     while !level.is_empty() {
         let mut next = Vec::new();
         for (print, world) in level {
-            let way = |explored| (way_to(&came, print), explored);
             if let Some(wrong) = world.wrong().map(ToString::to_string).or_else(|| world.unfinished()) {
-                let (way, explored) = way(explored);
-                return Err(Box::new(Counterexample { wrong, way, explored }));
+                let explored = Explored { states: came.len(), is_complete: false, ..explored };
+                return Err(Box::new(Counterexample { wrong, way: way_to(&came, print), explored }));
             }
             let steps = world.steps();
             explored.ends += usize::from(!steps.iter().any(|step| step.is_progress()));

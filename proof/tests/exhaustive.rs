@@ -1,7 +1,7 @@
 //! The protocol, in every order of events.
 
 use cloison_broker::Model;
-use cloison_msg::Transfer;
+use cloison_msg::{RpcSet, Transfer};
 use cloison_proof::explore::explore;
 use cloison_proof::world::{Act, HostAct, LARGE, Setup};
 
@@ -10,15 +10,51 @@ const CALL: Act = Act::Call { link: 0, size: 8 };
 const BIG: Act = Act::Oneway { link: 0, size: LARGE };
 const THERE_AND_BACK: [HostAct; 2] = [HostAct::Model(Model::Orchestrator), HostAct::Model(Model::Broker)];
 
+/// Says so when the larger worlds are to be explored, too, which takes minutes.
+const ALL: &str = "CLOISON_EXPLORE_ALL";
+
 fn holds(name: &str, setup: &Setup) {
-    let most = std::env::var("STATES").ok().and_then(|most| most.parse().ok()).unwrap_or(3_000_000);
-    let since = std::time::Instant::now();
-    match explore(setup, most) {
+    match explore(setup, usize::MAX) {
         Ok(explored) => {
-            println!("{name}: {explored} ({:.1?})", since.elapsed());
+            println!("{name}: {explored}");
+            assert!(explored.is_complete && explored.ends > 0);
         }
         Err(counterexample) => panic!("{name}: {counterexample}"),
     }
+}
+
+/// A world that is too large for every day.
+fn holds_at_length(name: &str, setup: &Setup) {
+    if std::env::var_os(ALL).is_some() {
+        holds(name, setup);
+    } else {
+        println!("{name}: set {ALL}");
+    }
+}
+
+fn three_each() -> Setup {
+    Setup::two(Model::Broker, [vec![ONEWAY, CALL, ONEWAY], vec![CALL, ONEWAY, ONEWAY]]).host(THERE_AND_BACK)
+}
+
+#[test]
+fn three_messages_each_way() {
+    holds_at_length("three each way", &three_each());
+}
+
+#[test]
+fn three_messages_each_way_and_a_death() {
+    holds_at_length("three each way, crash", &three_each().crashes(1));
+}
+
+#[test]
+fn three_messages_each_way_and_a_revocation() {
+    holds_at_length("three each way, revoke", &three_each().host([HostAct::Revoke(0)]));
+}
+
+#[test]
+fn what_was_said_before_a_close_arrives() {
+    let close = Act::Close { link: 0 };
+    holds("close", &Setup::two(Model::Broker, [vec![ONEWAY, CALL, close], vec![CALL]]).host(THERE_AND_BACK));
 }
 
 #[test]
@@ -52,7 +88,7 @@ fn three(first: Vec<Act>, second: Vec<Act>, third: Vec<Act>) -> Setup {
 
 #[test]
 fn a_message_carries_a_copy_by_a_direct_link() {
-    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Copy };
+    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Copy, methods: RpcSet::ALL };
     let near = Act::Oneway { link: 1, size: 8 };
     let setup = three(vec![near, carry, near], vec![], vec![]);
     holds("excursion", &Setup { model: Model::Orchestrator, ..setup });
@@ -60,13 +96,13 @@ fn a_message_carries_a_copy_by_a_direct_link() {
 
 #[test]
 fn a_link_moves() {
-    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Move };
+    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Move, methods: RpcSet::ALL };
     let setup = three(vec![CALL, carry], vec![CALL, ONEWAY], vec![Act::Call { link: 1, size: 8 }]);
     holds("move", &setup);
 }
 
 fn moving() -> Act {
-    Act::Carry { by: 1, link: 0, transfer: Transfer::Move }
+    Act::Carry { by: 1, link: 0, transfer: Transfer::Move, methods: RpcSet::ALL }
 }
 
 #[test]
@@ -79,12 +115,12 @@ fn a_moved_link_is_revoked() {
 fn a_direct_link_moves_while_receipts_are_under_way() {
     let big = Act::Oneway { link: 0, size: LARGE / 2 + 100 };
     let setup = three(vec![big, big, moving()], vec![], vec![]);
-    holds("receipts", &setup.host(THERE_AND_BACK));
+    holds("receipts", &Setup { model: Model::Orchestrator, room: 2, ..setup });
 }
 
 #[test]
 fn both_ends_of_a_link_move() {
-    let [first, second] = [moving(), Act::Carry { by: 1, link: 0, transfer: Transfer::Move }];
+    let [first, second] = [moving(), Act::Carry { by: 1, link: 0, transfer: Transfer::Move, methods: RpcSet::ALL }];
     let setup = Setup {
         links: vec![[0, 1], [0, 2], [1, 3]],
         agendas: vec![
@@ -102,4 +138,30 @@ fn both_ends_of_a_link_move() {
 fn whoever_stands_still_is_late_and_nobody_else() {
     let setup = Setup::two(Model::Broker, [vec![ONEWAY], vec![CALL]]).host(THERE_AND_BACK).freezes(1);
     holds("freeze", &setup.host([HostAct::Revoke(0)]));
+}
+
+#[test]
+fn somebody_dies_in_the_midst_of_an_excursion() {
+    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Copy, methods: RpcSet::ALL };
+    let near = Act::Oneway { link: 1, size: 8 };
+    let setup = three(vec![near, carry, near], vec![], vec![]).crashes(1);
+    holds("excursion, crash", &Setup { model: Model::Orchestrator, ..setup });
+}
+
+#[test]
+fn a_copy_is_revoked_with_its_parent() {
+    let carry = Act::Carry { by: 1, link: 0, transfer: Transfer::Copy, methods: RpcSet::ALL };
+    let setup = three(vec![carry], vec![], vec![Act::Oneway { link: 1, size: 8 }]);
+    holds("copy and revoke", &setup.host([HostAct::Revoke(0)]));
+}
+
+#[test]
+fn somebody_dies_while_a_link_moves() {
+    holds("move, crash", &three(vec![moving()], vec![CALL], vec![Act::Call { link: 1, size: 8 }]).crashes(1));
+}
+
+#[test]
+fn a_link_moves_while_routes_change() {
+    let setup = three(vec![ONEWAY, moving()], vec![ONEWAY], vec![]).host([HostAct::Model(Model::Broker)]);
+    holds_at_length("move and switch", &Setup { model: Model::Orchestrator, ..setup });
 }

@@ -5,12 +5,13 @@
 
 use cloison_msg::control::ToWorker;
 use cloison_msg::{
-    Balance, CallId, Denial, Descriptor, Destination, Entry, Key, LinkRef, Receipt, Rights, RightsFlags, Route, Time,
-    Transfer,
+    Balance, CallId, Denial, Descriptor, Destination, Entry, Gone, Key, LinkRef, Receipt, Rights, RightsFlags, Route,
+    Time, Transfer,
 };
 
 use super::link::{
-    COPIES_PER_WORKER, DESCRIPTOR_LINKS_PER_WORKER, Giver, Holder, LINKS_PER_WORKER, Lineage, Link, Side,
+    COPIES_PER_WORKER, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, Giver, Holder, LINKS_PER_WORKER, Lineage, Link,
+    Side,
 };
 use super::port::End;
 use super::routes::Way;
@@ -84,7 +85,9 @@ impl<D: Descriptor> Router<D> {
             self.ports.get(port).is_none_or(|port| !port.is_host() && port.link_count() + more > LINKS_PER_WORKER)
         };
         let giver = self.ports.get(from).ok_or(Denial::Links)?;
-        let too_many = !giver.is_host() && giver.copies_given + copies > COPIES_PER_WORKER;
+        let moves = passing.iter().filter(|one| matches!(one, Passing::Move(..))).count();
+        let too_many = !giver.is_host()
+            && (giver.copies_given + copies > COPIES_PER_WORKER || giver.given.len() + moves > GIVEN_PER_WORKER);
         if full(to, passing.len()) || too_many {
             return Err(Denial::Links);
         }
@@ -164,13 +167,14 @@ impl<D: Descriptor> Router<D> {
         let refund = refund_all(peer);
         let received = peer.meter.account(Route::Relayed).sent.minus(peer.denied);
         peer.meter.set_calls(0);
+        peer.receipts_are_stale = true;
+        let peer_moves = peer.moves;
         let holder = link.holder_mut(end.side);
         let (old_port, old_name) = (holder.port, holder.name);
         holder.hand_over(to, name, rights);
-        let balance = Balance { sent: holder.meter.account(Route::Relayed), received, moves: holder.moves };
-        if let Some(old) = self.ports.get_mut(old_port) {
-            old.forget(old_name);
-        }
+        let sent = holder.meter.account(Route::Relayed);
+        let balance = Balance { sent, received, moves: holder.moves, peer_moves };
+        self.leave_behind(old_port, old_name, end.link);
         self.announce_move(end, own, refund, balance, old_port);
         self.steer(end.link, now);
         name
@@ -190,12 +194,35 @@ impl<D: Descriptor> Router<D> {
         self.tell(Event::Moved { link: end.link, by, to, peer });
     }
 
+    /// A holder has given its end away. What had reached it before it may still deliver, until it confirms that it has; so
+    /// it is remembered, to be told if the link is revoked.
+    fn leave_behind(&mut self, port: Key, name: Destination, link: Key) {
+        let Some(old) = self.ports.get_mut(port) else { return };
+        old.forget(name);
+        if old.is_host() {
+            return;
+        }
+        old.given.insert(name, link);
+        if let Some(link) = self.links.get_mut(link) {
+            link.former.push((port, name));
+        }
+        self.say(port, ToWorker::Closed { link: name, why: Gone::Moved }, Vec::new());
+    }
+
+    /// A former holder has delivered all that had come to it.
+    pub(super) fn forget_former(&mut self, port: Key, name: Destination) {
+        let given = self.ports.get_mut(port).and_then(|port| port.given.remove(&name));
+        if let Some(link) = given.and_then(|link| self.links.get_mut(link)) {
+            link.former.retain(|&former| former != (port, name));
+        }
+    }
+
     /// A message that was to move links was denied: the links end, so that its sender need not wonder.
     pub(super) fn close_moved(&mut self, from: Key, links: &[u8]) {
         let moved = LinkRef::decode_all(links).unwrap_or_default().into_iter();
         for link in moved.filter(|link| link.transfer == Transfer::Move) {
             if let Some(Entry::Open(end)) = self.ports.get(from).map(|port| port.meaning(link.link)) {
-                self.close_link(end.link, &Side::BOTH, &cloison_msg::Gone::Closed);
+                self.close_link(end.link, &Side::BOTH, &Gone::Closed);
             }
         }
     }
@@ -232,6 +259,7 @@ impl Holder {
         self.last_said = CallId::NONE;
         self.unseen_calls = 0;
         self.foreign_receipts = 0;
+        self.receipts_are_stale = false;
     }
 }
 

@@ -60,6 +60,7 @@ impl<D: Descriptor> Router<D> {
 
     /// A worker confirms that it delivers nothing more over a link.
     pub(super) fn handle_released(&mut self, port: Key, name: Destination) {
+        self.forget_former(port, name);
         for revocation in &mut self.revocations {
             revocation.awaited.remove(&(port, name));
         }
@@ -68,6 +69,12 @@ impl<D: Descriptor> Router<D> {
 
     /// A worker is dead, and delivers nothing more.
     pub(super) fn release_all_of(&mut self, dead: Key) {
+        let given = self.ports.get_mut(dead).map(|port| std::mem::take(&mut port.given)).unwrap_or_default();
+        for link in given.into_values() {
+            if let Some(link) = self.links.get_mut(link) {
+                link.former.retain(|(port, _)| *port != dead);
+            }
+        }
         for revocation in &mut self.revocations {
             revocation.awaited.retain(|(port, _)| *port != dead);
         }

@@ -19,6 +19,10 @@ pub const DESCRIPTOR_LINKS_PER_WORKER: usize = 4;
 /// Most copies of its links that one worker has given to others, and that still exist.
 pub const COPIES_PER_WORKER: usize = 16;
 
+/// Most links that one worker has given away, that still exist, and of which it has not confirmed that it has delivered all
+/// that had come over them.
+pub const GIVEN_PER_WORKER: usize = 256;
+
 /// One of the two ends of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Side {
@@ -66,6 +70,8 @@ pub(super) struct Holder {
     pub(super) unseen_calls: u16,
     /// How many receipts for what came by the direct route this holder may still send over the broker.
     pub(super) foreign_receipts: u64,
+    /// Whether they are about what a former holder of the other end had sent, whose account is closed.
+    pub(super) receipts_are_stale: bool,
 }
 
 impl Holder {
@@ -82,6 +88,7 @@ impl Holder {
             last_said: CallId::NONE,
             unseen_calls: 0,
             foreign_receipts: 0,
+            receipts_are_stale: false,
         }
     }
 }
@@ -104,6 +111,8 @@ pub(super) struct Link {
     pub(super) lineage: Lineage,
     pub(super) pools: Vec<LinkPool>,
     pub(super) pools_made: PoolId,
+    /// Who has given an end of it away and may still deliver what had come before.
+    pub(super) former: Vec<(Key, Destination)>,
 }
 
 /// Where a link comes from.
@@ -138,7 +147,16 @@ pub(super) struct Asked {
 
 impl Link {
     pub(super) fn new(asker: Holder, asked: Holder, lineage: Lineage) -> Self {
-        Self { asker, asked, way: Way::Relayed, wish: Wish::default(), lineage, pools: Vec::new(), pools_made: 0 }
+        Self {
+            asker,
+            asked,
+            way: Way::Relayed,
+            wish: Wish::default(),
+            lineage,
+            pools: Vec::new(),
+            pools_made: 0,
+            former: Vec::new(),
+        }
     }
 
     pub(super) const fn holder(&self, side: Side) -> &Holder {
@@ -173,6 +191,11 @@ impl<D: Descriptor> Router<D> {
             let held = Side::BOTH.map(|side| (link.holder(side).port, link.holder(side).name));
             awaited.extend(held.into_iter().filter(|(port, _)| *port != self.host));
             pairs.extend(link.way.has_pair().then_some(key));
+            let former = link.former.clone();
+            for &(port, name) in &former {
+                self.say(port, ToWorker::Closed { link: name, why: Gone::Revoked }, Vec::new());
+            }
+            awaited.extend(former);
             self.close_link(key, &Side::BOTH, &Gone::Revoked);
         }
         self.await_release(awaited, pairs, ticket, now);
@@ -183,6 +206,11 @@ impl<D: Descriptor> Router<D> {
     pub(super) fn close_link(&mut self, key: Key, sides: &[Side], why: &Gone) {
         let Some(link) = self.links.remove(key) else { return };
         self.forget_switch(key, &link.way);
+        for (port, name) in &link.former {
+            if let Some(port) = self.ports.get_mut(*port) {
+                port.given.remove(name);
+            }
+        }
         match why {
             _ if !link.way.has_pair() => {}
             // What is queued on the socket may come before what is queued for its reader elsewhere, so it stays until the

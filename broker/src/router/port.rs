@@ -1,5 +1,7 @@
 //! One port: a worker's connection, or the host's.
 
+use std::collections::BTreeMap;
+
 use cloison_msg::control::RequestId;
 use cloison_msg::{Destination, Entry, Key, Name, Table};
 
@@ -40,6 +42,8 @@ pub(super) struct Port {
     pub(super) traffic: Traffic,
     /// How many links exist that are copies which it made.
     pub(super) copies_given: usize,
+    /// The links that it gave away, by the names it had for them, until it confirms that it has delivered all that had come.
+    pub(super) given: BTreeMap<Destination, Key>,
     /// Whether too much waits for it already: it gets no new links and pools until it has taken that.
     crowded: bool,
 }
@@ -73,6 +77,7 @@ impl Port {
             pool_bytes_ever: 0,
             traffic: Traffic::default(),
             copies_given: 0,
+            given: BTreeMap::new(),
             crowded: false,
         }
     }

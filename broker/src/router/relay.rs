@@ -27,7 +27,7 @@ enum Fate {
     Credit(Receipt),
     /// It is not delivered, and its sender is not to blame beyond hearing so.
     Denied(Denial),
-    /// It answers a call of a former holder, who waits no more.
+    /// It answers a call of a former holder, who waits no more, or says what was taken of what one had sent.
     Stale,
 }
 
@@ -251,7 +251,8 @@ fn credit(link: &mut Link, side: Side, header: &Header, payload: &[u8]) -> Resul
         // Only the peer can check it. A few come when a link has become relayed.
         let holder = link.holder_mut(side);
         holder.foreign_receipts = holder.foreign_receipts.checked_sub(1).ok_or(Overdraft::Credit)?;
-        return Ok(Fate::Forward(onward(link, side, header)));
+        let is_stale = holder.receipts_are_stale;
+        return Ok(if is_stale { Fate::Stale } else { Fate::Forward(onward(link, side, header)) });
     }
     let sender = link.holder_mut(side.other());
     let receipt = Receipt { taken: receipt.taken.plus(sender.denied), ..receipt };

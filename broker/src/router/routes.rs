@@ -206,7 +206,10 @@ impl<D: Descriptor> Router<D> {
                     self.say_reroute(key, side, Route::Direct, Some(socket));
                 }
             }
-            (Way::Pairing, None) => self.set_way(key, Way::Relayed),
+            (Way::Pairing, None) => {
+                self.set_way(key, Way::Relayed);
+                self.say_at_rest(key);
+            }
             _ => {}
         }
     }
@@ -252,6 +255,7 @@ impl<D: Descriptor> Router<D> {
         link.holder_mut(end.side.other()).unseen_calls = CALLS_IN_FLIGHT;
         let holder = link.holder_mut(end.side);
         holder.foreign_receipts = WINDOW_MESSAGES;
+        holder.receipts_are_stale = false;
         // What it says here comes back to it alone, if its peer's end is moved.
         holder.last_said = calls;
         self.outputs.push_back(Output::Shut { link: end.link, end: end.side.index() });

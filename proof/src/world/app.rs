@@ -15,9 +15,11 @@ impl World {
         let Some(queued) = self.workers[at].queue.pop_front() else { return };
         let header = queued.header;
         self.ledger.deliver(self.workers[at].port, header.destination);
+        self.note_request(at, header.destination, header.rpc);
         if let Some(via) = queued.via {
             self.note_taken(at, via, &header);
         }
+        self.confirm_given(at, header.destination);
         if header.kind != Kind::Call {
             return;
         }
@@ -42,11 +44,20 @@ impl World {
         };
         match act {
             Act::Oneway { link, size } | Act::Call { link, size } => has_room(link, payload(size)),
+            Act::Say { link, is_call, descriptors, .. } => {
+                let shape = Shape { descriptors, ..Shape::default() };
+                let callable = |end: &super::worker::End| {
+                    let frame = self.frame(0);
+                    end.link.clone().call(RpcIndex(0), shape, frame, 0).is_ok()
+                };
+                let end = name(link).map(|name| self.workers[at].ends.get(name));
+                has_room(link, shape) && (!is_call || end.is_some_and(|end| end.is_none_or(callable)))
+            }
             Act::Close { link } => {
                 let end = name(link).map(|name| self.workers[at].ends.get(name));
                 end.is_some_and(|end| end.is_none_or(|end| end.outbox.is_empty()))
             }
-            Act::Carry { by, link, transfer } => {
+            Act::Carry { by, link, transfer, .. } => {
                 let end = name(link).map(|name| self.workers[at].ends.get(name));
                 let is_ready = |rest| match rest {
                     Rest::No => true,
@@ -71,16 +82,25 @@ impl World {
         let Some(&act) = self.workers[at].agenda.front() else { return };
         let names = self.workers[at].names.clone();
         match act {
-            Act::Oneway { link, size } => self.act_oneway(at, names[link], size),
-            Act::Call { link, size } => self.act_call(at, names[link], size),
-            Act::Carry { by, link, transfer } => {
-                if !self.act_carry(at, names[by], names[link], transfer) {
+            Act::Oneway { link, size } => self.act_oneway(at, names[link], RpcIndex(0), payload(size)),
+            Act::Call { link, size } => self.act_call(at, names[link], RpcIndex(0), payload(size)),
+            Act::Say { link, is_call, rpc, descriptors } => {
+                let (name, shape) = (names[link], Shape { descriptors, ..Shape::default() });
+                match is_call {
+                    true => self.act_call(at, name, RpcIndex(rpc), shape),
+                    false => self.act_oneway(at, name, RpcIndex(rpc), shape),
+                }
+            }
+            Act::Carry { by, link, transfer, methods } => {
+                let rights = Rights { methods, ..everything() };
+                if !self.act_carry(at, names[by], LinkRef { link: names[link], transfer, rights }) {
                     return;
                 }
             }
             Act::Close { link } => {
                 if self.workers[at].ends.get(names[link]).is_some() {
                     self.say(at, &ToBroker::Close { link: names[link] });
+                    self.workers[at].closed.insert(names[link]);
                     self.depart(at, names[link], Gone::Closed);
                 }
             }
@@ -95,27 +115,30 @@ impl World {
         }
     }
 
-    fn act_oneway(&mut self, at: usize, name: Destination, size: u32) {
-        if let Some(header) = self.oneway(at, name, payload(size)) {
+    fn act_oneway(&mut self, at: usize, name: Destination, rpc: RpcIndex, shape: Shape) {
+        if let Some(header) = self.oneway(at, name, rpc, shape) {
             self.post_said(at, Packet::bare(header));
         }
     }
 
-    fn act_call(&mut self, at: usize, name: Destination, size: u32) {
-        let deadline = self.now.after(DEADLINE_MAX);
-        let worker = &mut self.workers[at];
-        let number = worker.calls_made + 1;
-        let frame = CallFrame { now: self.now, deadline, chain: ChainId(0), depth: number };
-        let Some(end) = worker.ends.get_mut(name) else { return };
-        if let Ok(header) = end.link.call(RpcIndex(0), payload(size), frame, number) {
-            worker.calls_made = number;
-            worker.calls.insert(number);
+    fn act_call(&mut self, at: usize, name: Destination, rpc: RpcIndex, shape: Shape) {
+        let number = self.workers[at].calls_made + 1;
+        let frame = self.frame(number);
+        let Some(end) = self.workers[at].ends.get_mut(name) else { return };
+        if let Ok(header) = end.link.call(rpc, shape, frame, number) {
+            self.workers[at].calls_made = number;
+            self.workers[at].calls.insert(number);
             self.post_said(at, Packet::bare(header));
         }
+    }
+
+    fn frame(&self, number: u8) -> CallFrame {
+        CallFrame { now: self.now, deadline: self.now.after(DEADLINE_MAX), chain: ChainId(0), depth: number }
     }
 
     /// Sends a link in a message; false if it has to come to rest first.
-    fn act_carry(&mut self, at: usize, by: Destination, link: Destination, transfer: Transfer) -> bool {
+    fn act_carry(&mut self, at: usize, by: Destination, carried: LinkRef) -> bool {
+        let LinkRef { link, transfer, .. } = carried;
         let is_rested = !self.has(Fault::MoveUnrested);
         let ends = &mut self.workers[at].ends;
         let is_there = ends.get(by).is_some();
@@ -125,9 +148,8 @@ impl World {
             self.say(at, &ToBroker::Rest { link });
             return false;
         }
-        let Some(header) = self.oneway(at, by, carrying()) else { return true };
-        let links = vec![LinkRef { link, transfer, rights: everything() }];
-        self.post_said(at, Packet { links, ..Packet::bare(header) });
+        let Some(header) = self.oneway(at, by, RpcIndex(0), carrying()) else { return true };
+        self.post_said(at, Packet { links: vec![carried], ..Packet::bare(header) });
         if transfer == Transfer::Move {
             self.depart(at, link, Gone::Moved);
         }

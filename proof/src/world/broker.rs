@@ -2,20 +2,24 @@
 
 use cloison_broker::router::{Body, Event, Forward, Freight, Output};
 use cloison_msg::control::{ToBroker, ToWorker};
-use cloison_msg::{Gone, Key, Kind, LinkRef, Time, decode_whole};
+use cloison_msg::{Destination, Gone, Key, Kind, LinkRef, Time, decode_whole};
 
 use super::worker::Life;
-use super::{Fault, Heard, HostAct, Packet, World};
+use super::{Fault, Heard, HostAct, Packet, Plug, World};
 
 impl World {
     /// The broker handles one packet of a worker's.
     pub(super) fn relay(&mut self, at: usize) {
         let Some(packet) = self.workers[at].up.pop_front() else { return };
+        if self.has(Fault::SwitchUnrested) && matches!(decode_whole(&packet.payload), Ok(ToBroker::Settled { .. })) {
+            return;
+        }
         let port = self.workers[at].port;
         let is_held = self.ledger.holds(port, packet.header.destination);
         let links: Vec<u8> = packet.links.iter().flat_map(LinkRef::encode).collect();
         let freight = Freight { payload: &packet.payload, links: &links };
-        let forward = self.router.handle_message(port, &packet.header, freight, &mut Vec::new(), self.now);
+        let mut plugs = vec![Plug::PIPE; usize::from(packet.header.descriptors)];
+        let forward = self.router.handle_message(port, &packet.header, freight, &mut plugs, self.now);
         if self.has(Fault::MessageBeforeGrant) {
             self.forward(&packet, forward.clone());
             return self.obey();
@@ -91,7 +95,9 @@ impl World {
                 }
             }
             Event::Closed { link, why, .. } => self.ledger.end(link, why),
-            Event::Denied { denial, .. } => self.ledger.wrong(format!("an honest message was denied: {denial}")),
+            Event::Denied { denial, .. } if !self.denies => {
+                self.ledger.wrong(format!("an honest message was denied: {denial}"))
+            }
             Event::Accused { by, of, what } => self.ledger.wrong(format!("{by} accuses {of}: {what}")),
             _ => {}
         }
@@ -161,8 +167,9 @@ impl World {
 
     /// What a broker does that knows no rest.
     fn break_rest(&mut self, at: usize, packet: &Packet) {
-        if packet.header.kind == Kind::Switch && self.has(Fault::SwitchUnrested) {
-            let name = packet.header.destination;
+        if self.has(Fault::SwitchUnrested)
+            && let Some(name) = has_left(packet)
+        {
             self.router.handle_word(self.workers[at].port, ToBroker::Settled { link: name }, self.now);
             self.obey();
         }
@@ -172,5 +179,13 @@ impl World {
             let word = Body::Word(ToWorker::AtRest { link });
             self.tell(self.workers[at].port, Heard::Own(cloison_msg::Header::default(), word, Vec::new()));
         }
+    }
+}
+
+/// The link whose old route this is the last word on.
+fn has_left(packet: &Packet) -> Option<Destination> {
+    match decode_whole(&packet.payload) {
+        Ok(ToBroker::Left { link, .. }) => Some(link),
+        _ => (packet.header.kind == Kind::Switch).then_some(packet.header.destination),
     }
 }

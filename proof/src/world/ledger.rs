@@ -81,7 +81,9 @@ impl Ledger {
     pub(super) fn moved(&mut self, link: Key, by: Key) {
         let Some(book) = self.books.get(&link) else { return };
         let side = usize::from(book.holders[1].is_some_and(|(port, _)| port == by));
-        let passed = book.passed[1 - side];
+        // What came by the socket before, which the broker did not see, has all arrived: the link is at rest.
+        let arrived = book.holders[side].and_then(|held| self.names.get(&held)).map_or(0, |former| former.arrived);
+        let passed = book.passed[1 - side].max(arrived);
         if let Some(former) = book.holders[side].and_then(|held| self.names.get_mut(&held)) {
             former.until = Some(passed);
         }
@@ -187,17 +189,20 @@ impl Ledger {
         }
     }
 
-    /// What is missing when nothing more happens: `runs` says which worker does.
-    pub(super) fn missing(&self, runs: impl Fn(Key) -> bool) -> Option<String> {
-        self.names.iter().filter(|((port, _), _)| runs(*port)).find_map(|(_, hold)| {
+    /// What is missing when nothing more happens: `listens` says of those who live whether they still wait for what comes by
+    /// that name.
+    pub(super) fn missing(&self, listens: impl Fn(Key, Destination) -> Option<bool>) -> Option<String> {
+        self.names.iter().find_map(|((port, name), hold)| {
+            let listens = listens(*port, *name)?;
             let book = self.books.get(&hold.link)?;
             let sender = 1 - hold.side;
             let last = match &book.end {
                 Some(Gone::Revoked) => return None,
                 _ if hold.until.is_some() => hold.until?,
+                _ if !listens => return None,
                 None => book.sent[sender],
                 // A survivor hears all that had left.
-                Some(Gone::Crashed(_)) => book.left[sender],
+                Some(Gone::Crashed(_) | Gone::Closed) => book.left[sender],
                 Some(_) => return None,
             };
             let due = book.due(hold);

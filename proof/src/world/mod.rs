@@ -10,6 +10,7 @@
 
 mod app;
 mod broker;
+mod diary;
 mod fault;
 mod ledger;
 mod routes;
@@ -28,6 +29,7 @@ use cloison_msg::control::ToBroker;
 use cloison_msg::{Header, Kind, LinkRef, Message, Time};
 use serde::Serialize;
 
+pub use diary::{Diary, Outcome};
 pub use fault::Fault;
 use ledger::Ledger;
 pub use ledger::Wrong;
@@ -50,7 +52,10 @@ pub struct World {
     /// Whether the worker whose turn it is dies in the midst of it.
     fuse: Option<Fuse>,
     room: usize,
+    denies: bool,
     fault: Option<Fault>,
+    /// What the applications saw, if somebody wants to know.
+    diary: Option<Box<Diary>>,
     tickets: u64,
     now: Time,
 }
@@ -99,7 +104,9 @@ impl World {
             freezes: setup.freezes,
             fuse: None,
             room: setup.room,
+            denies: setup.denies,
             fault: setup.fault,
+            diary: None,
             tickets: 0,
             now: Time(0),
         };

@@ -1,7 +1,7 @@
 //! How a worker sends, and how it changes the route of a link.
 
 use cloison_msg::control::ToBroker;
-use cloison_msg::{Destination, Header, Kind, Passage, Route, Shape, Via};
+use cloison_msg::{ChainId, Destination, Header, Passage, Route, RpcIndex, Shape, Via};
 
 use super::sockets::Unsent;
 use super::worker::Rest;
@@ -40,10 +40,13 @@ impl World {
         if self.has(Fault::LoseOutbox) {
             outbox.clear();
         }
-        if self.has(Fault::LeftLate) || self.has(Fault::OutboxBehind) {
+        if self.has(Fault::LeftLate) {
             self.act_if_possible(at);
         }
         self.say(at, &left);
+        if self.has(Fault::OutboxBehind) {
+            self.act_if_possible(at);
+        }
         for packet in outbox {
             if let Some(end) = self.workers[at].ends.get_mut(name)
                 && self.fault != Some(Fault::OutboxUncounted)
@@ -170,10 +173,7 @@ impl World {
     }
 
     /// An application's message, unless its link has no room for it.
-    pub(super) fn oneway(&mut self, at: usize, name: Destination, shape: Shape) -> Option<Header> {
-        let end = self.workers[at].ends.get_mut(name)?;
-        let header = end.link.oneway(cloison_msg::RpcIndex(0), shape, cloison_msg::ChainId(0)).ok()?;
-        debug_assert_eq!(header.kind, Kind::Oneway);
-        Some(header)
+    pub(super) fn oneway(&mut self, at: usize, name: Destination, rpc: RpcIndex, shape: Shape) -> Option<Header> {
+        self.workers[at].ends.get_mut(name)?.link.oneway(rpc, shape, ChainId(0)).ok()
     }
 }

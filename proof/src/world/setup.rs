@@ -1,7 +1,7 @@
 //! How a world begins, and what is to happen in it.
 
 use cloison_broker::{Grant, Model};
-use cloison_msg::{Interface, Name, PAYLOAD_MAX, Rights, Transfer};
+use cloison_msg::{Interface, Name, PAYLOAD_MAX, Rights, RpcSet, Transfer};
 
 use super::Fault;
 
@@ -31,6 +31,8 @@ pub struct Setup {
     pub room: usize,
     /// What everybody may do.
     pub rights: Rights,
+    /// Whether messages may be denied, and links end because of that.
+    pub denies: bool,
     /// A rule that is broken on purpose.
     pub fault: Option<Fault>,
 }
@@ -52,6 +54,17 @@ pub enum Act {
         /// Length of its payload.
         size: u32,
     },
+    /// Sends a message of any kind, perhaps without the right to it.
+    Say {
+        /// By which link.
+        link: usize,
+        /// Whether it is a call.
+        is_call: bool,
+        /// The method.
+        rpc: u16,
+        /// How many descriptors, all of them pipes.
+        descriptors: u8,
+    },
     /// Sends a oneway that carries a link.
     Carry {
         /// By which link.
@@ -60,6 +73,8 @@ pub enum Act {
         link: usize,
         /// What becomes of the sender's own.
         transfer: Transfer,
+        /// Which methods the receiver may use, of those that the sender may.
+        methods: RpcSet,
     },
     /// Closes a link.
     Close {
@@ -73,7 +88,7 @@ impl Act {
     #[must_use]
     pub const fn link(self) -> usize {
         match self {
-            Self::Oneway { link, .. } | Self::Call { link, .. } | Self::Close { link } => link,
+            Self::Oneway { link, .. } | Self::Call { link, .. } | Self::Say { link, .. } | Self::Close { link } => link,
             Self::Carry { by, .. } => by,
         }
     }
@@ -101,6 +116,7 @@ impl Setup {
             freezes: 0,
             room: 1,
             rights: Rights::methods(INTERFACE.all()).delegable(),
+            denies: false,
             fault: None,
         }
     }

@@ -6,16 +6,21 @@ use cloison_msg::{Descriptor, DescriptorClasses, Key};
 
 use super::Packet;
 
-/// A descriptor in this world: one end of one socket pair.
+/// A descriptor in this world: one end of one socket pair, or of a pipe that nobody looks into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Plug {
     pair: u32,
     end: usize,
 }
 
+impl Plug {
+    /// An end of a pipe.
+    pub const PIPE: Self = Self { pair: u32::MAX, end: 0 };
+}
+
 impl Descriptor for Plug {
     fn class(&self) -> DescriptorClasses {
-        DescriptorClasses::SOCKET
+        if *self == Self::PIPE { DescriptorClasses::PIPE } else { DescriptorClasses::SOCKET }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cloison_msg::{Destination, Key, Route};
+use cloison_msg::{Destination, Gone, Key, Route};
 
 use super::setup::name;
 use super::worker::Life;
@@ -184,12 +184,14 @@ impl World {
         if self.workers.iter().any(|worker| worker.life == Life::Frozen) {
             return None;
         }
-        let missing = self.ledger.missing(|port| self.runs(port));
+        let missing = self.ledger.missing(|port, link| self.listens(port, link));
         missing.or_else(|| self.unrest()).or_else(|| self.undone())
     }
 
-    fn runs(&self, port: Key) -> bool {
-        self.workers.iter().any(|worker| worker.port == port && worker.life == Life::Runs)
+    /// Whether the worker at that port waits for what comes by a link, unless it is dead.
+    fn listens(&self, port: Key, link: Destination) -> Option<bool> {
+        let worker = self.workers.iter().find(|worker| worker.port == port && worker.life == Life::Runs)?;
+        Some(!worker.closed.contains(&link) && worker.departed.get(&link) != Some(&Gone::Moved))
     }
 
     /// Every link is at rest, on the route that is wanted, and all agree about it.

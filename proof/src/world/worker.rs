@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cloison_broker::router::Body;
 use cloison_msg::control::{ToBroker, ToWorker};
 use cloison_msg::{
-    Arrival, Balance, DescriptorClasses, Destination, Ends, Gone, Header, Key, Kind, LinkEnd, Pending, Route, Via,
+    Arrival, Balance, Denial, DescriptorClasses, Destination, Ends, Failure, Gone, Header, Key, Kind, LinkEnd, Pending,
+    Route, Shape, Via, decode_whole,
 };
 
 use super::sockets::Read;
-use super::{Act, Fault, Heard, Packet, Plug, World, encode, length};
+use super::{Act, Fault, Heard, Outcome, Packet, Plug, World, encode, length};
 
 /// One worker.
 #[derive(Clone, Hash)]
@@ -23,6 +24,12 @@ pub(super) struct Worker {
     pub(super) ends: Ends<End>,
     /// The links that it had, and why they are gone.
     pub(super) departed: BTreeMap<Destination, Gone>,
+    /// The links that it closed itself.
+    pub(super) closed: BTreeSet<Destination>,
+    /// Links that it gave away, over which nothing more comes, and from which it has yet to take what had come.
+    pub(super) given: BTreeSet<Destination>,
+    /// Names that came in a message before the broker had said what they are.
+    pub(super) unheard: BTreeSet<Destination>,
     /// Its links in the order in which it got them.
     pub(super) names: Vec<Destination>,
     /// Requests that its application has not taken.
@@ -81,6 +88,9 @@ impl Worker {
             down: VecDeque::new(),
             ends: Ends::new(),
             departed: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            given: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             names: Vec::new(),
             queue: VecDeque::new(),
             agenda: agenda.iter().copied().collect(),
@@ -109,7 +119,11 @@ impl World {
                 let header = Header { payload: length(&payload), ..header };
                 self.take_relayed(at, &Packet { payload, ..Packet::bare(header) }, false);
             }
-            Heard::Own(header, Body::Failure(_), _) => self.take_relayed(at, &Packet::bare(header), false),
+            Heard::Own(header, Body::Failure(failure), _) => {
+                let payload = encode(&failure);
+                let header = Header { payload: length(&payload), ..header };
+                self.take_relayed(at, &Packet { payload, ..Packet::bare(header) }, false);
+            }
             Heard::Forwarded(packet) => self.take_relayed(at, &packet, true),
         }
         true
@@ -121,7 +135,12 @@ impl World {
         if end.is_some_and(|end| end.link.may_outrun()) && !self.has(Fault::NoDrain) {
             self.drain(at, name);
         }
-        if is_peers && packet.is_said() {
+        let worker = &mut self.workers[at];
+        let carried = packet.links.iter().map(|carried| carried.link);
+        worker.unheard.extend(carried.filter(|link| !worker.names.contains(link)));
+        let is_awaited = worker.ends.get(name).is_some() || worker.departed.get(&name) == Some(&Gone::Moved);
+        let is_unheard_of = !worker.names.contains(&name);
+        if is_peers && packet.is_said() && (is_awaited || is_unheard_of) {
             self.ledger.arrive(self.workers[at].port, name, packet.header.chain.0);
         }
         self.take(at, Route::Relayed, packet);
@@ -164,21 +183,35 @@ impl World {
         let worker = &mut self.workers[at];
         let Some(end) = worker.ends.get_mut(name) else { return self.take_belated(at, header) };
         let via = end.link.via(route);
-        match end.link.handle(route, &header, &packet.payload, DescriptorClasses::empty(), now) {
+        let classes = if header.descriptors > 0 { DescriptorClasses::PIPE } else { DescriptorClasses::empty() };
+        match end.link.handle(route, &header, &packet.payload, classes, now) {
             Ok(Arrival::Request) => worker.queue.push_back(Queued { header, via: Some(via) }),
             Ok(Arrival::Outcome(pending)) => {
                 if pending.context != header.depth {
                     self.ledger.wrong("an answer to another call");
                 }
                 self.ledger.deliver(self.workers[at].port, name);
+                self.note_outcome(at, name, pending.context, outcome_of(packet));
                 self.conclude(at, &pending);
                 self.note_taken(at, via, &header);
             }
             Ok(Arrival::Late) => self.note_taken(at, via, &header),
             Ok(Arrival::Switched) => self.note_switched(at, name),
             Ok(Arrival::Credit | Arrival::Release) => {}
+            Ok(Arrival::Denied(denial)) if self.denies => self.deny(at, via, &header, denial),
             Ok(Arrival::Denied(denial)) => self.ledger.wrong(format!("an honest message was denied: {denial}")),
             Err(breach) => self.ledger.wrong(format!("an honest worker is accused: {breach}")),
+        }
+    }
+
+    /// A request that came over a direct link without right: what the broker would do on a relayed one.
+    fn deny(&mut self, at: usize, via: Via, header: &Header, denial: Denial) {
+        self.note_taken(at, via, header);
+        let payload = encode(&Failure::Denied(denial));
+        let shape = Shape { payload: length(&payload), ..Shape::default() };
+        let end = self.workers[at].ends.get_mut(header.destination).filter(|_| header.kind == Kind::Call);
+        if let Some(answer) = end.and_then(|end| end.link.answer(header, true, shape).ok()) {
+            self.post_said(at, Packet { payload, ..Packet::bare(answer) });
         }
     }
 
@@ -208,6 +241,9 @@ impl World {
                 let link_end = LinkEnd::new(link, peer, route, peer_rights).resume(balance);
                 let (outbox, rest) = (VecDeque::new(), Rest::No);
                 let end = End { link: link_end, socket: plug, has_ended: false, outbox, rest };
+                if self.workers[at].unheard.contains(&link) {
+                    self.ledger.wrong("a message carried a link of which its receiver had not heard");
+                }
                 self.workers[at].ends.insert(link, end);
                 self.workers[at].names.push(link);
             }
@@ -221,10 +257,15 @@ impl World {
             ToWorker::Moved { link, peer, own } if !self.has(Fault::MoveUnheard) => {
                 let Some(end) = self.workers[at].ends.get_mut(link) else { return };
                 for pending in end.link.handle_move(peer, own) {
+                    self.note_outcome(at, link, pending.context, Outcome::Gone);
                     self.conclude(at, &pending);
                 }
             }
             ToWorker::Closed { link, why: Gone::Revoked } => self.release(at, link),
+            ToWorker::Closed { link, why: Gone::Moved } => {
+                self.workers[at].given.insert(link);
+                self.confirm_given(at, link);
+            }
             ToWorker::Closed { link, why } => {
                 if !self.has(Fault::NoLastDrain) {
                     self.drain(at, link);
@@ -244,11 +285,20 @@ impl World {
         self.say(at, &ToBroker::Released { link: name });
     }
 
+    /// Says so when all that came over a link that was given away was taken.
+    pub(super) fn confirm_given(&mut self, at: usize, name: Destination) {
+        let worker = &mut self.workers[at];
+        if worker.queue.iter().all(|queued| queued.header.destination != name) && worker.given.remove(&name) {
+            self.say(at, &ToBroker::Released { link: name });
+        }
+    }
+
     /// A worker's end of a link is gone.
     pub(super) fn depart(&mut self, at: usize, name: Destination, why: Gone) {
         let Some(mut end) = self.workers[at].ends.remove(name) else { return };
         self.workers[at].departed.insert(name, why);
         for pending in end.link.close().collect::<Vec<_>>() {
+            self.note_outcome(at, name, pending.context, Outcome::Gone);
             self.conclude(at, &pending);
         }
         if let Some(plug) = end.socket {
@@ -269,5 +319,12 @@ impl World {
                 self.sockets.close(plug);
             }
         }
+    }
+}
+
+fn outcome_of(answer: &Packet) -> Outcome {
+    match decode_whole(&answer.payload) {
+        Ok(Failure::Denied(denial)) if answer.header.kind == Kind::Error => Outcome::Denied(denial),
+        _ => Outcome::Replied,
     }
 }

@@ -258,3 +258,46 @@ fn the_host_may_be_asked_and_nobody_else_waits() {
     world.settle();
     assert_eq!(world.take(b).len(), 2, "granted, and closed by the death; whoever asked last is gone");
 }
+
+#[test]
+fn a_former_holder_confirms_a_revocation_too_unless_it_has_delivered_all() {
+    for has_delivered in [false, true] {
+        let mut three = three(rights().delegable());
+        let [a, b, c] = three.ports;
+        let [at_c, at_b] = give(&mut three, Transfer::Move, rights().delegable()).unwrap();
+        let Three { mut world, to_b, .. } = three;
+        let moved = Got::Word(ToWorker::Closed { link: to_b, why: Gone::Moved }, 0);
+        assert!(world.take(a).contains(&moved), "nothing more comes over it");
+        if has_delivered {
+            world.word(a, &ToBroker::Released { link: to_b });
+        }
+        let link = world.router.explain(None, Some(&"b".try_into().unwrap()))[0].id.0;
+        world.router.revoke(link, 7, world.now);
+        world.settle();
+        let revoked = Got::Word(ToWorker::Closed { link: to_b, why: Gone::Revoked }, 0);
+        assert_eq!(world.take(a).contains(&revoked), !has_delivered);
+        world.word(b, &ToBroker::Released { link: at_b });
+        world.word(c, &ToBroker::Released { link: at_c });
+        assert_eq!(world.revoked.len(), usize::from(has_delivered));
+        world.word(a, &ToBroker::Released { link: to_b });
+        assert_eq!(world.revoked, [7]);
+    }
+}
+
+#[test]
+fn whoever_gets_an_end_hears_how_often_the_other_has_moved() {
+    let mut three = three(rights().delegable());
+    let [_, b, c] = three.ports;
+    let [_, at_b] = give(&mut three, Transfer::Move, rights().delegable()).unwrap();
+    let mut world = three.world;
+    let d = world.worker("d");
+    let [to_d, _] = world.link(b, d);
+    let links = [carry(at_b, Transfer::Move, rights())];
+    assert!(world.send_with(b, &carrying(to_d), &[], &links, &mut Vec::new()));
+    let balances = world.take(d).into_iter().filter_map(|got| match got {
+        Got::Word(ToWorker::Granted { balance, .. }, _) => Some((balance.moves, balance.peer_moves)),
+        _ => None,
+    });
+    assert_eq!(balances.last(), Some((1, 1)));
+    assert_eq!(world.violation_of(c), None);
+}

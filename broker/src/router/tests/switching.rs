@@ -216,3 +216,18 @@ fn a_revocation_is_acknowledged_when_nobody_delivers_any_more() {
     world.death(b);
     assert_eq!(world.revoked, [8]);
 }
+
+/// Whoever asked for rest hears of it also when the socket pair that was being made could not be.
+#[test]
+fn a_link_without_a_pair_is_at_rest() {
+    let (mut world, [a, _], [ours, _]) = pair(rights());
+    world.router.set_model(Model::Orchestrator, world.now);
+    world.router.handle_word(a, ToBroker::Rest { link: ours }, world.now);
+    let made = std::iter::from_fn(|| world.router.poll()).find_map(|output| match output {
+        crate::router::Output::MakePair { link } => Some(link),
+        _ => None,
+    });
+    world.router.handle_pair(made.expect("it was to become direct"), None, world.now);
+    world.settle();
+    assert_eq!(world.take(a), [Got::Word(ToWorker::AtRest { link: ours }, 0)]);
+}
