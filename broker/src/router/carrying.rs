@@ -164,6 +164,7 @@ impl<D: Descriptor> Router<D> {
         let refund = refund_all(peer);
         let received = peer.meter.account(Route::Relayed).sent.minus(peer.denied);
         peer.meter.set_calls(0);
+        peer.foreign_receipts = 0;
         let holder = link.holder_mut(end.side);
         let (old_port, old_name) = (holder.port, holder.name);
         holder.hand_over(to, name, rights);

@@ -29,6 +29,8 @@ enum Fate {
     Denied(Denial),
     /// It answers a call of a former holder, who waits no more.
     Stale,
+    /// It is a receipt that means nothing to whoever holds the other end now.
+    Nobody,
 }
 
 impl<D: Descriptor> Router<D> {
@@ -108,6 +110,7 @@ impl<D: Descriptor> Router<D> {
                 self.close_moved(from, freight.links);
                 None
             }
+            Ok(Fate::Nobody) => None,
             Err(violation) => self.violate(from, violation),
         }
     }
@@ -248,9 +251,10 @@ fn credit(link: &mut Link, side: Side, header: &Header, payload: &[u8]) -> Resul
     }
     let receipt: Receipt = decode_whole(payload).map_err(|_| Violation::Word)?;
     if receipt.route == Route::Direct {
-        // Only the peer can check it. A few come when a link has become relayed.
+        // Only the peer can check it. A few come when a link has become relayed; one that crosses a move is for nobody.
         let holder = link.holder_mut(side);
-        holder.foreign_receipts = holder.foreign_receipts.checked_sub(1).ok_or(Overdraft::Credit)?;
+        let Some(left) = holder.foreign_receipts.checked_sub(1) else { return Ok(Fate::Nobody) };
+        holder.foreign_receipts = left;
         return Ok(Fate::Forward(onward(link, side, header)));
     }
     let sender = link.holder_mut(side.other());
