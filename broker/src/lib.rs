@@ -34,6 +34,11 @@
 //! | call a worker | [`Broker::open`], then [`HostLink::call`], or [`HostLink::start`] and await it |
 //! | pass a descriptor to a worker | [`msg::Message::attach`] an [`ipc::Passed`] made from an `OwnedFd` |
 //! | be called by a worker, take a picture | [`Item::Message`] in the [`Inbox`], [`Incoming::borrow`] |
+//! | give a worker a link to another | [`msg::Message::append_link`], [`msg::Message::move_link`]; it comes out of [`Incoming::recv_link`] |
+//! | ask your user before a link is given | [`Decision::Defer`], then [`Item::Question`] |
+//! | let workers talk directly, or not, while they run | [`Broker::set_model`], [`LinkHandle::set_route`] |
+//! | take a link back, or replace the policy | [`LinkHandle::revoke`], [`Broker::set_policy`] |
+//! | know who holds what, and why it is relayed | [`Broker::explain`] |
 //! | hear of a worker's death | [`Item::Worker`] in the [`Inbox`] |
 //! | know what runs, and how confined | [`Broker::workers`] |
 #![forbid(unsafe_code)]
@@ -50,7 +55,10 @@ pub use cloison_ipc as ipc;
 pub use cloison_msg as msg;
 pub use cloison_sandbox as sandbox;
 
-pub use broker::{Broker, Suspension};
+pub use broker::{
+    Broker, Change, DESCRIPTORS_HEADROOM, DESCRIPTORS_PER_BROKER, DESCRIPTORS_PER_DIRECT_LINK, DESCRIPTORS_PER_WORKER,
+    LinkHandle, Size, StartError, Suspension, TooFewDescriptors,
+};
 pub use driver::{BACKLOG_MAX, HostMessage};
 pub use host::{
     BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question, Ticket,

@@ -1,5 +1,6 @@
 //! A test case, and how it is run.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -37,6 +38,25 @@ pub fn both(name: &str, body: fn(Model)) -> Vec<Case> {
             body: Arc::new(move || body(model)),
         })
         .into()
+}
+
+thread_local! {
+    static SWITCHING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether hosts that the case on this thread makes are to change their model at random all the time.
+pub fn is_switching() -> bool {
+    SWITCHING.get()
+}
+
+/// A case that is run under both models, and while the model changes at random all the time: one body, three tests.
+pub fn thrice(name: &str, body: fn(Model)) -> Vec<Case> {
+    let switching = move || {
+        SWITCHING.set(true);
+        body(Model::Broker);
+    };
+    let third = Case { name: format!("{name}::switching"), alone: false, body: Arc::new(switching) };
+    both(name, body).into_iter().chain([third]).collect()
 }
 
 /// The same cases, each in a process of its own, where nobody else opens descriptors or starts threads.

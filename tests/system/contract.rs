@@ -10,7 +10,7 @@ use cloison_broker::{Ask, Grant, HOST, Item, Model, WorkerEvent};
 
 use rustix::process::Signal;
 
-use crate::case::{Case, both, module};
+use crate::case::{Case, both, module, thrice};
 use crate::host::{AMPLE, Host, Puppet, anything_goes, message, saying};
 use crate::words::{
     ABSENT, ADD, DESCRIPTOR, DO, ECHO, End, FAIL, NAP, NOTE, Outcome, PEER, Step, VISIT, decoded, encoded, monotonic,
@@ -20,19 +20,19 @@ pub fn cases() -> Vec<Case> {
     module(
         "contract",
         vec![
-            both("calls_bring_replies_or_typed_errors", calls_bring_replies_or_typed_errors),
-            both("deadlines_end_calls_and_are_inherited", deadlines_end_calls_and_are_inherited),
-            both("order_holds_on_each_link", order_holds_on_each_link),
-            both("windows_are_the_same_size", windows_are_the_same_size),
-            both("calls_nest_through_three_workers", calls_nest_through_three_workers),
-            both("what_rights_leave_out_is_denied", what_rights_leave_out_is_denied),
-            both("rights_that_guard_others_are_kept", rights_that_guard_others_are_kept),
-            both("what_the_policy_does_not_grant_is_not_there", what_the_policy_does_not_grant_is_not_there),
-            both("a_crash_ends_each_call_once", a_crash_ends_each_call_once),
-            both("payloads_up_to_the_limit_travel", payloads_up_to_the_limit_travel),
-            both("a_closed_link_is_closed_at_both_ends", a_closed_link_is_closed_at_both_ends),
-            both("the_host_serves", the_host_serves),
-            both("the_host_takes_more_than_a_window", the_host_takes_more_than_a_window),
+            thrice("calls_bring_replies_or_typed_errors", calls_bring_replies_or_typed_errors),
+            thrice("deadlines_end_calls_and_are_inherited", deadlines_end_calls_and_are_inherited),
+            thrice("order_holds_on_each_link", order_holds_on_each_link),
+            thrice("windows_are_the_same_size", windows_are_the_same_size),
+            thrice("calls_nest_through_three_workers", calls_nest_through_three_workers),
+            thrice("what_rights_leave_out_is_denied", what_rights_leave_out_is_denied),
+            thrice("rights_that_guard_others_are_kept", rights_that_guard_others_are_kept),
+            thrice("what_the_policy_does_not_grant_is_not_there", what_the_policy_does_not_grant_is_not_there),
+            thrice("a_crash_ends_each_call_once", a_crash_ends_each_call_once),
+            thrice("payloads_up_to_the_limit_travel", payloads_up_to_the_limit_travel),
+            thrice("a_closed_link_is_closed_at_both_ends", a_closed_link_is_closed_at_both_ends),
+            thrice("the_host_serves", the_host_serves),
+            thrice("the_host_takes_more_than_a_window", the_host_takes_more_than_a_window),
             both("only_relayed_links_need_the_router", only_relayed_links_need_the_router),
             crate::case::once("scripts_see_the_same_under_both_models", crate::scripts::scripts_see_the_same),
         ],

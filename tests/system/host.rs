@@ -1,26 +1,75 @@
 //! A host as these tests need it.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cloison_broker::msg::{CallFailure, Message, Rights, RpcIndex};
 use cloison_broker::{
-    Ask, Broker, Death, Grant, HostLink, HostMessage, Inbox, Incoming, Item, Model, PendingCall, Policy, WorkerEvent,
-    WorkerSpec,
+    Ask, Broker, Death, Grant, HostLink, HostMessage, Inbox, Incoming, Item, LinkView, Model, PendingCall, Policy,
+    WorkerEvent, WorkerSpec,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::case::is_switching;
 use crate::raw::{RawOutcome, RawStep};
 use crate::watch::{SOON, Witness, eventually};
-use crate::words::{DO, Outcome, PEER, RAW, Step, Verbatim};
+use crate::words::{DO, Outcome, PEER, RAW, Step, Verbatim, monotonic};
 
 /// Time enough for what has no deadline of interest.
 pub const AMPLE: Duration = Duration::from_secs(30);
 
 /// A host with a broker, its inbox, and helpers that fail the test when something fails.
 pub struct Host {
-    pub broker: Broker,
+    // It goes first: it uses the broker.
+    _flipper: Option<Flipper>,
+    pub broker: Arc<Broker>,
     pub inbox: Inbox,
+}
+
+/// Changes the model again and again, at random moments, as long as this lives.
+pub struct Flipper {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Flipper {
+    pub fn new(broker: &Arc<Broker>) -> Self {
+        let (stop, broker) = (Arc::new(AtomicBool::new(false)), broker.clone());
+        let stopped = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut random = Random(monotonic() | 1);
+            while !stopped.load(Ordering::Relaxed) {
+                for model in [Model::Orchestrator, Model::Broker] {
+                    drop(broker.set_model(model));
+                    std::thread::sleep(Duration::from_micros(random.below(4000)));
+                }
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Flipper {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// The generator of Marsaglia with 64 bits.
+#[derive(Clone)]
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
 }
 
 /// Everybody may do everything with everybody, short of passing descriptors.
@@ -34,10 +83,26 @@ pub fn anything_goes(ask: &Ask<'_>) -> Option<Grant> {
     Some(Grant { rights: Rights::methods(methods).lending(), back })
 }
 
+/// The same, and links may be handed on.
+pub fn delegable(ask: &Ask<'_>) -> Option<Grant> {
+    let Grant { rights, back } = anything_goes(ask)?;
+    Some(Grant { rights: rights.delegable(), back: back.delegable() })
+}
+
 impl Host {
     pub fn new(model: Model, policy: impl Policy + 'static) -> Self {
         let (broker, inbox) = Broker::start(policy, model).unwrap();
-        Self { broker, inbox }
+        let broker = Arc::new(broker);
+        let _flipper = is_switching().then(|| Flipper::new(&broker));
+        Self { _flipper, broker, inbox }
+    }
+
+    /// The one link that `from` has asked of `to`, as the broker sees it.
+    pub fn view(&self, from: &str, to: &str) -> LinkView {
+        let mut views = self.broker.explain(from, to);
+        views.retain(|view| view.from.as_str() == from);
+        assert_eq!(views.len(), 1, "{views:?}");
+        views.remove(0)
     }
 
     /// A host where [`anything_goes`], with these workers.
@@ -212,6 +277,36 @@ impl Puppet {
     pub fn sent(&self, step: &Step) -> (u32, Option<String>) {
         match self.tell(step) {
             Outcome::Sent(count, stop) => (count, stop),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Has it give the peer on one link another link.
+    pub fn hand(&self, by: usize, link: usize, moves: bool, rights: Rights) -> Result<(), String> {
+        match self.tell(&Step::Hand { by, link, moves, calls: true, rights }) {
+            Outcome::Replies(mut replies) => replies.remove(0).map(drop),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The place of the next link that somebody gave it.
+    pub fn adopt(&self) -> usize {
+        eventually("a link has come", || match self.tell(&Step::Adopt) {
+            Outcome::Got(got) => got.ok(),
+            other => panic!("{other:?}"),
+        })
+    }
+
+    pub fn gone(&self, link: usize) -> Option<String> {
+        match self.tell(&Step::Gone(link)) {
+            Outcome::Gone(gone) => gone,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn served(&self) -> u64 {
+        match self.tell(&Step::Served) {
+            Outcome::Served(served) => served,
             other => panic!("{other:?}"),
         }
     }

@@ -520,7 +520,7 @@ async fn on_tokio(model: Model) -> Vec<Witness> {
 }
 
 fn a_host_that_hears_nothing() {
-    let Host { broker, inbox } = Host::with(Model::Broker, &["a"]);
+    let Host { broker, inbox, .. } = Host::with(Model::Broker, &["a"]);
     drop(inbox);
     let a = Puppet(broker.open("a", &PEER).unwrap());
     let link = a.open("host");

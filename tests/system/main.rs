@@ -3,8 +3,10 @@
 //! The executable is its own workers' (by role), and a host of its own for the cases that count what a process holds.
 #![expect(clippy::unwrap_used, reason = "clippy knows tests only by their attribute, which this harness has not")]
 
+mod asking;
 mod case;
 mod contract;
+mod handing;
 mod host;
 mod leaks;
 mod life;
@@ -13,7 +15,9 @@ mod pools;
 mod predecessor;
 mod puppet;
 mod raw;
+mod revoke;
 mod scripts;
+mod swap;
 mod watch;
 mod words;
 
@@ -43,7 +47,19 @@ fn main() -> ExitCode {
 }
 
 fn cases() -> Vec<Case> {
-    [predecessor::cases(), contract::cases(), life::cases(), pools::cases(), leaks::cases(), malice::cases()].concat()
+    [
+        predecessor::cases(),
+        contract::cases(),
+        handing::cases(),
+        swap::cases(),
+        revoke::cases(),
+        asking::cases(),
+        life::cases(),
+        pools::cases(),
+        leaks::cases(),
+        malice::cases(),
+    ]
+    .concat()
 }
 
 /// What a worker of these tests does depends on its role alone.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloison_broker::msg::control::{PoolShape, ToBroker};
-use cloison_broker::msg::{Credit, Destination, Kind, Name, RpcIndex};
+use cloison_broker::msg::{Credit, Destination, Kind, Name, Receipt, Route, RpcIndex};
 use cloison_broker::router::Violation;
 use cloison_broker::{Death, Item, Model};
 
@@ -96,7 +96,8 @@ fn a_credit_smuggles_no_descriptor() {
     a.notes(link, 0, 8);
     let RawOutcome::Links(links) = attacker.tell(&RawStep::Links) else { panic!() };
     let to = links.iter().find(|link| link.peer == "a").unwrap().name;
-    let credit = encoded(&Credit { messages: 8, bytes: 64, ..Credit::default() });
+    let taken = Credit { messages: 8, bytes: 64, ..Credit::default() };
+    let credit = encoded(&Receipt { route: Route::Relayed, taken });
     let mut packet = message_packet(to, Kind::Credit, RpcIndex(0), &credit);
     packet[11] = 1;
     let _ = attacker.try_tell(&RawStep::Send { via: Via::Control, packet, loot: vec![Loot::Device], times: 1 });

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use cloison_worker::msg::{Descriptor, Failure, Interface, Message, RpcIndex};
+use cloison_worker::msg::{Descriptor, Failure, Interface, Message, Rights, RpcIndex};
 use cloison_worker::{Borrowed, Link, OpenFailure, Pool, PoolShape, Request, Service, Worker};
 
 use crate::words::{
     ADD, BACK, BUCKET, DESCRIPTOR, DO, ECHO, End, FAIL, FAILURE, NAP, NOTE, Outcome, PEER, PICTURE, Picture, RAW,
-    RoundTrips, Step, VISIT, Verbatim, monotonic,
+    RoundTrips, Step, TAKE, VISIT, Verbatim, monotonic,
 };
 
 /// An interface that no policy of these tests grants.
@@ -28,6 +28,9 @@ struct Puppet {
     links: RefCell<Vec<Link>>,
     pools: RefCell<Vec<Option<Rc<Pool>>>>,
     noted: RefCell<Vec<u32>>,
+    /// Links that came from others, until they are adopted.
+    taken: RefCell<VecDeque<Link>>,
+    served: Cell<u64>,
     kept: RefCell<VecDeque<Borrowed>>,
     keeps: Cell<bool>,
     /// Links opened for [`VISIT`], by role.
@@ -36,6 +39,7 @@ struct Puppet {
 
 impl Service for Puppet {
     fn serve(&self, worker: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), Failure> {
+        self.served.set(self.served.get() + u64::from(request.rpc() != DO));
         match request.rpc() {
             DO => {
                 let step = request.recv()?;
@@ -61,6 +65,10 @@ impl Service for Puppet {
                 reply.append(&class)?;
             }
             PICTURE => self.show(request)?,
+            TAKE => {
+                self.taken.borrow_mut().push_back(request.recv_link()?);
+                self.noted.borrow_mut().push(u32::MAX);
+            }
             _ => return Err(Failure::NoSuchMethod),
         }
         Ok(())
@@ -151,7 +159,32 @@ impl Puppet {
                 Outcome::Done
             }
             Step::End(end) => die(end),
+            Step::Served => Outcome::Served(self.served.get()),
+            Step::Peer(at) => Outcome::Peer(link(at).peer().to_string()),
+            Step::Stream { link: at, from, lasting } => stream(&link(at), from, lasting),
+            Step::Hand { .. } | Step::HandBusy { .. } | Step::Adopt => self.act_with_links(step),
             other => self.act_with_pictures(other),
+        }
+    }
+
+    fn act_with_links(&self, step: Step) -> Outcome {
+        match step {
+            Step::Hand { by, link, moves, calls, rights } => {
+                let (by, link) = (self.links.borrow()[by].clone(), self.links.borrow()[link].clone());
+                Outcome::Replies(vec![hand(&by, &link, moves, calls, &rights)])
+            }
+            Step::HandBusy { by, link, calls, nap, rights } => {
+                let (by, link) = (self.links.borrow()[by].clone(), self.links.borrow()[link].clone());
+                Outcome::Replies(hand_busy(&by, &link, calls, nap, &rights))
+            }
+            Step::Adopt => match self.taken.borrow_mut().pop_front() {
+                Some(link) => {
+                    self.links.borrow_mut().push(link);
+                    Outcome::Got(Ok(self.links.borrow().len() - 1))
+                }
+                None => Outcome::Got(Err("there is none".to_owned())),
+            },
+            other => unreachable!("{other:?} is no step with links"),
         }
     }
 
@@ -228,6 +261,50 @@ fn call(link: &Link, rpc: RpcIndex, payloads: &[Vec<u8>], within: Duration) -> V
         .collect();
     replies.reverse();
     replies
+}
+
+fn hand(by: &Link, link: &Link, moves: bool, calls: bool, rights: &Rights) -> Result<Vec<u8>, String> {
+    let mut message = Message::new();
+    let appended = if moves { message.move_link(link, rights) } else { message.append_link(link, rights) };
+    appended.map_err(|error| format!("{error:?}"))?;
+    let handed = if calls { by.call(TAKE, &mut message).map(drop) } else { by.oneway(TAKE, &mut message) };
+    handed.map(|()| Vec::new()).map_err(|error| format!("{:?}", error.why))
+}
+
+fn hand_busy(by: &Link, link: &Link, calls: u32, nap: u64, rights: &Rights) -> Vec<Result<Vec<u8>, String>> {
+    let why = |error: cloison_worker::msg::CallError| format!("{:?}", error.why);
+    let pending: Vec<_> = (0..calls)
+        .map(|_| {
+            let mut message = Message::new();
+            message.append(&nap).expect("it fits");
+            link.start(NAP, &mut message).map_err(why)
+        })
+        .collect();
+    let handed = hand(by, link, true, true, rights);
+    let outcomes =
+        pending.into_iter().map(|pending| pending?.wait().map(|reply| reply.payload().to_vec()).map_err(why));
+    let mut outcomes: Vec<_> = outcomes.collect();
+    outcomes.push(handed);
+    outcomes
+}
+
+/// Every fourth number is sent as a call of [`NOTE`], the others as oneways.
+fn stream(link: &Link, from: u32, lasting: Duration) -> Outcome {
+    let end = Instant::now() + lasting;
+    let mut number = from;
+    let mut message = Message::new();
+    while Instant::now() < end {
+        message.clear().append(&number).expect("it fits");
+        let sent = match number % 4 {
+            0 => link.call(NOTE, &mut message).map(drop),
+            _ => link.oneway(NOTE, &mut message),
+        };
+        if let Err(error) = sent {
+            return Outcome::Streamed(number, Some(format!("{:?}", error.why)), monotonic());
+        }
+        number += 1;
+    }
+    Outcome::Streamed(number, None, monotonic())
 }
 
 fn notes(link: &Link, numbers: std::ops::Range<u32>, bytes: u32, within: Duration) -> (u32, Option<String>) {

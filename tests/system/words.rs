@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloison_broker::msg::control::PoolShape;
-use cloison_broker::msg::{Interface, RpcIndex};
+use cloison_broker::msg::{Interface, Rights, RpcIndex};
 use cloison_ipc::BufferRef;
 use serde::ser::{SerializeTuple, Serializer};
 use serde::{Deserialize, Serialize};
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// What a puppet does for whoever may call it.
 pub const PEER: Interface = Interface::new(
     "peer",
-    &["do", "echo", "add", "note", "fail", "nap", "back", "visit", "descriptor", "picture", "absent"],
+    &["do", "echo", "add", "note", "fail", "nap", "back", "visit", "descriptor", "picture", "absent", "take"],
 );
 /// Takes a [`Step`], answers with an [`Outcome`].
 pub const DO: RpcIndex = PEER.method("do");
@@ -35,6 +35,9 @@ pub const DESCRIPTOR: RpcIndex = PEER.method("descriptor");
 pub const PICTURE: RpcIndex = PEER.method("picture");
 /// In the interface, but no puppet serves it.
 pub const ABSENT: RpcIndex = PEER.method("absent");
+
+/// Takes a link, and keeps it.
+pub const TAKE: RpcIndex = PEER.method("take");
 
 /// The code and the text with which [`FAIL`] fails.
 pub const FAILURE: (u32, &str) = (7, "as asked");
@@ -75,6 +78,18 @@ pub enum Step {
     Kept,
     /// Give back the oldest so many pictures that are kept.
     GiveBack(usize),
+    /// How many requests were served, orders of the host's left out.
+    Served,
+    /// Give a link to whoever is at the other end of another: a copy, or one's own. As a call or a oneway of [`TAKE`].
+    Hand { by: LinkAt, link: LinkAt, moves: bool, calls: bool, rights: Rights },
+    /// Start so many calls of [`NAP`] on a link, give it away by [`TAKE`] while they are in flight, and wait for all.
+    HandBusy { by: LinkAt, link: LinkAt, calls: u32, nap: u64, rights: Rights },
+    /// Put the oldest link that was taken from others among one's own: its place.
+    Adopt,
+    /// The role at the other end of a link.
+    Peer(LinkAt),
+    /// Send numbered calls and oneways in turn over a link, as many as fit in that time, and check the answers.
+    Stream { link: LinkAt, from: u32, lasting: Duration },
     /// Print lines on standard error: so often this one.
     Print { line: String, count: u32 },
     /// End.
@@ -118,6 +133,12 @@ pub enum Outcome {
     Lent(u16),
     /// Of [`Step::Kept`].
     Kept(Vec<(u8, u8)>),
+    /// Of [`Step::Served`].
+    Served(u64),
+    /// Of [`Step::Peer`].
+    Peer(String),
+    /// Of [`Step::Stream`]: the number after the last, what stopped it, and when, in nanoseconds on the monotonic clock.
+    Streamed(u32, Option<String>, u64),
 }
 
 /// What round trips were made.

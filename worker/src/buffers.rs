@@ -89,11 +89,19 @@ impl Payload {
 impl Place<'_> {
     /// The payload of the message with this header.
     pub(crate) fn payload(&self, header: &Header) -> &[u8] {
-        let message = match self {
+        &self.message()[HEADER_LEN..header.links_at()]
+    }
+
+    /// The links that the message with this header carries.
+    pub(crate) fn links(&self, header: &Header) -> &[u8] {
+        &self.message()[header.links_at()..header.message_len()]
+    }
+
+    fn message(&self) -> &[u8] {
+        match self {
             Place::Part(message) => message,
             Place::Whole(packet) => packet.as_slice(),
-        };
-        &message[HEADER_LEN..header.message_len()]
+        }
     }
 }
 

@@ -5,9 +5,8 @@ use std::rc::Rc;
 
 use cloison_ipc::{ReadablePool, ReturnError, WritablePool};
 use cloison_msg::control::{PoolId, ToBroker};
-use cloison_msg::{Destination, Header, Text, decode_whole};
+use cloison_msg::{Destination, Header, Text, Via, decode_whole};
 
-use crate::send::shape;
 use crate::session::Session;
 
 /// The pools of one link.
@@ -46,6 +45,11 @@ impl Lending {
         self.peer.retain(|pool| pool.id != id);
     }
 
+    /// Whether either side lends anything over the link.
+    pub(crate) fn has_pools(&self) -> bool {
+        !self.own.is_empty() || !self.peer.is_empty()
+    }
+
     pub(crate) fn peer_pools(&self) -> &[PeerPool] {
         &self.peer
     }
@@ -75,9 +79,9 @@ impl Lending {
 
 impl Session {
     /// A buffer that was lent comes back.
-    pub(crate) fn take_release(&mut self, header: &Header, payload: &[u8]) {
+    pub(crate) fn take_release(&mut self, via: Via, header: &Header, payload: &[u8]) {
         let name = header.destination;
-        self.note_taken(header);
+        self.note_taken(via, header);
         let Ok((pool, index)) = decode_whole::<(PoolId, u16)>(payload) else {
             return self.accuse(name, "a return that cannot be read");
         };
@@ -117,7 +121,7 @@ impl Session {
         while let Some(returned) = self.ends.get_mut(name).and_then(|end| end.lending.returns.pop_front()) {
             let message = self.message_of(&returned);
             let Some(end) = self.ends.get_mut(name) else { return };
-            match end.link.release(shape(&message)) {
+            match end.link.release(message.shape()) {
                 Ok(header) => self.post_own(&header, message),
                 Err(_) => {
                     end.lending.returns.push_front(returned);

@@ -72,6 +72,7 @@
 #![forbid(unsafe_code)]
 
 mod buffers;
+mod carry;
 mod clock;
 mod departed;
 mod error;
@@ -82,6 +83,7 @@ mod poll;
 mod pools;
 mod receive;
 mod request;
+mod routes;
 mod send;
 mod serve;
 mod session;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cloison_msg::{
-    CALL_DEPTH_MAX, CallError, CallFailure, CallFrame, Destination, Gone, Message, Name, RpcIndex, Time,
+    CALL_DEPTH_MAX, CallError, CallFailure, CallFrame, Destination, Gone, Message, Name, Named, RpcIndex, Time,
 };
 
 use crate::pending::PendingCall;
@@ -27,6 +27,7 @@ const WORD_WITHIN: Duration = Duration::from_secs(1);
 pub struct Link {
     worker: Worker,
     name: Destination,
+    /// The role at the other end when the handle was made.
     peer: Rc<Name>,
 }
 
@@ -106,7 +107,7 @@ impl Link {
         let sent = self
             .worker
             .wait_for(deadline, Awaited::Anything, |session| session.try_oneway(self.name, rpc, message, frame));
-        match flatten(sent, &self.worker, self.name) {
+        match self.flatten(sent, message) {
             Ok(Posted::Sent) => Ok(()),
             Ok(Posted::Waiting) => {
                 // It is accepted, and leaves by itself from now on whenever this worker waits for anything.
@@ -120,10 +121,10 @@ impl Link {
         }
     }
 
-    /// The role at the other end.
+    /// The role at the other end. It is another one once the peer has given its end away.
     #[must_use]
-    pub fn peer(&self) -> &Name {
-        &self.peer
+    pub fn peer(&self) -> Rc<Name> {
+        self.worker.session().peer_of(self.name).map_or_else(|| Rc::clone(&self.peer), Rc::clone)
     }
 
     /// The worker whose link this is.
@@ -153,7 +154,7 @@ impl Link {
     }
 
     pub(crate) fn call_error(&self, rpc: RpcIndex, since: Time, why: CallFailure) -> CallError {
-        CallError { peer: Name::clone(&self.peer), rpc, after: self.worker.tick().since(since), why }
+        CallError { peer: Name::clone(&self.peer()), rpc, after: self.worker.tick().since(since), why }
     }
 
     fn begin(
@@ -165,19 +166,31 @@ impl Link {
     ) -> Result<PendingCall, CallFailure> {
         let frame = self.worker.session().frame_of_call();
         if frame.depth > CALL_DEPTH_MAX {
-            return Err(CallFailure::Failed(too_deep(frame, self.worker.role(), &self.peer)));
+            return Err(CallFailure::Failed(too_deep(frame, self.worker.role(), &self.peer())));
         }
         let frame = Frame { deadline: frame.deadline.min(since.after(within)), ..frame };
         let at = CallFrame { now: since, deadline: frame.deadline, chain: frame.chain, depth: frame.depth };
         let begun = self.worker.wait_for(frame.deadline, Awaited::Room(frame.chain), |session| {
             session.try_call(self.name, rpc, message, at)
         });
-        let (posted, slot, call) = flatten(begun, &self.worker, self.name)?;
+        let (posted, slot, call) = self.flatten(begun, message)?;
         let pending = PendingCall::new(self.clone(), rpc, slot, call, since, frame);
         if posted == Posted::Lost {
             return Err(CallFailure::Gone(self.wait_for_word()));
         }
         Ok(pending)
+    }
+
+    fn flatten<T>(
+        &self,
+        waited: Result<Result<T, CallFailure>, Interrupted>,
+        message: &Message<OwnedFd>,
+    ) -> Result<T, CallFailure> {
+        match waited {
+            Ok(outcome) => outcome,
+            Err(Interrupted::Deadline) => Err(self.worker.session().why_late(message)),
+            Err(Interrupted::Disconnected(_)) => Err(CallFailure::Gone(self.worker.session().why_gone(self.name))),
+        }
     }
 
     /// Why the link is gone, which its socket knows already and the broker will say. If it does not, the peer has shut the
@@ -189,6 +202,13 @@ impl Link {
             .wait_for(deadline, Awaited::Anything, |session| session.ends.get(self.name).is_none().then_some(()));
         self.worker.session().accuse(self.name, "it shut the link's socket down");
         self.gone().unwrap_or(Gone::Closed)
+    }
+}
+
+/// To be put into a message: [`append_link`](Message::append_link), [`move_link`](Message::move_link).
+impl Named for Link {
+    fn destination(&self) -> Destination {
+        self.name
     }
 }
 
@@ -204,17 +224,5 @@ impl Eq for Link {}
 impl fmt::Debug for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Link({} to {})", self.name, self.peer)
-    }
-}
-
-fn flatten<T>(
-    waited: Result<Result<T, CallFailure>, Interrupted>,
-    worker: &Worker,
-    name: Destination,
-) -> Result<T, CallFailure> {
-    match waited {
-        Ok(outcome) => outcome,
-        Err(Interrupted::Deadline) => Err(CallFailure::Overloaded),
-        Err(Interrupted::Disconnected(_)) => Err(CallFailure::Gone(worker.session().why_gone(name))),
     }
 }

@@ -4,12 +4,12 @@ use std::fmt;
 
 use cloison_ipc::Passed;
 use cloison_msg::{
-    CallError, CallFailure, CallId, Failure, Header, Kind, Reader, RecvError, RpcIndex, Text, Time, decode_whole,
+    CallError, CallFailure, CallId, Failure, Kind, Reader, RecvError, RpcIndex, Text, Time, decode_whole,
 };
 use serde::Deserialize;
 
 use crate::buffers::Payload;
-use crate::session::{Frame, Outcome};
+use crate::session::{Answered, Frame, Outcome, Session};
 use crate::worker::{Awaited, Interrupted};
 use crate::{Link, Worker};
 
@@ -48,9 +48,7 @@ impl PendingCall {
             (!matches!(outcome, Outcome::Awaited)).then(|| std::mem::replace(outcome, Outcome::Awaited))
         });
         match outcome {
-            Ok(Outcome::Answered(header, payload, passed)) => {
-                self.open(Incoming { worker: worker.clone(), header, payload, passed })
-            }
+            Ok(Outcome::Answered(answered)) => self.open(Incoming { worker: worker.clone(), answered }),
             Ok(Outcome::Failed(why)) => Err(self.fail(why)),
             Ok(Outcome::Awaited) | Err(Interrupted::Deadline) => Err(self.fail(CallFailure::Deadline)),
             Err(Interrupted::Disconnected(_)) => {
@@ -70,7 +68,7 @@ impl PendingCall {
     }
 
     fn open(&self, answer: Incoming) -> Result<Incoming, CallError> {
-        if answer.header.kind == Kind::Reply {
+        if answer.answered.header.kind == Kind::Reply {
             return Ok(answer);
         }
         let failure = answer.value().unwrap_or_else(|_| Failure::Undecodable(Text::new("the error itself")));
@@ -88,8 +86,8 @@ impl Drop for PendingCall {
         if let Some(end) = session.ends.get_mut(self.link.name()) {
             end.link.forget(self.call);
         }
-        if let Some(Outcome::Answered(_, payload, _)) = session.outcomes.try_remove(self.slot) {
-            session.buffers.release(payload);
+        if let Some(Outcome::Answered(answered)) = session.outcomes.try_remove(self.slot) {
+            session.discard_answer(answered);
         }
     }
 }
@@ -118,9 +116,7 @@ impl fmt::Debug for PendingCall {
 /// ```
 pub struct Incoming {
     worker: Worker,
-    header: Header,
-    payload: Payload,
-    passed: Vec<Passed>,
+    answered: Answered,
 }
 
 impl Incoming {
@@ -129,34 +125,61 @@ impl Incoming {
     /// # Errors
     /// [`RecvError`], if there is something else.
     pub fn value<'a, T: Deserialize<'a>>(&'a self) -> Result<T, RecvError> {
-        if !self.passed.is_empty() {
-            return Err(RecvError::LeftOverDescriptors(self.passed.len()));
+        let Answered { passed, links, .. } = &self.answered;
+        if !passed.is_empty() {
+            return Err(RecvError::LeftOverDescriptors(passed.len()));
+        }
+        if !links.is_empty() {
+            return Err(RecvError::LeftOverLinks(links.len()));
         }
         decode_whole(self.payload())
     }
 
     /// Reads values and descriptors in the order in which they were appended. The descriptors go to the first reader.
     pub fn reader(&mut self) -> Reader<'_, Passed> {
-        Reader::new(self.payload.as_slice(), std::mem::take(&mut self.passed))
+        Reader::new(self.answered.payload.as_slice(), std::mem::take(&mut self.answered.passed))
+    }
+
+    /// The next link that the reply carries. One that nobody takes is closed with the reply.
+    ///
+    /// # Errors
+    /// [`RecvError::NoLink`].
+    pub fn recv_link(&mut self) -> Result<Link, RecvError> {
+        let links = &mut self.answered.links;
+        if links.is_empty() {
+            return Err(RecvError::NoLink);
+        }
+        let name = links.remove(0);
+        Ok(self.worker.link(name))
     }
 
     /// The reply's bytes.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
-        self.payload.as_slice()
+        self.answered.payload.as_slice()
     }
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        let payload = std::mem::replace(&mut self.payload, Payload::empty());
-        self.worker.session().buffers.release(payload);
+        let Answered { header, payload, passed, links } = &mut self.answered;
+        let (payload, passed) = (std::mem::replace(payload, Payload::empty()), std::mem::take(passed));
+        let answered = Answered { header: *header, payload, passed, links: std::mem::take(links) };
+        self.worker.session().discard_answer(answered);
     }
 }
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (bytes, descriptors) = (self.payload().len(), self.passed.len());
+        let (bytes, descriptors) = (self.payload().len(), self.answered.passed.len());
         f.debug_struct("Incoming").field("bytes", &bytes).field("descriptors", &descriptors).finish()
+    }
+}
+
+impl Session {
+    /// An answer is of no more use: its memory comes back, and the links that nobody took are closed.
+    fn discard_answer(&mut self, answered: Answered) {
+        self.buffers.release(answered.payload);
+        self.close_all(answered.links);
     }
 }

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use cloison_ipc::BRIEF_WAIT_MAX;
-use cloison_msg::{Destination, Text, Time};
+use cloison_msg::{Destination, Route, Text, Time};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use smallvec::SmallVec;
@@ -81,7 +81,7 @@ impl Session {
     }
 
     /// The link on which an answer is awaited, if nothing that comes by another socket can matter to whoever waits for
-    /// that answer, for as long as a brief wait takes.
+    /// that answer, for as long as a brief wait takes. Both directions of it run by its own socket.
     ///
     /// What does matter is a request of the same chain, since the answer may depend on its being served. Such a one comes
     /// by the link of some peer; so the link must be the only one, except for those to the host, who never calls within a
@@ -93,7 +93,8 @@ impl Session {
     fn sole_source(&mut self, answer_on: Option<Destination>) -> Option<Destination> {
         let name = answer_on?;
         let is_only = self.ends.iter().all(|(other, end)| other == name || end.is_host);
-        let wire = self.ends.get(name)?.wire.as_ref()?;
+        let end = self.ends.get(name).filter(|end| end.reads() && end.link.outbound() == Route::Direct)?;
+        let wire = end.wire.as_ref()?;
         if !is_only || !wire.waits_for_packets_only() || !self.control.waits_for_packets_only() {
             return None;
         }
@@ -102,19 +103,19 @@ impl Session {
         (is_recent && self.unasked <= UNASKED_RUN_MAX).then_some(name)
     }
 
-    fn sources(&self) -> impl Iterator<Item = (Destination, &Wire)> {
-        let direct = self.ends.iter().filter_map(|(name, end)| Some((name, end.wire.as_ref()?)));
-        std::iter::once((Destination::BROKER, &self.control))
+    fn sources(&self) -> impl Iterator<Item = (Destination, &Wire, PollFlags)> {
+        let direct = self.ends.iter().filter_map(|(name, end)| Some((name, end.wire.as_ref()?, end.interest())));
+        std::iter::once((Destination::BROKER, &self.control, self.control.interest(true)))
             .chain(direct)
-            .filter(|(_, wire)| !wire.interest().is_empty())
+            .filter(|(_, _, interest)| !interest.is_empty())
     }
 
     fn poll(&mut self, until: Time) -> Result<Ready, Errno> {
         let mut polled: SmallVec<[PollFd<'_>; POLLED_INLINE]> = SmallVec::new();
         let mut ready = Ready::new();
         let mut until = until;
-        for (name, wire) in self.sources() {
-            polled.push(PollFd::from_borrowed_fd(wire.as_fd(), wire.interest()));
+        for (name, wire, interest) in self.sources() {
+            polled.push(PollFd::from_borrowed_fd(wire.as_fd(), interest));
             ready.push((name, PollFlags::empty()));
             until = until.min(wire.retry_at().unwrap_or(NEVER));
         }
@@ -129,10 +130,10 @@ impl Session {
 
     fn attend(&mut self, ready: &Ready) {
         for &(name, events) in ready {
-            if events.contains(PollFlags::OUT) || self.is_to_retry(name) {
+            if events.intersects(PollFlags::OUT | PollFlags::HUP | PollFlags::ERR) || self.is_to_retry(name) {
                 self.flush(name);
             }
-            // An error or a hang-up is learnt by receiving what comes before it.
+            // An error or a hang-up is learnt by receiving what comes before it, if that may be received yet.
             if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
                 self.receive(name, Look::Ready);
             }
@@ -143,7 +144,7 @@ impl Session {
         self.wire(name).and_then(Wire::retry_at).is_some_and(|at| at <= self.time)
     }
 
-    fn flush(&mut self, name: Destination) {
+    pub(crate) fn flush(&mut self, name: Destination) {
         let now = self.time;
         if let Some(wire) = self.wire_mut(name) {
             wire.flush(now);

@@ -24,13 +24,13 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     pub(crate) fn new(worker: &'a Worker, queued: &'a mut Queued) -> Self {
-        let passed = std::mem::take(&mut queued.passed);
+        let (passed, links) = (std::mem::take(&mut queued.passed), std::mem::take(&mut queued.links));
         Self {
             worker,
             header: queued.header,
             peer: Rc::clone(&queued.peer),
             deadline: queued.deadline,
-            reader: Reader::new(queued.payload.as_slice(), passed),
+            reader: Reader::new(queued.payload.as_slice(), passed).with_links(links),
         }
     }
 
@@ -52,7 +52,7 @@ impl<'a> Request<'a> {
         &self.peer
     }
 
-    /// The link it came over. What is sent over it goes to whoever asks.
+    /// The link it came over. What is sent over it goes to whoever asks, or to whom that one has given its end since.
     #[must_use]
     pub fn link(&self) -> Link {
         Link::new(self.worker, self.header.destination, Rc::clone(&self.peer))
@@ -86,12 +86,30 @@ impl<'a> Request<'a> {
         self.reader.descriptor()
     }
 
+    /// The next link that the request carries. One that nobody takes is closed with the request.
+    ///
+    /// # Errors
+    /// [`RecvError::NoLink`].
+    pub fn recv_link(&mut self) -> Result<Link, RecvError> {
+        let name = self.reader.link()?;
+        Ok(self.worker.link(name))
+    }
+
     /// Says that everything was received.
     ///
     /// # Errors
-    /// [`RecvError::LeftOver`] or [`RecvError::LeftOverDescriptors`].
+    /// [`RecvError::LeftOver`], [`RecvError::LeftOverDescriptors`] or [`RecvError::LeftOverLinks`]. What is left over is
+    /// closed.
     pub fn finish(&mut self) -> Result<(), RecvError> {
+        self.close_left();
         std::mem::replace(&mut self.reader, Reader::new(&[], Vec::new())).finish()
+    }
+
+    fn close_left(&self) {
+        let left = self.reader.links_left();
+        if !left.is_empty() {
+            self.worker.session().close_all(left.iter().copied());
+        }
     }
 
     /// The next value, which names a buffer, and at once that buffer.
@@ -109,6 +127,12 @@ impl<'a> Request<'a> {
     /// [`BorrowError`].
     pub fn borrow(&self, reference: BufferRef) -> Result<Borrowed, BorrowError> {
         self.link().borrow(reference)
+    }
+}
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        self.close_left();
     }
 }
 

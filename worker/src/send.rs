@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use cloison_msg::{
-    CALL_DEPTH_MAX, CallFailure, CallFrame, CallId, Denial, Destination, Failure, Message, Name, RpcIndex, Shape, Text,
+    CALL_DEPTH_MAX, CallFailure, CallFrame, CallId, Denial, Destination, Failure, Message, Name, RpcIndex, Text,
 };
 
 use crate::session::{Frame, Outcome, Session};
@@ -19,12 +19,12 @@ impl Session {
         message: &mut Message<OwnedFd>,
         frame: CallFrame,
     ) -> Option<Result<(Posted, usize, CallId), CallFailure>> {
-        if let Err(why) = self.check_sendable(name, message) {
+        if let Err(why) = self.prepare(name, message)? {
             return Some(Err(why));
         }
         let end = self.ends.get_mut(name)?;
         let slot = self.outcomes.insert(Outcome::Awaited);
-        let Ok(header) = end.link.call(rpc, shape(message), frame, slot) else {
+        let Ok(header) = end.link.call(rpc, message.shape(), frame, slot) else {
             self.outcomes.remove(slot);
             return None;
         };
@@ -48,11 +48,11 @@ impl Session {
         message: &mut Message<OwnedFd>,
         frame: Frame,
     ) -> Option<Result<Posted, CallFailure>> {
-        if let Err(why) = self.check_sendable(name, message) {
+        if let Err(why) = self.prepare(name, message)? {
             return Some(Err(why));
         }
         let end = self.ends.get_mut(name)?;
-        let header = end.link.oneway(rpc, shape(message), frame.chain).ok()?;
+        let header = end.link.oneway(rpc, message.shape(), frame.chain).ok()?;
         match self.post(&header, message) {
             Ok(posted) => Some(Ok(posted)),
             Err(error) => {
@@ -64,23 +64,18 @@ impl Session {
         }
     }
 
-    /// What can be said about a message before there is room for it.
-    fn check_sendable(&self, name: Destination, message: &Message<OwnedFd>) -> Result<(), CallFailure> {
-        let Some(end) = self.ends.get(name) else { return Err(CallFailure::Gone(self.why_gone(name))) };
+    /// What can be said about a message before there is room for it; `None` if it must wait.
+    fn prepare(&mut self, name: Destination, message: &Message<OwnedFd>) -> Option<Result<(), CallFailure>> {
+        let Some(end) = self.ends.get(name) else { return Some(Err(CallFailure::Gone(self.why_gone(name)))) };
         if message.descriptor_count() > 0 && end.rights.classes.is_empty() {
-            return Err(CallFailure::Failed(Failure::Denied(Denial::Descriptor)));
+            return Some(Err(CallFailure::Failed(Failure::Denied(Denial::Descriptor))));
         }
-        Ok(())
+        self.prepare_links(name, message)
     }
 }
 
 fn unsendable(error: &io::Error) -> CallFailure {
     CallFailure::Unsendable(Text::new(&error.to_string()))
-}
-
-/// What of a message its header will state.
-pub(crate) fn shape(message: &Message<OwnedFd>) -> Shape {
-    Shape { payload: message.payload_len(), descriptors: message.descriptor_count() }
 }
 
 /// The refusal of a call that would be nested too deep.

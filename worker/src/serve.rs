@@ -4,11 +4,13 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cloison_msg::{CALL_DEPTH_MAX, ChainId, Destination, Failure, Header, Kind, Message, Time};
+use cloison_msg::{
+    CALL_DEPTH_MAX, CallFailure, ChainId, Destination, Failure, Header, Kind, Message, Overdraft, Route, Time, Via,
+};
 
 use crate::clock::NEVER;
 use crate::error::{Disconnect, ServeError};
-use crate::send::{shape, too_deep};
+use crate::send::too_deep;
 use crate::session::{Frame, Queued, Session};
 use crate::worker::{Awaited, Interrupted};
 use crate::{Request, Worker};
@@ -120,7 +122,7 @@ impl Worker {
             None => {
                 let text = format!("{} waits for {} in the same chain, and serves nothing", self.role(), queued.peer);
                 let mut session = self.session();
-                session.note_taken(&queued.header);
+                session.note_request_taken(&queued);
                 session.answer_failure(&queued.header, &Failure::WouldDeadlock(text.into()));
                 session.discard(queued);
             }
@@ -130,7 +132,7 @@ impl Worker {
     fn serve_request(&self, service: &dyn Service, mut queued: Queued) {
         let is_call = queued.header.kind == Kind::Call;
         let mut session = self.session();
-        session.note_taken(&queued.header);
+        session.note_request_taken(&queued);
         if let Err(failure) = session.admit(&queued, self) {
             session.answer_failure(&queued.header, &failure);
             return session.discard(queued);
@@ -141,19 +143,47 @@ impl Worker {
 
         let mut request = Request::new(self, &mut queued);
         let result = service.serve(self, &mut request, &mut reply);
+        drop(request);
 
+        let has_answered = is_call && result.is_ok() && !reply.links().is_empty();
+        if has_answered {
+            self.answer_carrying(&queued, &mut reply);
+        }
         let mut session = self.session();
         session.frame = outer;
         if !session.queue.is_empty() {
             session.tick();
         }
-        if is_call {
+        if !is_call {
+            session.expect_more_from(queued.header.destination, queued.via);
+        } else if !has_answered {
             session.answer(&queued.header, result, &mut reply);
-        } else {
-            session.expect_more_from(queued.header.destination);
         }
         session.return_message(reply);
         session.discard(queued);
+    }
+}
+
+impl Worker {
+    /// Answers a call by a reply that carries links. That may have to wait: for room, and for the links that it gives away
+    /// to be at rest. If it cannot be sent, these are closed, since the service has nothing more to do with them.
+    fn answer_carrying(&self, queued: &Queued, reply: &mut Message<OwnedFd>) {
+        let call = &queued.header;
+        let awaited = Awaited::Room(call.chain);
+        let answered = self.wait_for(queued.deadline, awaited, |session| session.try_answer(call, reply));
+        let mut session = self.session();
+        let failure = match answered {
+            Ok(answered) => answered.err(),
+            Err(Interrupted::Deadline) => {
+                Some(Failure::Unanswerable("there was no way for the links it carries".into()))
+            }
+            Err(Interrupted::Disconnected(_)) => None,
+        };
+        if let Some(failure) = failure {
+            session.answer_failure(call, &failure);
+        }
+        // What was sent is empty.
+        session.close_moves(reply);
     }
 }
 
@@ -167,6 +197,12 @@ impl Session {
             (its == chain || its == served) && (has_service || queued.header.kind == Kind::Call)
         })?;
         self.queue.remove(at)
+    }
+
+    fn note_request_taken(&mut self, queued: &Queued) {
+        if let Some(via) = queued.via {
+            self.note_taken(via, &queued.header);
+        }
     }
 
     /// Whether a call is still worth serving.
@@ -203,29 +239,59 @@ impl Session {
             reply.append(failure).expect("a failure is short");
         }
         let Some(end) = self.ends.get_mut(call.destination) else { return };
-        let header = match end.link.answer(call, result.is_err(), shape(reply)) {
-            Ok(header) => header,
-            Err(full) => return self.answer_failure(call, &Failure::Unanswerable(full.to_string().into())),
-        };
-        if let Err(error) = self.post(&header, reply) {
-            if let Some(end) = self.ends.get_mut(call.destination) {
-                end.link.unsend(&header);
+        match end.link.answer(call, result.is_err(), reply.shape()) {
+            Ok(header) => self.post_answer(&header, reply),
+            // The caller has given its end away, and nobody waits.
+            Err(Overdraft::Answer) => {}
+            Err(full) => self.answer_failure(call, &Failure::Unanswerable(full.to_string().into())),
+        }
+    }
+
+    /// Answers a call by a reply that carries links; `None` if that must wait.
+    fn try_answer(&mut self, call: &Header, reply: &mut Message<OwnedFd>) -> Option<Result<(), Failure>> {
+        let name = call.destination;
+        if self.ends.get(name).is_none() {
+            return Some(Ok(()));
+        }
+        if let Err(why) = self.prepare_links(name, reply)? {
+            return Some(Err(match why {
+                CallFailure::Failed(failure) => failure,
+                why => Failure::Unanswerable(why.to_string().into()),
+            }));
+        }
+        match self.ends.get_mut(name)?.link.answer(call, false, reply.shape()) {
+            Ok(header) => {
+                self.post_answer(&header, reply);
+                Some(Ok(()))
+            }
+            Err(Overdraft::Answer) => Some(Ok(())),
+            Err(_) => None,
+        }
+    }
+
+    fn post_answer(&mut self, header: &Header, reply: &mut Message<OwnedFd>) {
+        if let Err(error) = self.post(header, reply) {
+            if let Some(end) = self.ends.get_mut(header.destination) {
+                end.link.unsend(header);
             }
             let message = self.message_of(&Failure::Unanswerable(error.to_string().into()));
             let payload = message.payload_len();
-            self.post_own(&Header { kind: Kind::Error, payload, descriptors: 0, ..header }, message);
+            self.post_own(&Header { kind: Kind::Error, payload, descriptors: 0, links: 0, ..*header }, message);
         }
-        self.check_outbox(call.destination);
+        self.check_outbox(header.destination);
     }
 
     /// Whoever sent a oneway did not wait for an answer, and has probably sent more.
-    fn expect_more_from(&mut self, name: Destination) {
-        let is_direct = self.ends.get(name).is_some_and(|end| end.wire.is_some());
-        self.eager = Some(if is_direct { name } else { Destination::BROKER });
+    const fn expect_more_from(&mut self, name: Destination, via: Option<Via>) {
+        self.eager = Some(match via {
+            Some(Via { route: Route::Direct, .. }) => name,
+            _ => Destination::BROKER,
+        });
     }
 
     fn discard(&mut self, queued: Queued) {
         self.buffers.release(queued.payload);
+        self.close_all(queued.links);
     }
 
     /// What peers that are gone had lent is kept as long as a request of theirs may name it.

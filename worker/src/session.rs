@@ -7,11 +7,15 @@ use std::rc::Rc;
 
 use cloison_ipc::Passed;
 use cloison_msg::control::{RequestId, ToBroker};
-use cloison_msg::{CallFailure, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Time};
+use cloison_msg::{
+    CallFailure, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Route, Time, Via,
+};
+use rustix::event::PollFlags;
 use serde::Serialize;
 use slab::Slab;
 
 use crate::buffers::{Buffers, Payload};
+use crate::carry::Rest;
 use crate::clock::{NEVER, now};
 use crate::departed::Departed;
 use crate::error::Disconnect;
@@ -63,18 +67,22 @@ pub(crate) struct End {
     /// Whether the peer is the host, whose requests begin chains of their own.
     pub(crate) is_host: bool,
     pub(crate) rights: Rights,
-    pub(crate) peer_rights: Rights,
-    /// The link's own socket, on a direct route.
+    /// The link's own socket, as long as either direction may use it. Which does, [`LinkEnd`] knows.
     pub(crate) wire: Option<Wire>,
+    pub(crate) rest: Rest,
     pub(crate) lending: Lending,
 }
 
 /// A request that has arrived.
 pub(crate) struct Queued {
     pub(crate) header: Header,
+    /// By which way it came; `None` if its link had been given away.
+    pub(crate) via: Option<Via>,
     pub(crate) peer: Rc<Name>,
     pub(crate) payload: Payload,
     pub(crate) passed: Vec<Passed>,
+    /// The links that it carried, by this worker's names.
+    pub(crate) links: Vec<Destination>,
     /// When the caller gives up; [`NEVER`] for a oneway.
     pub(crate) deadline: Time,
 }
@@ -84,9 +92,18 @@ pub(crate) enum Outcome {
     /// Nothing yet.
     Awaited,
     /// It was answered.
-    Answered(Header, Payload, Vec<Passed>),
+    Answered(Answered),
     /// It never will be.
     Failed(CallFailure),
+}
+
+/// The answer to a call.
+pub(crate) struct Answered {
+    pub(crate) header: Header,
+    pub(crate) payload: Payload,
+    pub(crate) passed: Vec<Passed>,
+    /// The links that it carried, by this worker's names.
+    pub(crate) links: Vec<Destination>,
 }
 
 /// The request that is being served: what calls made meanwhile inherit from it.
@@ -168,31 +185,66 @@ impl Session {
         message
     }
 
-    /// Sends a message by the route of the link that its header names, and clears it.
+    /// Sends a message by the way that its link takes at this moment, and clears it.
     ///
     /// # Errors
     /// The system's, if it refuses this very message.
     pub(crate) fn post(&mut self, header: &Header, message: &mut Message<OwnedFd>) -> io::Result<Posted> {
+        if header.links > 0 {
+            return self.post_carrying(header, message);
+        }
+        self.post_by(self.outbound(header.destination), header, message)
+    }
+
+    /// Sends a message by this route, and clears it.
+    ///
+    /// # Errors
+    /// The system's, if it refuses this very message.
+    pub(crate) fn post_by(
+        &mut self,
+        route: Route,
+        header: &Header,
+        message: &mut Message<OwnedFd>,
+    ) -> io::Result<Posted> {
         let now = self.time;
-        let (posted, is_direct) = match self.ends.get_mut(header.destination).and_then(|end| end.wire.as_mut()) {
-            Some(wire) => (wire.post(header, message, now)?, true),
-            None => (self.control.post(header, message, now)?, false),
-        };
-        if is_direct && posted != Posted::Lost {
-            self.sent.messages += 1;
-            self.sent.bytes += header.message_len() as u64;
-        }
-        if posted == Posted::Lost && self.control.is_deaf() {
-            self.end(Disconnect::Ended);
-        }
+        let posted = self.wire_by(route, header.destination).post(header, message, now)?;
+        self.note_posted(route, header, posted);
         Ok(posted)
     }
 
-    /// Sends a message of the runtime's own.
-    pub(crate) fn post_own(&mut self, header: &Header, mut message: Message<OwnedFd>) {
-        // What the system refuses here (for want of memory, that is) is missed by the peer, whose deadline tells it.
-        let _ = self.post(header, &mut message);
+    /// Sends a message of the runtime's own by the way that its link takes at this moment.
+    pub(crate) fn post_own(&mut self, header: &Header, message: Message<OwnedFd>) {
+        self.post_own_by(self.outbound(header.destination), header, message);
+    }
+
+    /// Sends a message of the runtime's own by this route.
+    pub(crate) fn post_own_by(&mut self, route: Route, header: &Header, mut message: Message<OwnedFd>) {
+        let now = self.time;
+        let posted = self.wire_by(route, header.destination).insist(header, &mut message, now);
+        self.note_posted(route, header, posted);
         self.return_message(message);
+    }
+
+    fn outbound(&self, name: Destination) -> Route {
+        self.ends.get(name).map_or(Route::Relayed, |end| end.link.outbound())
+    }
+
+    fn wire_by(&mut self, route: Route, name: Destination) -> &mut Wire {
+        match (route, self.ends.get_mut(name).and_then(|end| end.wire.as_mut())) {
+            (Route::Direct, Some(wire)) => wire,
+            _ => &mut self.control,
+        }
+    }
+
+    fn note_posted(&mut self, route: Route, header: &Header, posted: Posted) {
+        if posted == Posted::Lost {
+            if self.control.is_deaf() {
+                self.end(Disconnect::Ended);
+            }
+        } else if route == Route::Direct {
+            self.sent.messages += 1;
+            self.sent.bytes += header.message_len() as u64;
+        }
     }
 
     /// Says something to the broker itself.
@@ -220,12 +272,27 @@ impl Session {
         for pending in end.link.close() {
             self.settle(pending.context, Outcome::Failed(CallFailure::Gone(why.clone())));
         }
-        // What was taken back must not be delivered any more. What a peer said before it died or left still counts.
-        if matches!(why, Gone::Revoked | Gone::CutOff(_)) {
-            self.queue.retain(|queued| queued.header.destination != name);
-        }
         let peer_pools = end.lending.depart();
-        self.departed.push(name, why, peer_pools);
+        // What was taken back must not be delivered any more. What a peer said before it died or left still counts.
+        let is_taken_back = matches!(why, Gone::Revoked | Gone::CutOff(_));
+        self.departed.push(name, end.peer, why, peer_pools);
+        if is_taken_back {
+            self.drop_queued(name);
+        }
+    }
+
+    /// Gives up the requests of one link that nobody has taken yet, and all that they carry.
+    pub(crate) fn drop_queued(&mut self, name: Destination) {
+        let (buffers, mut links) = (&mut self.buffers, Vec::new());
+        self.queue.retain_mut(|queued| {
+            let stays = queued.header.destination != name;
+            if !stays {
+                buffers.release(std::mem::replace(&mut queued.payload, Payload::empty()));
+                links.append(&mut queued.links);
+            }
+            stays
+        });
+        self.close_all(links);
     }
 
     /// A call has its outcome, which waits for whoever made the call.
@@ -241,6 +308,11 @@ impl Session {
             Some(_) => Gone::BrokerEnded,
             None => self.departed.why(name),
         }
+    }
+
+    /// Who is, or was last, at the other end of the link of that name.
+    pub(crate) fn peer_of(&self, name: Destination) -> Option<&Rc<Name>> {
+        self.ends.get(name).map(|end| &end.peer).or_else(|| self.departed.peer(name))
     }
 
     /// The socket of that name: a direct link's own, or the control socket under the broker's name.
@@ -259,9 +331,9 @@ impl Session {
         }
     }
 
-    /// Whether anything that was accepted for sending by the route of this link has not left yet.
+    /// Whether anything that was accepted for sending by either route of this link has not left yet.
     pub(crate) fn has_unsent_to(&self, name: Destination) -> bool {
-        self.wire(name).unwrap_or(&self.control).waiting() > 0
+        self.control.waiting() > 0 || self.ends.get(name).is_some_and(|end| end.waiting() > 0)
     }
 
     /// Whether anything at all that was accepted for sending has not left yet.
@@ -271,6 +343,16 @@ impl Session {
 }
 
 impl End {
+    /// Whether the link's own socket is to be read: what is there early waits in the kernel.
+    pub(crate) fn reads(&self) -> bool {
+        self.link.inbound() == Route::Direct && self.wire.as_ref().is_some_and(|wire| !wire.has_ended())
+    }
+
+    /// What to wait for on the link's own socket.
+    pub(crate) fn interest(&self) -> PollFlags {
+        self.wire.as_ref().map_or(PollFlags::empty(), |wire| wire.interest(self.reads()))
+    }
+
     /// How many packets wait for the link's own socket.
     pub(crate) fn waiting(&self) -> usize {
         self.wire.as_ref().map_or(0, Wire::waiting)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc, RecvError, SendError};
 use cloison_msg::{CALLS_IN_FLIGHT, Header, Message, Time, WINDOW_MESSAGES};
-use rustix::event::PollFlags;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smallvec::SmallVec;
 
 /// Most packets that wait for one direct link's socket: an honest peer, one that takes the answers to its own calls,
@@ -31,13 +31,15 @@ pub(crate) struct Wire {
     ended: bool,
     /// Nothing more can be sent.
     deaf: bool,
+    /// Whether somebody waits for room to send something that must not wait here.
+    wanted: bool,
     /// Not before this moment is sending tried again.
     retry_at: Option<Time>,
 }
 
 /// One packet that waits.
-struct Parcel {
-    bytes: Vec<u8>,
+pub(crate) struct Parcel {
+    pub(crate) bytes: Vec<u8>,
     descriptors: Vec<OwnedFd>,
 }
 
@@ -64,7 +66,15 @@ pub(crate) enum Posted {
 impl Wire {
     /// The socket that leads to the broker.
     pub(crate) const fn control(ipc: ProcessIpc) -> Self {
-        Self { ipc, takes_descriptors: true, outbox: VecDeque::new(), ended: false, deaf: false, retry_at: None }
+        Self {
+            ipc,
+            takes_descriptors: true,
+            outbox: VecDeque::new(),
+            ended: false,
+            deaf: false,
+            wanted: false,
+            retry_at: None,
+        }
     }
 
     /// A socket of a link's own. Rights that allow descriptors keep a link relayed, so none ever comes by it.
@@ -96,8 +106,51 @@ impl Wire {
         Ok(posted)
     }
 
+    /// Sends a message as [`post`](Self::post) does, and tries once more if the system refuses it: without this message the
+    /// next ones make no sense. It carries no descriptors.
+    pub(crate) fn insist(&mut self, header: &Header, message: &mut Message<OwnedFd>, now: Time) -> Posted {
+        self.post(header, message, now).unwrap_or_else(|_| {
+            self.retry_at = Some(now.after(RETRY_AFTER));
+            self.outbox.push_back(Parcel { bytes: message.packet(header).to_vec(), descriptors: Vec::new() });
+            message.clear();
+            Posted::Waiting
+        })
+    }
+
+    /// Sends a bare header now, or not at all.
+    ///
+    /// # Errors
+    /// The system's; [`io::ErrorKind::WouldBlock`] if there is no room.
+    pub(crate) fn post_now(&mut self, header: &Header, now: Time) -> io::Result<Posted> {
+        match self.try_send(&header.encode(), &[], now)? {
+            Posted::Waiting => Err(io::ErrorKind::WouldBlock.into()),
+            posted => Ok(posted),
+        }
+    }
+
+    /// Whether a short packet would leave at once. If not, [`interest`](Self::interest) says when to ask again.
+    pub(crate) fn has_room(&mut self) -> bool {
+        let mut polled = [PollFd::new(&self.ipc, PollFlags::OUT)];
+        let is_writable = poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        self.wanted = !self.deaf && (!is_writable || !self.outbox.is_empty());
+        !self.wanted
+    }
+
+    /// Takes out what waits, to send it by another way.
+    pub(crate) fn take_outbox(&mut self) -> VecDeque<Parcel> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Sends what waited for another socket, now or as soon as there is room.
+    pub(crate) fn pass_on(&mut self, parcel: Parcel) {
+        if !self.deaf {
+            self.outbox.push_back(parcel);
+        }
+    }
+
     /// Sends what waits, as far as there is room.
     pub(crate) fn flush(&mut self, now: Time) {
+        self.wanted = false;
         if self.retry_at.is_some_and(|at| now < at) {
             return;
         }
@@ -131,17 +184,17 @@ impl Wire {
         received
     }
 
-    /// What to wait for on this socket; empty if nothing will ever happen there.
-    pub(crate) fn interest(&self) -> PollFlags {
+    /// What to wait for on this socket, which is to be read at this time or not; empty if nothing will happen there.
+    pub(crate) fn interest(&self, reads: bool) -> PollFlags {
         let mut interest = PollFlags::empty();
-        interest.set(PollFlags::IN, !self.ended);
-        interest.set(PollFlags::OUT, !self.outbox.is_empty() && self.retry_at.is_none());
+        interest.set(PollFlags::IN, reads && !self.ended);
+        interest.set(PollFlags::OUT, self.wanted || (!self.outbox.is_empty() && self.retry_at.is_none()));
         interest
     }
 
     /// Whether all that can happen on this socket is that a packet comes.
     pub(crate) fn waits_for_packets_only(&self) -> bool {
-        !self.ended && self.outbox.is_empty()
+        !self.ended && self.outbox.is_empty() && !self.wanted
     }
 
     /// When to call [`flush`](Self::flush) again although no poll says so.

@@ -3,14 +3,16 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use cloison_ipc::{Passed, ProcessIpc, ReadablePool};
+use cloison_ipc::{Passed, ReadablePool};
 use cloison_msg::control::{PoolId, PoolShape, RequestId, ToBroker, ToWorker};
-use cloison_msg::{Destination, Gone, HOST, LinkEnd, Name, Refusal, Rights, Route, Text, decode_whole};
+use cloison_msg::{
+    CallFailure, CallId, Destination, Gone, HOST, LinkEnd, Name, Refusal, Rights, Route, Text, decode_whole,
+};
 
+use crate::carry::Rest;
 use crate::lending::Lending;
-use crate::receive::{Look, Received};
-use crate::session::{End, Session};
-use crate::wire::Wire;
+use crate::routes::adopt;
+use crate::session::{End, Outcome, Session};
 
 /// The broker's first word.
 #[derive(Clone, Debug)]
@@ -73,10 +75,21 @@ impl Session {
                 None => self.welcome = Some(Welcome { version, role, origin }),
                 Some(_) => self.breach(Destination::BROKER, "a second welcome"),
             },
-            ToWorker::Granted { link, peer, rights, peer_rights, route } => {
-                self.take_grant(link, peer, (rights, peer_rights), route, passed.next());
+            ToWorker::Granted { link, peer, rights, peer_rights, route, balance } => {
+                let end = LinkEnd::new(link, peer, route, peer_rights).resume(balance);
+                self.take_grant(end, rights, passed.next());
+            }
+            ToWorker::Reroute { link, route } => self.take_reroute(link, route, passed.next()),
+            ToWorker::AtRest { link } => self.note_rest(link),
+            ToWorker::Moved { link, peer, own } => self.take_move(link, &peer, own),
+            ToWorker::Attenuated { link, rights, peer_rights } => {
+                if let Some(end) = self.ends.get_mut(link) {
+                    end.rights = rights;
+                    end.link.set_peer_rights(peer_rights);
+                }
             }
             ToWorker::Opened { request, link } => self.take_reply(request, Answer::Opened(link)),
+            ToWorker::Closed { link, why: Gone::Revoked } => self.revoke(link),
             ToWorker::Closed { link, why } => self.close(link, why),
             ToWorker::Pool { request, pool } => match (pool, passed.next()) {
                 (Ok(pool), Some(memory)) => self.take_reply(request, Answer::Pool(Ok((pool, memory.into_fd())))),
@@ -96,26 +109,28 @@ impl Session {
         }
     }
 
-    fn take_grant(
-        &mut self,
-        name: Destination,
-        peer: Name,
-        (rights, peer_rights): (Rights, Rights),
-        route: Route,
-        socket: Option<Passed>,
-    ) {
-        let wire = match (route, socket) {
-            (Route::Relayed, _) => None,
-            (Route::Direct, Some(socket)) => match ProcessIpc::from_fd(socket.into_fd()) {
-                Ok(ipc) => Some(Wire::direct(ipc)),
-                Err(error) => return self.breach(Destination::BROKER, &error.to_string()),
+    fn take_grant(&mut self, link: LinkEnd<usize>, rights: Rights, socket: Option<Passed>) {
+        let wire = match link.outbound() {
+            Route::Relayed => None,
+            Route::Direct => match adopt(socket) {
+                Ok(wire) => Some(wire),
+                Err(what) => return self.breach(Destination::BROKER, what.as_str()),
             },
-            (Route::Direct, None) => return self.breach(Destination::BROKER, "a direct link without a socket"),
         };
-        let link = LinkEnd::new(name, peer.clone(), route, peer_rights.clone());
+        let (name, peer) = (link.name(), Rc::new(link.peer().clone()));
         let is_host = peer.as_str() == HOST;
-        let end = End { link, peer: Rc::new(peer), is_host, rights, peer_rights, wire, lending: Lending::default() };
+        let end = End { link, peer, is_host, rights, wire, rest: Rest::No, lending: Lending::default() };
         self.ends.insert(name, end);
+    }
+
+    /// The other end of a link has another holder. Calls that went to the former one have failed.
+    fn take_move(&mut self, link: Destination, peer: &Name, own: CallId) {
+        let Some(end) = self.ends.get_mut(link) else { return };
+        end.peer = Rc::new(peer.clone());
+        end.is_host = peer.as_str() == HOST;
+        for pending in end.link.handle_move(peer.clone(), own) {
+            self.settle(pending.context, Outcome::Failed(CallFailure::Gone(Gone::Moved)));
+        }
     }
 
     fn take_reply(&mut self, request: RequestId, answer: Answer) {
@@ -147,13 +162,30 @@ impl Session {
         }
     }
 
-    /// The other end of a link is gone. What it had sent before is taken in first.
+    /// The other end of a link is gone. What it had sent before is taken in first, as far as it is known to be next.
     fn close(&mut self, link: Destination, why: Gone) {
-        let is_open = |session: &Self| {
-            session.ends.get(link).and_then(|end| end.wire.as_ref()).is_some_and(|wire| !wire.has_ended())
-        };
-        while is_open(self) && self.receive(link, Look::Try) == Received::Packet {}
+        self.drain(link);
         self.depart(link, why);
+    }
+
+    /// A link was taken back: nothing that came over it is delivered from here on, not even an answer that waits for
+    /// whoever asked.
+    fn revoke(&mut self, link: Destination) {
+        self.depart(link, Gone::Revoked);
+        // It may have departed before, for a reason that leaves what had arrived.
+        self.drop_queued(link);
+        self.departed.drop_pools(|other| other != link);
+        let mut carried = Vec::new();
+        for (_, outcome) in &mut self.outcomes {
+            if let Outcome::Answered(answered) = outcome
+                && answered.header.destination == link
+            {
+                carried.append(&mut answered.links);
+                *outcome = Outcome::Failed(CallFailure::Gone(Gone::Revoked));
+            }
+        }
+        self.close_all(carried);
+        self.say(&ToBroker::Released { link });
     }
 
     fn take_peer_pool(&mut self, link: Destination, pool: PoolId, shape: PoolShape, memory: Option<Passed>) {

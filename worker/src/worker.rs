@@ -152,9 +152,10 @@ impl Worker {
         }
     }
 
-    fn link(&self, name: Destination) -> Link {
+    /// The handle on the link of that name, which may be gone already.
+    pub(crate) fn link(&self, name: Destination) -> Link {
         let session = self.session();
-        let peer = session.ends.get(name).map(|end| Rc::clone(&end.peer));
+        let peer = session.peer_of(name).map(Rc::clone);
         drop(session);
         Link::new(self, name, peer.unwrap_or_else(|| Rc::new(self.role().clone())))
     }

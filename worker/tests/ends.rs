@@ -193,20 +193,15 @@ fn a_peer_that_overdraws_is_accused(route: Route) {
             break error.why;
         }
     };
-    match route {
-        Route::Direct => {
-            let CallFailure::Gone(Gone::CutOff(what)) = waited else { panic!("{waited}") };
-            assert_eq!(what.as_str(), "more than 64 messages unread");
-            let accused = world.heard(|word| match word {
-                ToBroker::Accuse { what, .. } => Some(what.clone()),
-                _ => None,
-            });
-            assert_eq!(accused, what);
-            assert_eq!(worker.disconnected(), None);
-        }
-        // The broker checks what it relays, so what comes from it and is wrong is not from our broker.
-        Route::Relayed => assert!(matches!(worker.disconnected(), Some(Disconnect::Broken(_)))),
-    }
+    let CallFailure::Gone(Gone::CutOff(what)) = waited else { panic!("{waited}") };
+    assert_eq!(what.as_str(), "more than 64 messages unread");
+    let accused = world.heard(|word| match word {
+        ToBroker::Accuse { what, .. } => Some(what.clone()),
+        _ => None,
+    });
+    assert_eq!(accused, what);
+    // A peer can make the broker's account differ from the worker's own, so that is no proof against the broker.
+    assert_eq!(worker.disconnected(), None);
 }
 
 fn only_direct_messages_are_counted(route: Route) {
@@ -241,8 +236,8 @@ fn a_direct_request_without_right_is_denied() {
     let notes = taking_notes(&worker);
     for i in 0..100 {
         raw.send(raw::oneway(NOTE.0), &[i]);
-        raw.send(raw::call(NOTE.0, u64::from(i) + 1), &[i]);
-        raw.send(raw::call(ASK.0, u64::from(i) + 1000), &[i]);
+        raw.send(raw::call(NOTE.0, 2 * u64::from(i) + 1), &[i]);
+        raw.send(raw::call(ASK.0, 2 * u64::from(i) + 2), &[i]);
         assert_eq!(worker.serve_once(Duration::from_secs(60)), Ok(true));
         let mut answers = [(raw.recv()), raw.recv()];
         while let Some(at) = answers.iter().position(|(header, _)| header.kind == Kind::Credit) {

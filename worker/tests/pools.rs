@@ -152,7 +152,8 @@ fn many_returns_wait_for_room(route: Route) {
     let (first, rest) = (24, 40);
     let mut back: Vec<u16> = (0..first).map(|_| returned(&mut raw, pool)).collect();
     let mut credit = Message::<()>::new();
-    credit.append(&cloison_msg::Credit { messages: 64, bytes: 40, descriptors: 0 }).unwrap();
+    let taken = cloison_msg::Credit { messages: 64, bytes: 40, descriptors: 0 };
+    credit.append(&cloison_msg::Receipt { route, taken }).unwrap();
     raw.send(Header { kind: Kind::Credit, ..Header::default() }, credit.payload());
     worker.provide(|_: &Worker, _: &mut Request<'_>, _: &mut Reply| Ok(()));
     assert_eq!(worker.serve_once(Duration::from_millis(20)), Ok(false));

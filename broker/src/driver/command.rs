@@ -71,16 +71,16 @@ pub(crate) enum Command {
     Credit { link: Destination, receipt: Receipt },
     /// The host closes a link.
     Close { link: Destination },
-    /// Builds links by another model.
-    SetModel { model: Model },
-    /// Sets or frees the route of one link; whether there is such a link.
-    SetRoute { link: LinkId, route: Option<Route>, known: oneshot::Sender<bool> },
+    /// Builds links by another model; `done` is dropped when no link is on its way to another route.
+    SetModel { model: Model, done: oneshot::Sender<()> },
+    /// Sets or frees the route of one link; `done` is dropped when it is not on its way to another.
+    SetRoute { link: LinkId, route: Option<Route>, done: oneshot::Sender<()> },
     /// Decides by another policy; `done` is dropped when nothing more is delivered over what that does not grant.
     SetPolicy { policy: Arc<dyn Policy>, done: oneshot::Sender<()> },
     /// Takes a link back, with all that came of it; `done` is dropped when nothing more is delivered over it.
     Revoke { link: LinkId, done: Arc<oneshot::Sender<()>> },
-    /// Who holds what.
-    Explain { from: Option<Name>, to: Option<Name>, done: oneshot::Sender<Vec<LinkView>> },
+    /// Who holds what: all links, or one.
+    Explain { link: Option<LinkId>, done: oneshot::Sender<Vec<LinkView>> },
     /// The host has decided about a link.
     Decide { question: Key, grant: Option<Grant> },
     /// The host has taken what was waiting in its inbox.

@@ -98,6 +98,7 @@ impl Desk {
     pub(super) fn moved(&mut self, link: Destination, peer: Name, own: CallId) {
         let Some(moved) = self.ends.get_mut(link) else { return };
         let former = moved.end.peer().clone();
+        moved.core.set_peer(peer.clone());
         for pending in moved.end.handle_move(peer, own) {
             self.fail_call(&former, pending, CallFailure::Gone(Gone::Moved));
         }
@@ -124,6 +125,10 @@ impl Desk {
 
     pub(super) fn gone(&mut self, link: Destination, why: &Gone, tell: bool) {
         let Some(mut ended) = self.ends.remove(link) else { return };
+        if *why == Gone::Revoked {
+            // What lies unread in the inbox is not delivered any more.
+            ended.core.revoke();
+        }
         let peer = ended.end.peer().clone();
         let waiting: Vec<_> = ended.waiting.drain(..).collect();
         let calls: Vec<_> = ended.end.close().collect();
@@ -148,11 +153,11 @@ impl Desk {
 
     /// A call of the host's has its outcome: a reply, or the peer's own error.
     pub(super) fn outcome(&self, pending: Pending<Done>, mut answer: Incoming) {
+        let after = now().since(pending.since);
         let failure = match answer.failure() {
-            None => return self.finish(pending.context, Ok(answer)),
+            None => return self.finish(pending.context, Ok(answer.answering(after))),
             Some(failure) => failure,
         };
-        let after = now().since(pending.since);
         let why = CallFailure::Failed(failure);
         let error = CallError { peer: answer.peer().clone(), rpc: pending.rpc, after, why };
         self.finish(pending.context, Err(error));
@@ -192,8 +197,8 @@ impl Desk {
         }
         for (core, ended) in ended {
             match ended {
-                Ok(pending) => self.fail_call(&core.peer, pending, CallFailure::Deadline),
-                Err(waiting) => self.fail_waiting(&core.peer, waiting, CallFailure::Overloaded),
+                Ok(pending) => self.fail_call(&core.peer(), pending, CallFailure::Deadline),
+                Err(waiting) => self.fail_waiting(&core.peer(), waiting, CallFailure::Overloaded),
             }
         }
         let late = self.asked.extract_if(.., |asked| asked.until <= now).map(|asked| {

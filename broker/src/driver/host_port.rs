@@ -4,6 +4,7 @@ use cloison_ipc::Passed;
 use cloison_msg::control::{ToBroker, ToWorker};
 use cloison_msg::{
     Arrival, Descriptor, DescriptorClasses, Destination, Failure, Gone, Header, LinkEnd, LinkRef, Receipt, Route,
+    Transfer,
 };
 
 use super::desk::Waiting;
@@ -134,6 +135,10 @@ impl Driver {
         let mut links = message.encoded_links();
         let freight = Freight { payload: message.payload(), links: &links };
         let Some(forward) = self.router.handle_message(host, header, freight, &mut descriptors, now()) else { return };
+        // The host has given those away.
+        for link in message.links().iter().filter(|link| link.transfer == Transfer::Move) {
+            self.desk.gone(link.link, &Gone::Moved, false);
+        }
         self.introduce(&forward);
         for (at, &name) in forward.links.iter().enumerate() {
             LinkRef::rename(&mut links, at, name);

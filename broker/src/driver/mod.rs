@@ -83,6 +83,8 @@ struct Driver {
     audit: Audit,
     /// How many workers have yet to say what they sent directly, and who waits for that.
     counting: Option<(usize, oneshot::Sender<()>)>,
+    /// Who waits until a link, or each of them, is not on its way to another route any more.
+    changing: Vec<(Option<Key>, oneshot::Sender<()>)>,
     epoll: std::os::fd::OwnedFd,
     /// Rings when something the host waits for has taken too long, or when a worker is to be sent something again.
     alarm: Alarm,
@@ -108,6 +110,7 @@ impl Driver {
             notices,
             audit: Audit::default(),
             counting: None,
+            changing: Vec::new(),
             epoll,
             alarm,
             commands,

@@ -12,7 +12,7 @@ use super::seat::{Seat, Sent};
 use super::{BACKLOG_MAX, Command, Driver, HostMessage, now};
 use crate::host::{Item, Question};
 use crate::policy::Policy;
-use crate::router::{Body, Event, Output, Traffic, Violation};
+use crate::router::{Body, Event, LinkId, LinkView, Output, Traffic, Violation};
 
 impl Driver {
     /// Does what the router says, until it says nothing more.
@@ -39,6 +39,16 @@ impl Driver {
                 Output::MakePool(ticket) => self.router.handle_pool(ticket, make_pool(ticket.shape)),
                 Output::Tell(event) => self.tell(&event),
             }
+        }
+        if !self.changing.is_empty() {
+            self.changing.retain(|(link, _)| self.router.is_changing(*link));
+        }
+    }
+
+    fn explain(&self, link: Option<LinkId>) -> Vec<LinkView> {
+        match link {
+            None => self.router.explain(None, None),
+            Some(link) => self.router.view_of(link).into_iter().collect(),
         }
     }
 
@@ -160,14 +170,18 @@ impl Driver {
             Command::Answer { link, call, result } => self.host_answers(link, &call, result),
             Command::Credit { link, receipt } => self.host_credits(link, receipt),
             Command::Close { link } => self.host_closes(link),
-            Command::SetModel { model } => self.router.set_model(model, now()),
-            Command::SetRoute { link, route, known } => drop(known.send(self.router.set_route(link.0, route, now()))),
+            Command::SetModel { model, done } => {
+                self.router.set_model(model, now());
+                self.changing.push((None, done));
+            }
+            Command::SetRoute { link, route, done } => {
+                self.router.set_route(link.0, route, now());
+                self.changing.push((Some(link.0), done));
+            }
             Command::SetPolicy { policy, done } => self.set_policy(policy, done),
             Command::Revoke { link, done } => self.revoke(link.0, done),
-            Command::Explain { from, to, done } => {
-                // Whoever dropped the question does not want to know.
-                drop(done.send(self.router.explain(from.as_ref(), to.as_ref())));
-            }
+            // Whoever dropped the question does not want to know.
+            Command::Explain { link, done } => drop(done.send(self.explain(link))),
             Command::Decide { question, grant } => self.router.handle_decision(question, grant),
             Command::CaughtUp => self.router.handle_crowd(host, false),
             Command::MadeUpBuffer { link, what } => self.router.handle_made_up_buffer(link, what),

@@ -83,24 +83,41 @@ impl Inbox {
 
     /// The next item; `None` once the broker has ended.
     pub async fn next(&mut self) -> Option<Item> {
-        let item = self.items.recv().await;
-        self.note(item)
+        loop {
+            let item = self.items.recv().await?;
+            if let Some(item) = self.deliver(item) {
+                return Some(item);
+            }
+        }
     }
 
     /// The next item, waiting no longer than `within`; `None` if there was none.
     pub fn next_within(&mut self, within: Duration) -> Option<Item> {
-        if let Ok(item) = self.items.try_recv() {
-            return self.note(Some(item));
+        loop {
+            let item = match self.items.try_recv() {
+                Ok(item) => item,
+                Err(_) => wait_for(self.items.recv(), Some(within)).flatten()?,
+            };
+            if let Some(item) = self.deliver(item) {
+                return Some(item);
+            }
         }
-        let item = wait_for(self.items.recv(), Some(within)).flatten();
-        self.note(item)
     }
 
-    fn note(&self, item: Option<Item>) -> Option<Item> {
-        if item.is_some() && self.unread.fetch_sub(1, Ordering::Relaxed) == CROWD_ITEMS / 2 {
+    /// What is left of an item that is read now: nothing of what came over a link that was taken back meanwhile.
+    fn deliver(&self, item: Item) -> Option<Item> {
+        self.note();
+        match item {
+            Item::Message(message) if message.is_revoked() => None,
+            Item::Outcome(ticket, outcome) => Some(Item::Outcome(ticket, outcome.and_then(Incoming::deliver))),
+            item => Some(item),
+        }
+    }
+
+    fn note(&self) {
+        if self.unread.fetch_sub(1, Ordering::Relaxed) == CROWD_ITEMS / 2 {
             self.commands.give(Command::CaughtUp);
         }
-        item
     }
 }
 
@@ -108,8 +125,8 @@ impl Inbox {
 impl Drop for Inbox {
     fn drop(&mut self) {
         self.items.close();
-        while let Ok(item) = self.items.try_recv() {
-            self.note(Some(item));
+        while self.items.try_recv().is_ok() {
+            self.note();
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Messages that came to the host.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloison_ipc::{BufferRef, Passed};
-use cloison_msg::{Failure, Header, Kind, Name, Reader, RecvError, RpcIndex, Text, decode_whole};
+use cloison_msg::{
+    CallError, CallFailure, Failure, Gone, Header, Kind, Name, Reader, RecvError, RpcIndex, Text, decode_whole,
+};
 use serde::Deserialize;
 
 use super::pools::{BorrowError, Borrowed};
@@ -17,6 +20,10 @@ use crate::driver::{Command, HostMessage};
 #[derive(Debug)]
 pub struct Incoming {
     core: Arc<LinkCore>,
+    /// Who sent it.
+    peer: Arc<Name>,
+    /// How long the call took that it answers.
+    after: Duration,
     header: Header,
     payload: Vec<u8>,
     descriptors: Vec<Passed>,
@@ -32,7 +39,29 @@ impl Incoming {
         descriptors: Vec<Passed>,
         links: Vec<HostLink>,
     ) -> Self {
-        Self { core, header, payload, descriptors, links: links.into_iter(), answered: false }
+        let peer = core.peer();
+        let (links, after) = (links.into_iter(), Duration::ZERO);
+        Self { core, peer, after, header, payload, descriptors, links, answered: false }
+    }
+
+    /// It answers a call that began so long ago.
+    pub(crate) fn answering(mut self, after: Duration) -> Self {
+        self.after = after;
+        self
+    }
+
+    /// Whether its link was taken back, so that it is not to be delivered.
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.core.is_revoked()
+    }
+
+    /// The answer, unless its link was taken back meanwhile.
+    pub(crate) fn deliver(self) -> Result<Self, CallError> {
+        if !self.is_revoked() {
+            return Ok(self);
+        }
+        let why = CallFailure::Gone(Gone::Revoked);
+        Err(CallError { peer: Name::clone(&self.peer), rpc: self.header.rpc, after: self.after, why })
     }
 
     /// The next of the links that the message carries; those that are not taken are closed when it is dropped.
@@ -52,7 +81,7 @@ impl Incoming {
     /// Who sent it.
     #[must_use]
     pub fn peer(&self) -> &Name {
-        &self.core.peer
+        &self.peer
     }
 
     /// The link it came by, over which its sender can be called, if the policy granted that.

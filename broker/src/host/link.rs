@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use cloison_msg::control::PoolId;
-use cloison_msg::{CallError, CallFailure, Destination, Gone, Header, Name, Refusal, Route, RpcIndex, Taken};
+use cloison_msg::{CallError, CallFailure, Destination, Gone, Header, Name, Named, Refusal, Route, RpcIndex, Taken};
 use tokio::sync::oneshot;
 
 use super::pools::LinkPools;
@@ -39,15 +40,37 @@ pub struct OpenError {
 #[derive(Debug)]
 pub(crate) struct LinkCore {
     pub(crate) name: Destination,
-    pub(crate) peer: Name,
+    peer: Mutex<Arc<Name>>,
     pub(crate) commands: Commands,
     pub(crate) pools: LinkPools,
     taken: Mutex<Taken>,
+    /// Whether the link was taken back: then nothing that came over it is delivered any more.
+    revoked: AtomicBool,
 }
 
 impl LinkCore {
     pub(crate) fn new(name: Destination, peer: Name, commands: Commands) -> Arc<Self> {
-        Arc::new(Self { name, peer, commands, pools: LinkPools::default(), taken: Mutex::default() })
+        let peer = Mutex::new(Arc::new(peer));
+        let (pools, taken, revoked) = (LinkPools::default(), Mutex::default(), AtomicBool::new(false));
+        Arc::new(Self { name, peer, commands, pools, taken, revoked })
+    }
+
+    /// The role at the other end at this moment.
+    pub(crate) fn peer(&self) -> Arc<Name> {
+        self.peer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The other end has another holder.
+    pub(crate) fn set_peer(&self, peer: Name) {
+        *self.peer.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(peer);
+    }
+
+    pub(crate) fn revoke(&self) {
+        self.revoked.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_revoked(&self) -> bool {
+        self.revoked.load(Ordering::Acquire)
     }
 
     /// The application is done with a message that came over the link.
@@ -72,7 +95,7 @@ impl LinkCore {
     fn send(&self, rpc: RpcIndex, message: HostMessage, within: Duration, purpose: Purpose) {
         self.commands.give(Command::Send(Outgoing {
             link: self.name,
-            peer: self.peer.clone(),
+            peer: Name::clone(&self.peer()),
             rpc,
             message,
             within,
@@ -86,10 +109,10 @@ impl HostLink {
         Self { core }
     }
 
-    /// The role at the other end.
+    /// The role at the other end. It is another one once the peer has given its end away.
     #[must_use]
-    pub fn peer(&self) -> &Name {
-        &self.core.peer
+    pub fn peer(&self) -> Arc<Name> {
+        self.core.peer()
     }
 
     /// The host's name for the link, which the [`Inbox`](super::Inbox) uses too.
@@ -117,7 +140,7 @@ impl HostLink {
     pub fn start(&self, rpc: RpcIndex, message: HostMessage, within: Duration) -> PendingCall {
         let (done, outcome) = oneshot::channel();
         self.core.send(rpc, message, within, Purpose::Call(Done::Caller(done)));
-        PendingCall { peer: self.core.peer.clone(), rpc, since: Instant::now(), outcome }
+        PendingCall { peer: self.peer(), rpc, since: Instant::now(), outcome }
     }
 
     /// Begins a call whose outcome comes to the [`Inbox`](super::Inbox), under `ticket`.
@@ -133,7 +156,15 @@ impl HostLink {
         let (done, sent) = oneshot::channel();
         let since = Instant::now();
         self.core.send(rpc, message, CALL_DEADLINE, Purpose::Oneway(done));
-        wait(sent).unwrap_or_else(|_| Err(broker_ended(&self.core.peer, rpc, since)))
+        wait(sent).unwrap_or_else(|_| Err(broker_ended(&self.peer(), rpc, since)))
+    }
+}
+
+/// To be put into a message: [`append_link`](cloison_msg::Message::append_link),
+/// [`move_link`](cloison_msg::Message::move_link).
+impl Named for HostLink {
+    fn destination(&self) -> Destination {
+        self.core.name
     }
 }
 
@@ -163,7 +194,7 @@ impl Drop for Unclaimed {
 /// A call that waits for its outcome: [`wait`](Self::wait) for it, or `.await` it on any executor.
 #[derive(Debug)]
 pub struct PendingCall {
-    peer: Name,
+    peer: Arc<Name>,
     rpc: RpcIndex,
     since: Instant,
     outcome: oneshot::Receiver<Result<Incoming, CallError>>,
@@ -184,7 +215,10 @@ impl Future for PendingCall {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = Pin::new(&mut self.outcome).poll(context);
-        outcome.map(|outcome| outcome.unwrap_or_else(|_| Err(broker_ended(&self.peer, self.rpc, self.since))))
+        outcome.map(|outcome| match outcome {
+            Ok(outcome) => outcome.and_then(Incoming::deliver),
+            Err(_) => Err(broker_ended(&self.peer, self.rpc, self.since)),
+        })
     }
 }
 

@@ -57,6 +57,12 @@ impl<D: Descriptor> Router<D> {
         views.filter(|view| is_one(from, &view.from) && is_one(to, &view.to)).collect()
     }
 
+    /// One link, as long as it is there.
+    #[must_use]
+    pub fn view_of(&self, link: LinkId) -> Option<LinkView> {
+        self.links.get(link.0).map(|there| self.view(link.0, there))
+    }
+
     fn view(&self, key: Key, link: &Link) -> LinkView {
         let Link { asker, asked, lineage, way, .. } = link;
         LinkView {

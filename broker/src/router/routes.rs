@@ -145,6 +145,18 @@ impl<D: Descriptor> Router<D> {
         true
     }
 
+    /// Whether that link, or any at all, is on its way from one route to the other.
+    #[must_use]
+    pub fn is_changing(&self, link: Option<Key>) -> bool {
+        match link {
+            None => self.due.iter().any(|(_, due)| matches!(due, Due::Switch(_))),
+            Some(key) => self
+                .links
+                .get(key)
+                .is_some_and(|link| matches!(link.way, Way::Pairing | Way::ToDirect(_) | Way::ToRelayed(_))),
+        }
+    }
+
     pub(super) fn steer_all(&mut self, now: Time) {
         let all: Vec<Key> = self.links.iter().map(|(key, _)| key).collect();
         for key in all {

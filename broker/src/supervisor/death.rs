@@ -6,6 +6,7 @@ use std::time::Duration;
 use cloison_msg::{Gone, Name, Text};
 use cloison_sandbox::{Exit, LaunchError};
 
+use crate::broker::TooFewDescriptors;
 use crate::router::Violation;
 
 /// How a worker ended: what the system says, and why, if it was our doing.
@@ -109,6 +110,14 @@ pub enum SpawnError {
         role: Name,
         /// Why.
         why: LaunchError,
+    },
+    /// The limit on open descriptors is too small for one more worker.
+    #[error("no descriptors for the worker {role}: {why}")]
+    Descriptors {
+        /// Its role.
+        role: Name,
+        /// What to raise, and to how much.
+        why: TooFewDescriptors,
     },
     /// No socket for it.
     #[error("no socket for the worker {role}: {why}")]

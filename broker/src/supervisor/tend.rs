@@ -19,6 +19,7 @@ use super::death::{Death, SpawnError, WorkerEvent};
 use super::restart::Budget;
 use super::words::LastWords;
 use super::{Office, Order, WorkerSpec, WorkerState};
+use crate::broker::{DESCRIPTORS_HEADROOM, DESCRIPTORS_PER_WORKER, check_descriptors};
 use crate::driver::Command;
 use crate::host::Item;
 
@@ -145,7 +146,10 @@ async fn stopped_within(orders: &mut Orders, budget: &mut Budget, pause: Duratio
 
 async fn start(office: &Office, spec: &WorkerSpec) -> Result<Running, SpawnError> {
     office.roster.update(&spec.role, |record| record.status.state = WorkerState::Starting);
-    let socket = |why: io::Error| SpawnError::Socket { role: spec.role.clone(), why };
+    let role = || spec.role.clone();
+    check_descriptors(DESCRIPTORS_PER_WORKER + DESCRIPTORS_HEADROOM)
+        .map_err(|why| SpawnError::Descriptors { role: role(), why })?;
+    let socket = |why: io::Error| SpawnError::Socket { role: role(), why };
     let (ours, theirs) = ProcessIpc::pair().map_err(socket)?;
     let mut child = launch(office, spec, theirs.into()).await?;
     let words = LastWords::default();

@@ -1,5 +1,5 @@
-//! A broker that is just enough for workers that are threads: it welcomes, grants, relays and makes pools, and believes
-//! everything it is told.
+//! A broker that is just enough for workers that are threads: it welcomes, grants, relays, makes pools, hands links on and
+//! changes their routes, and believes everything it is told.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -9,11 +9,13 @@ use std::thread::{self, JoinHandle};
 use cloison_ipc::{Passed, ProcessIpc, create_pool};
 use cloison_msg::control::{PROTOCOL_VERSION, PoolId, RequestId, ToBroker, ToWorker};
 use cloison_msg::{
-    Destination, Gone, Header, Kind, Message, Messages, Name, PACKET_MAX, Refusal, Rights, Route, RpcSet, decode_whole,
+    Account, Balance, CallId, Credit, Destination, Gone, Header, Kind, LinkRef, Message, Messages, Name, PACKET_MAX,
+    Receipt, Refusal, Rights, Route, RpcSet, Transfer, decode_whole,
 };
 use cloison_worker::Worker;
 
 pub mod raw;
+pub mod routes;
 
 /// One broker and its workers.
 pub struct World {
@@ -46,6 +48,16 @@ struct LinkState {
     /// What the broker keeps of a direct link.
     pair: Option<(ProcessIpc, ProcessIpc)>,
     open: bool,
+    route: Route,
+    settled: [bool; 2],
+    /// Who wants to give its end away.
+    rest: [bool; 2],
+    /// What was relayed from each end.
+    sent: [Account; 2],
+    /// The last call from each end.
+    calls: [CallId; 2],
+    /// How many holders each end had before.
+    moves: [u16; 2],
 }
 
 impl World {
@@ -158,6 +170,14 @@ fn attend(state: &Mutex<State>, port: usize, ipc: &ProcessIpc) {
     state.close_links_of(port, &Gone::Crashed("signal 9".into()));
 }
 
+impl Port {
+    /// A name for one more link.
+    fn name(&mut self) -> Destination {
+        self.links += 1;
+        Destination { index: self.links, generation: 1 }
+    }
+}
+
 impl State {
     fn take(&mut self, port: usize, header: &Header, message: &[u8], passed: Vec<Passed>) {
         if header.kind == Kind::Control {
@@ -165,7 +185,17 @@ impl State {
         }
         let Some((link, side)) = self.find(port, header.destination) else { return };
         let (to, name) = self.links[link].ends[1 - side];
+        let is_answer = matches!(header.kind, Kind::Reply | Kind::Error);
+        if is_answer && header.call.holder() < u64::from(self.links[link].moves[1 - side]) {
+            // Nobody waits for it: the caller has given its end away.
+            return;
+        }
         let mut message = message.to_vec();
+        self.count(link, side, header, &message);
+        for (at, carried) in LinkRef::decode_all(&message[header.links_at()..]).unwrap().iter().enumerate() {
+            let name = self.hand_on(port, to, carried);
+            LinkRef::rename(&mut message[header.links_at()..], at, name);
+        }
         let header = Header { destination: name, ..*header };
         message[..cloison_msg::HEADER_LEN].copy_from_slice(&header.encode());
         let fds: Vec<BorrowedFd<'_>> = passed.iter().map(AsFd::as_fd).collect();
@@ -213,7 +243,10 @@ impl State {
                 }
                 self.heard.push(word);
             }
-            ToBroker::Counted { .. } => self.heard.push(word),
+            ToBroker::Left { link, calls } => self.take_left(port, link, calls),
+            ToBroker::Settled { link } => self.take_settled(port, link),
+            ToBroker::Rest { link } => self.take_rest(port, link),
+            ToBroker::Counted { .. } | ToBroker::Released { .. } => self.heard.push(word),
         }
     }
 
@@ -224,29 +257,33 @@ impl State {
         let Some(to) = self.ports.iter().position(|port| port.role == role && port.greeted) else {
             return self.waiting.push((from, request, role));
         };
-        let ends = [from, to].map(|port| {
-            self.ports[port].links += 1;
-            (port, Destination { index: self.ports[port].links, generation: 1 })
-        });
-        let route = self.route.unwrap();
+        let link = self.introduce([from, to], self.route.unwrap(), &self.rights(from, to));
+        self.say(from, &ToWorker::Opened { request, link: Ok(link) }, &[]);
+    }
+
+    /// Makes a link between two, of whom the first has these rights; its name for it.
+    fn introduce(&mut self, ports: [usize; 2], route: Route, rights: &Rights) -> Destination {
+        let ends = ports.map(|port| (port, self.ports[port].name()));
         let pair = (route == Route::Direct).then(|| ProcessIpc::pair().unwrap());
+        let all = [rights.clone(), self.rights(ports[1], ports[0])];
         // The other side first: it must know the link before a message comes over it.
         for side in [1, 0] {
             let (port, link) = ends[side];
-            let (peer, _) = ends[1 - side];
-            let peer_name = self.ports[peer].role.clone();
-            let (rights, peer_rights) = (self.rights(port, peer), self.rights(peer, port));
+            let peer = self.ports[ports[1 - side]].role.clone();
+            let (rights, peer_rights) = (all[side].clone(), all[1 - side].clone());
             let socket = pair.as_ref().map(|(a, b)| [a, b][side].try_clone().unwrap().into());
-            let word = ToWorker::Granted { link, peer: peer_name, rights, peer_rights, route };
+            let word = ToWorker::Granted { link, peer, rights, peer_rights, route, balance: Balance::default() };
             self.say(port, &word, socket.as_slice());
         }
-        self.links.push(LinkState { ends, pair, open: true });
-        self.say(from, &ToWorker::Opened { request, link: Ok(ends[0].1) }, &[]);
+        let (sent, calls) = ([Account::default(); 2], [CallId::NONE; 2]);
+        let (settled, rest, moves) = ([true; 2], [false; 2], [0; 2]);
+        self.links.push(LinkState { ends, pair, open: true, route, settled, rest, sent, calls, moves });
+        ends[0].1
     }
 
     fn rights(&self, from: usize, to: usize) -> Rights {
         let key = (self.ports[from].role.to_string(), self.ports[to].role.to_string());
-        let all = Rights::methods(RpcSet::ALL).lending();
+        let all = Rights::methods(RpcSet::ALL).lending().delegable();
         self.rights.get(&key).cloned().unwrap_or(match self.route {
             Some(Route::Relayed) => all.passing(cloison_msg::DescriptorClasses::PIPE),
             _ => all,

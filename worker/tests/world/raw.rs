@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use cloison_ipc::ProcessIpc;
+use cloison_ipc::{ProcessIpc, RecvError};
 use cloison_msg::control::{PROTOCOL_VERSION, ToBroker, ToWorker};
 use cloison_msg::{
     CallId, ChainId, Destination, HEADER_LEN, Header, Kind, Message, Messages, PACKET_MAX, Route, RpcIndex,
@@ -19,15 +19,16 @@ pub struct Raw {
     socket: Option<ProcessIpc>,
     pub link: Destination,
     words: VecDeque<(ToWorker, Vec<OwnedFd>)>,
-    arrived: VecDeque<(Header, Vec<u8>)>,
+    relayed: VecDeque<(Header, Vec<u8>)>,
+    direct: VecDeque<(Header, Vec<u8>)>,
 }
 
 impl Raw {
     /// A peer that has been welcomed.
     pub fn new(world: &mut World, role: &str) -> Self {
         let control = world.port(role);
-        let mut raw =
-            Self { control, socket: None, link: Destination::BROKER, words: VecDeque::new(), arrived: VecDeque::new() };
+        let (words, relayed, direct) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        let mut raw = Self { control, socket: None, link: Destination::BROKER, words, relayed, direct };
         raw.say(&ToBroker::Hello { version: PROTOCOL_VERSION });
         assert!(matches!(raw.word().0, ToWorker::Welcome { .. }));
         raw
@@ -50,12 +51,50 @@ impl Raw {
         self.words.pop_front().unwrap()
     }
 
+    /// Hears that the link is to change its route.
+    pub fn rerouted(&mut self) {
+        let (ToWorker::Reroute { link, route }, mut fds) = self.word() else { panic!("not rerouted") };
+        assert_eq!(link, self.link);
+        if route == Route::Direct {
+            self.socket = Some(ProcessIpc::from_fd(fds.remove(0)).unwrap());
+        }
+    }
+
     /// The next message on the link.
     pub fn recv(&mut self) -> (Header, Vec<u8>) {
-        while self.arrived.is_empty() {
-            self.receive(self.socket.is_none());
+        self.recv_by(if self.socket.is_some() { Route::Direct } else { Route::Relayed })
+    }
+
+    /// The next message that comes by this route.
+    pub fn recv_by(&mut self, route: Route) -> (Header, Vec<u8>) {
+        loop {
+            let arrived = if route == Route::Relayed { &mut self.relayed } else { &mut self.direct };
+            if let Some(message) = arrived.pop_front() {
+                return message;
+            }
+            self.receive(route == Route::Relayed);
         }
-        self.arrived.pop_front().unwrap()
+    }
+
+    /// The next message that comes by the socket, unless nothing more will.
+    pub fn recv_to_end(&mut self) -> Option<(Header, Vec<u8>)> {
+        loop {
+            if let Some(message) = self.direct.pop_front() {
+                return Some(message);
+            }
+            let mut packet = vec![0; PACKET_MAX];
+            let len = match self.socket.as_ref().unwrap().recv(&mut packet, &mut Vec::new()) {
+                Err(RecvError::Closed) => return None,
+                received => received.unwrap(),
+            };
+            self.take(false, &packet[..len], Vec::new());
+        }
+    }
+
+    /// Whether all that came by the socket was read, and nothing more will come.
+    pub fn is_at_end(&mut self) -> bool {
+        let socket = self.socket.as_ref().unwrap();
+        self.direct.is_empty() && matches!(socket.recv(&mut [0; 16], &mut Vec::new()), Err(RecvError::Closed))
     }
 
     pub fn say(&self, word: &ToBroker) {
@@ -69,6 +108,12 @@ impl Raw {
     pub fn send(&self, header: Header, payload: &[u8]) {
         let header = Header { destination: self.link, payload: u32::try_from(payload.len()).unwrap(), ..header };
         self.send_bytes(&[&header.encode(), payload].concat());
+    }
+
+    /// Sends a message of this payload on the link, over the broker.
+    pub fn send_relayed(&self, header: Header, payload: &[u8]) {
+        let header = Header { destination: self.link, payload: u32::try_from(payload.len()).unwrap(), ..header };
+        self.control.send(&[&header.encode(), payload].concat(), &[]).unwrap();
     }
 
     /// Sends bytes over the link's route.
@@ -90,14 +135,18 @@ impl Raw {
         let mut packet = vec![0; PACKET_MAX];
         let mut passed = Vec::new();
         let len = from.recv(&mut packet, &mut passed).unwrap();
-        let mut fds: Vec<OwnedFd> = passed.into_iter().map(OwnedFd::from).collect();
-        for message in Messages::new(&packet[..len]) {
+        self.take(control, &packet[..len], passed.into_iter().map(OwnedFd::from).collect());
+    }
+
+    fn take(&mut self, control: bool, packet: &[u8], mut fds: Vec<OwnedFd>) {
+        for message in Messages::new(packet) {
             let (start, header) = message.unwrap();
             let payload = &packet[start + HEADER_LEN..start + header.message_len()];
             if header.kind == Kind::Control {
                 self.words.push_back((decode_whole(payload).unwrap(), std::mem::take(&mut fds)));
             } else {
-                self.arrived.push_back((header, payload.to_vec()));
+                let arrived = if control { &mut self.relayed } else { &mut self.direct };
+                arrived.push_back((header, payload.to_vec()));
             }
         }
     }
@@ -108,6 +157,11 @@ pub fn call(rpc: u16, id: u64) -> Header {
     let remaining = u32::try_from(Duration::from_secs(5).as_micros()).unwrap();
     let chain = ChainId::new(99, u32::try_from(id).unwrap());
     Header { kind: Kind::Call, rpc: RpcIndex(rpc), call: CallId(id), chain, remaining, ..Header::default() }
+}
+
+/// A switch's header.
+pub fn switch() -> Header {
+    Header { kind: Kind::Switch, ..Header::default() }
 }
 
 /// A oneway's header.

@@ -1,20 +1,27 @@
 //! An attacker: it is confined like any worker, and then writes what it likes on its sockets. Nothing of the worker crate
 //! is in it, so nothing keeps it from breaking the protocol. Its host tells it when to do what.
 
+mod held;
+
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cloison_broker::msg::control::{PROTOCOL_VERSION, PoolShape, ToBroker, ToWorker};
-use cloison_broker::msg::{Credit, Destination, HEADER_LEN, Header, Kind, Messages, Name, PACKET_MAX, decode_whole};
+use cloison_broker::msg::{
+    CallId, Destination, HEADER_LEN, Header, Kind, LinkRef, Messages, Name, PACKET_MAX, decode_whole,
+};
 use cloison_ipc::{Passed, ProcessIpc, WritablePool};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::words::{ATTACK, ECHO, encoded};
+use held::Held;
+pub use held::RawLink;
 
 /// By which socket.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -55,6 +62,12 @@ pub enum RawStep {
     UsePool { pool: u32, shape: PoolShape },
     /// Tell every word that the broker said.
     Words,
+    /// Go along with changes of routes, as long as nothing else is said; or do nothing about them.
+    Cooperate(bool),
+    /// Shut down the sending half of a link's own socket.
+    Shut(usize),
+    /// How many messages came, but for words and what the host has said.
+    Heard,
     /// Hold back the answers to the next so many calls of peers, then give them, the last one first.
     Reverse(usize),
     /// Answer this to the next so many calls of peers: packets behind a header of this kind, each so many times.
@@ -88,15 +101,7 @@ pub enum RawOutcome {
     /// The pool's number, or why there is none.
     Pool(Result<u32, String>),
     Words(Vec<String>),
-}
-
-/// A link as its attacker knows it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct RawLink {
-    pub name: Destination,
-    pub peer: String,
-    pub is_direct: bool,
-    pub is_closed: bool,
+    Heard(u64),
 }
 
 /// The whole life of an attacker.
@@ -127,6 +132,10 @@ struct Raw {
     words: Vec<String>,
     queue: VecDeque<Heard>,
     behaviour: Behaviour,
+    cooperates: bool,
+    /// The largest call id in anything that was sent.
+    last_call: u64,
+    heard: u64,
     last_step: Option<LastStep>,
 }
 
@@ -144,12 +153,6 @@ enum Behaviour {
     Reverse(usize, Vec<(Header, Vec<u8>)>),
     /// With something made up.
     Made { kind: u8, call_offset: i64, payload: Vec<u8>, times: u32 },
-}
-
-struct Held {
-    shown: RawLink,
-    socket: Option<ProcessIpc>,
-    taken: Credit,
 }
 
 /// A message that arrived.
@@ -171,6 +174,9 @@ impl Raw {
             words: Vec::new(),
             queue: VecDeque::new(),
             behaviour: Behaviour::Honest,
+            cooperates: true,
+            last_call: 0,
+            heard: 0,
             last_step: None,
         }
     }
@@ -179,30 +185,43 @@ impl Raw {
     fn live(&mut self) -> Option<()> {
         let heard = self.next()?;
         if heard.header.kind == Kind::Control {
-            self.hear_word(&heard);
+            self.hear_word(heard);
             return Some(());
         }
         let at = match heard.direct {
             Some(at) => at,
-            None => self.links.iter().rposition(|held| held.shown.name == heard.header.destination)?,
+            // What comes for a link that it gave away is nothing to it.
+            None => match self.place_of(heard.header.destination) {
+                Some(at) => at,
+                None => return Some(()),
+            },
         };
+        let is_order = self.links[at].shown.peer == "host" && heard.header.rpc == ATTACK;
+        self.heard += u64::from(!is_order && !matches!(heard.header.kind, Kind::Credit | Kind::Switch));
         match heard.header.kind {
-            Kind::Call if self.links[at].shown.peer == "host" && heard.header.rpc == ATTACK => {
+            Kind::Call if is_order => {
                 let step = decode_whole(&heard.payload).ok()?;
                 let outcome = self.act(step);
                 self.reply(at, &heard.header, &encoded(&outcome));
             }
-            Kind::Call => self.answer(at, heard.header, heard.payload),
-            Kind::Oneway => self.stolen.extend(heard.passed.into_iter().map(Passed::into_fd)),
+            Kind::Call => self.answer(at, heard.header, heard.payload.clone()),
+            Kind::Switch => self.hear_switch(at, &heard),
             _ => {}
         }
         if matches!(heard.header.kind, Kind::Call | Kind::Oneway | Kind::Release) {
-            self.credit(at, &heard.header);
+            self.credit(at, &heard);
+        }
+        if heard.header.kind == Kind::Oneway {
+            self.stolen.extend(heard.passed.into_iter().map(Passed::into_fd));
         }
         Some(())
     }
 
     fn act(&mut self, step: RawStep) -> RawOutcome {
+        if let RawStep::Send { packet, .. } = &step {
+            let calls = Messages::new(packet).filter_map(|message| message.ok().map(|(_, header)| header.call.0));
+            self.last_call = calls.max().unwrap_or(0).max(self.last_call);
+        }
         match step {
             RawStep::Links => RawOutcome::Links(self.links.iter().map(|held| held.shown.clone()).collect()),
             RawStep::Open { role, interface } => RawOutcome::Opened(self.open(&role, &interface)),
@@ -213,6 +232,15 @@ impl Raw {
                 RawOutcome::Done
             }
             RawStep::Words => RawOutcome::Words(self.words.clone()),
+            RawStep::Heard => RawOutcome::Heard(self.heard),
+            RawStep::Cooperate(cooperates) => {
+                self.cooperates = cooperates;
+                RawOutcome::Done
+            }
+            RawStep::Shut(at) => {
+                let _ = self.links[at].socket.as_ref().map(ProcessIpc::shutdown_sending);
+                RawOutcome::Done
+            }
             RawStep::Reverse(count) => {
                 self.behaviour = Behaviour::Reverse(count, Vec::new());
                 RawOutcome::Done
@@ -289,23 +317,6 @@ impl Raw {
         }
     }
 
-    fn credit(&mut self, at: usize, header: &Header) {
-        let taken = self.links[at].taken.plus(Credit::of(header.kind, header.shape()));
-        self.links[at].taken = taken;
-        let credit = encoded(&taken);
-        let header = Header {
-            destination: self.links[at].shown.name,
-            kind: Kind::Credit,
-            payload: u32::try_from(credit.len()).expect("short"),
-            ..Header::default()
-        };
-        let _ = self.send(self.via(at), &packet(&header, &credit), &[]);
-    }
-
-    fn via(&self, at: usize) -> Via {
-        if self.links[at].socket.is_some() { Via::Direct(at) } else { Via::Control }
-    }
-
     fn say(&self, word: &ToBroker) {
         let _ = self.send(Via::Control, &word_packet(word), &[]);
     }
@@ -374,7 +385,7 @@ impl Raw {
                 continue;
             }
             let picked = decode_whole(&heard.payload).ok().and_then(&pick);
-            self.hear_word(&heard);
+            self.hear_word(heard);
             if picked.is_some() {
                 others.append(&mut self.queue);
                 self.queue = others;
@@ -383,32 +394,20 @@ impl Raw {
         }
     }
 
-    fn hear_word(&mut self, heard: &Heard) {
+    fn hear_word(&mut self, heard: Heard) {
         let Ok(word) = decode_whole::<ToWorker>(&heard.payload) else { return };
         self.words.push(format!("{word:?}"));
-        let passed = heard.passed.first().and_then(|passed| passed.as_fd().try_clone_to_owned().ok());
+        let passed = heard.passed.into_iter().next();
         match word {
-            ToWorker::Granted { link, peer, .. } => {
-                let socket = passed.and_then(|fd| ProcessIpc::from_fd(fd).ok());
-                let is_direct = socket.is_some();
-                let shown = RawLink { name: link, peer: peer.to_string(), is_direct, is_closed: false };
-                self.links.push(Held { shown, socket, taken: Credit::default() });
-            }
-            ToWorker::Closed { link, .. } => {
-                for held in self.links.iter_mut().filter(|held| held.shown.name == link) {
-                    held.shown.is_closed = true;
-                    held.socket = None;
-                }
-            }
-            ToWorker::Pool { pool: Ok(_), .. } => self.pools.extend(passed),
-            _ => {}
+            ToWorker::Pool { pool: Ok(_), .. } => self.pools.extend(passed.map(Passed::into_fd)),
+            word => self.hear_of_links(word, passed),
         }
     }
 
     /// The next message, by whichever socket; `None` once the broker is gone.
     fn next(&mut self) -> Option<Heard> {
         while self.queue.is_empty() {
-            let direct: Vec<usize> = (0..self.links.len()).filter(|&at| self.links[at].socket.is_some()).collect();
+            let direct: Vec<usize> = (0..self.links.len()).filter(|&at| self.links[at].reads()).collect();
             let sockets = direct.iter().filter_map(|&at| self.links[at].socket.as_ref());
             let mut polled: Vec<_> =
                 std::iter::once(&self.control).chain(sockets).map(|ipc| PollFd::new(ipc, PollFlags::IN)).collect();
@@ -420,7 +419,7 @@ impl Raw {
             }
             for (&at, &is_ready) in direct.iter().zip(&ready[1..]) {
                 if is_ready && self.receive(Some(at)).is_none() {
-                    self.links[at].socket = None;
+                    self.hear_end(at);
                 }
             }
         }
@@ -437,7 +436,7 @@ impl Raw {
         let len = socket.recv(&mut bytes, &mut passed).ok()?;
         for message in Messages::new(&bytes[..len]) {
             let (start, header) = message.ok()?;
-            let payload = bytes[start + HEADER_LEN..start + header.message_len()].to_vec();
+            let payload = bytes[start + HEADER_LEN..start + header.links_at()].to_vec();
             self.queue.push_back(Heard { header, payload, passed: std::mem::take(&mut passed), direct });
         }
         Some(())
@@ -451,21 +450,32 @@ pub fn packet(header: &Header, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// Calls of one end are numbered in growing order, and so are all of these tests.
+static CALLS: AtomicU64 = AtomicU64::new(1);
+
 /// A message of this kind and method, with whatever else its header needs to be sound.
 pub fn message_packet(to: Destination, kind: Kind, rpc: cloison_broker::msg::RpcIndex, payload: &[u8]) -> Vec<u8> {
-    use cloison_broker::msg::{CallId, ChainId};
+    use cloison_broker::msg::ChainId;
     let called = matches!(kind, Kind::Call | Kind::Reply | Kind::Error);
     let header = Header {
         destination: to,
         rpc,
         kind,
         payload: u32::try_from(payload.len()).expect("short"),
-        call: CallId(u64::from(called)),
+        call: CallId(if kind == Kind::Call { CALLS.fetch_add(1, Ordering::Relaxed) } else { u64::from(called) }),
         chain: ChainId(77),
         remaining: if kind == Kind::Call { 5_000_000 } else { 0 },
         ..Header::default()
     };
     packet(&header, payload)
+}
+
+/// A message that carries these links.
+pub fn carrying_packet(to: Destination, kind: Kind, rpc: cloison_broker::msg::RpcIndex, links: &[LinkRef]) -> Vec<u8> {
+    let mut bytes = message_packet(to, kind, rpc, &[]);
+    bytes[37] = u8::try_from(links.len()).expect("few");
+    bytes.extend(links.iter().flat_map(LinkRef::encode));
+    bytes
 }
 
 /// A control word as it travels.

@@ -1,6 +1,9 @@
 //! The broker: what a host embeds.
 
-use std::io;
+mod change;
+mod links;
+mod size;
+
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -16,6 +19,14 @@ use crate::supervisor::{
 };
 use crate::wait::{wait, wait_for};
 
+pub use change::Change;
+pub use links::LinkHandle;
+pub(crate) use size::check_descriptors;
+pub use size::{
+    DESCRIPTORS_HEADROOM, DESCRIPTORS_PER_BROKER, DESCRIPTORS_PER_DIRECT_LINK, DESCRIPTORS_PER_WORKER, Size,
+    StartError, TooFewDescriptors,
+};
+
 /// How long [`Broker::workers`] waits for workers to say what they sent directly.
 const COUNT_WITHIN: Duration = Duration::from_millis(50);
 
@@ -30,6 +41,9 @@ const COUNT_WITHIN: Duration = Duration::from_millis(50);
 /// | call a worker | [`open`](Self::open), then [`HostLink::call`] or [`HostLink::start`] |
 /// | hear from workers | the [`Inbox`] |
 /// | know what runs, and how confined | [`workers`](Self::workers) |
+/// | know who may reach whom, and why | [`explain`](Self::explain), [`links`](Self::links) |
+/// | let links run directly, or over the broker | [`set_model`](Self::set_model), [`LinkHandle::set_route`] |
+/// | allow less, or more | [`set_policy`](Self::set_policy), [`LinkHandle::revoke`] |
 pub struct Broker {
     // The supervisor goes first: it ends the workers while the router still listens.
     supervisor: Supervisor,
@@ -46,16 +60,26 @@ pub struct Suspension {
 }
 
 impl Broker {
-    /// Starts a broker with no workers yet, and the inbox of its host.
+    /// Starts a broker with no workers yet, and the inbox of its host. Its process must be allowed the descriptors of a
+    /// [`Size::default`]; see [`start_for`](Self::start_for) for a larger one.
     ///
     /// # Errors
-    /// If the system gives no thread or descriptor, or `/proc` is not mounted. Also in a process that was itself started
-    /// as a worker: its `main` has forgotten `cloison_worker::roles`, and would start workers without end.
-    pub fn start(policy: impl Policy + 'static, model: Model) -> io::Result<(Self, Inbox)> {
+    /// [`StartError`].
+    pub fn start(policy: impl Policy + 'static, model: Model) -> Result<(Self, Inbox), StartError> {
+        Self::start_for(Size::default(), policy, model)
+    }
+
+    /// Starts a broker that may become so large, and makes sure that its process may have as many descriptors open. The
+    /// size is no limit: whatever exceeds it is refused only when descriptors really run out. Then a worker is not
+    /// started, and a link that would be direct is relayed.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start_for(size: Size, policy: impl Policy + 'static, model: Model) -> Result<(Self, Inbox), StartError> {
         if let Some(role) = cloison_sandbox::is_worker() {
-            let what = format!("this process is to be the worker {role}: call cloison_worker::roles first in main");
-            return Err(io::Error::other(what));
+            return Err(StartError::IsWorker(role));
         }
+        check_descriptors(size.descriptors())?;
         let commands = Commands::new()?;
         let (mailbox, inbox) = Inbox::new(commands.clone());
         let roster = Arc::new(Roster::default());
