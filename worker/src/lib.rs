@@ -36,7 +36,10 @@
 //! | a [`Link`] | to tell something | [`Link::oneway`] |
 //! | a [`Link`] | to hand pictures over | [`Link::pool`], then [`Pool::acquire`], [`BufferMut::lend`] |
 //! | a descriptor | to pass it, if the policy grants its class | [`Message::attach`](msg::Message::attach) |
+//! | a [`Link`] that may be handed on | to let another worker use its peer, too | [`Message::append_link`](msg::Message::append_link) |
+//! | a [`Link`] that may be handed on | to give it away | [`Message::move_link`](msg::Message::move_link) |
 //! | a [`Request`] | its values | [`Request::recv`], [`Request::descriptor`], [`Request::recv_buffer`], [`Request::finish`] |
+//! | a [`Request`], an [`Incoming`] reply | a link that it carries | [`Request::recv_link`], [`Incoming::recv_link`] |
 //! | a [`Request`] | to call whoever asks back, or to tell it more later | [`Request::link`] |
 //! | an [`Incoming`] reply | its values | [`Incoming::value`], [`Incoming::reader`] |
 //! | a [`BufferRef`] that a peer named | what is in the buffer | [`Link::borrow`], then [`Borrowed`]'s `copy_to` |
@@ -48,6 +51,7 @@
 //! | [`CallFailure::Failed`](msg::CallFailure::Failed) | the peer answered, with an error | what the interface says |
 //! | [`CallFailure::Deadline`](msg::CallFailure::Deadline) | no answer in time; the peer may still serve it | try again only if doing it twice does no harm |
 //! | [`CallFailure::Gone`](msg::CallFailure::Gone) | the peer, the link or the broker is gone | [`Worker::open`] again, unless it was revoked |
+//! | [`Gone::Moved`](msg::Gone::Moved) | this worker gave the link away; or its peer did, while the call was under way | nothing; or call again: the new peer may not have seen it, and the old one may have served it |
 //! | [`CallFailure::Overloaded`](msg::CallFailure::Overloaded) | it was not sent: the peer does not keep up | send less; the message is as it was |
 //! | [`CallFailure::Unsendable`](msg::CallFailure::Unsendable) | it was not sent: the system would not take it | look at the message, which is as it was |
 //! | [`AcquireError::AllLent`] | the consumer of the pictures does not keep up | drop a picture, or wait longer |
@@ -68,6 +72,8 @@
 //! - No message allocates, once the buffers have grown (`tests/allocations.rs`).
 //! - No code of the worker's author runs while the session is borrowed: services may do everything that a worker can.
 //! - Whatever a peer sends, the worst that follows is the end of the link to that peer (`tests/ends.rs`).
+//! - On one link everything arrives once and in the order in which it was sent, whichever way it goes, and however often
+//!   that changes (`tests/routes.rs`, `tests/handing.rs`).
 //! - Every call ends in one reply or one typed error (`tests/calls.rs`, `tests/ends.rs`).
 #![forbid(unsafe_code)]
 

@@ -43,10 +43,8 @@ impl Session {
     /// Nothing is written to the socket any more: its end tells the peer that what follows is relayed. What could not
     /// leave by it goes the new way, before all that is said from now on.
     fn leave(&mut self, name: Destination) {
-        if !self.ends.get(name).is_some_and(|end| end.link.outbound() == Route::Direct) {
-            return;
-        }
-        let Some(calls) = self.ends.get(name).map(|end| end.link.last_made()) else { return };
+        let direct = self.ends.get(name).filter(|end| end.link.outbound() == Route::Direct);
+        let Some(calls) = direct.map(|end| end.link.last_made()) else { return };
         self.say(&ToBroker::Left { link: name, calls });
         let Some(end) = self.ends.get_mut(name) else { return };
         end.link.reroute(Route::Relayed);

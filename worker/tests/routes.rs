@@ -92,7 +92,7 @@ fn traffic(idle: [Duration; 2]) {
             let number: u32 = request.recv()?;
             seen.next(number);
             back.borrow_mut().get_or_insert_with(|| request.link());
-            if number % 100 == 0 {
+            if number.is_multiple_of(100) {
                 std::thread::sleep(idle);
             }
             reply.append(&number)?;
@@ -104,13 +104,22 @@ fn traffic(idle: [Duration; 2]) {
         }
         let link = link.borrow().clone().unwrap();
         for i in 0..ROUNDS {
+            // Both flood each other: neither may wait without serving.
+            let serve = |within| worker.serve_once(Duration::from_millis(within)).unwrap();
+            let mut message = number(i);
             if i % 5 == 4 && to.is_some() {
-                let answer = link.call_within(ASK, &mut number(i), Duration::from_secs(60)).unwrap();
-                assert_eq!(answer.value(), Ok(i));
+                let call = link.start_within(ASK, &mut message, Duration::from_secs(60)).unwrap();
+                while !call.is_done() {
+                    serve(0);
+                }
+                assert_eq!(call.wait().unwrap().value(), Ok(i));
             } else {
-                link.oneway_within(NOTE, &mut number(i), Duration::from_secs(60)).unwrap();
+                while let Err(error) = link.oneway_within(NOTE, &mut message, Duration::from_millis(1)) {
+                    assert_eq!(error.why, CallFailure::Overloaded);
+                    while serve(1) {}
+                }
             }
-            while worker.serve_once(Duration::ZERO).unwrap() {}
+            while serve(0) {}
         }
         while *expected.0.borrow() < ROUNDS {
             worker.serve_once(Duration::from_secs(60)).unwrap();
