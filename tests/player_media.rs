@@ -2,12 +2,11 @@
 
 mod player;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hound::WavReader;
 use md5::{Digest, Md5};
-use player::{Stage, WAYS, clip};
-use rustix::process::{Pid, Signal, kill_process};
+use player::{Stage, WAYS, clip, promptly};
 
 /// Samples a channel of each `tone.*`.
 const TONE_FRAMES: usize = 144_000;
@@ -223,14 +222,11 @@ fn an_output_that_cannot_be_written_is_an_error_of_its_own() {
 #[test]
 fn interrupted_playing_ends_within_a_second() {
     each_way(|stage| {
-        let child = stage.start(&["--repeat", "100000", "--json"]);
-        std::thread::sleep(Duration::from_millis(300));
-        let pid = Pid::from_child(&child);
-        let started = Instant::now();
-        kill_process(pid, Signal::INT).expect("the player runs");
-        let run = stage.wait(child);
-        assert!(started.elapsed() < Duration::from_secs(1), "{:?}", started.elapsed());
-        assert_eq!(run.code, Some(130), "{}", run.stderr);
+        promptly(Duration::from_secs(1), || {
+            let (run, took) = stage.interrupt(&["--repeat", "100000", "--json"], Duration::from_millis(300));
+            assert_eq!(run.code, Some(130), "{}", run.stderr);
+            took
+        });
     });
 }
 
