@@ -20,7 +20,7 @@ use crate::sink::Wanted;
 /// Exit codes: 0 if anything was played, 1 if an output could not be written, 2 if nothing could be played, 3 if a worker
 /// died too often, 130 after Ctrl-C.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
+#[command(name = "player", version)]
 pub struct Options {
     /// The file; by default the clip that comes with the player.
     pub file: Option<PathBuf>,

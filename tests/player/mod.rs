@@ -122,7 +122,7 @@ const STDOUT: &str = ".stdout";
 const STDERR: &str = ".stderr";
 
 /// The built player: `cargo test` puts it beside the folder of the running test.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the test knows its own path");
     let profile = test.parent().and_then(Path::parent).expect("tests run in target/<profile>/deps");
     let program = profile.join("examples/player");

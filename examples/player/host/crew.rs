@@ -66,9 +66,9 @@ fn row(status: &WorkerStatus) -> Worker {
         role: status.role.to_string(),
         pid: status.pid.unwrap_or_default(),
         confinement: status.report.as_ref().map_or_else(|| "never ran".to_owned(), |report| report.to_string()),
-        messages: traffic.messages,
-        bytes: traffic.bytes,
-        restarts: status.restarts,
+        messages: Some(traffic.messages),
+        bytes: Some(traffic.bytes),
+        restarts: Some(status.restarts),
         cpu_seconds: status.usage.cpu.as_secs_f64(),
         peak_memory_bytes: status.usage.peak_memory,
     }
