@@ -208,7 +208,8 @@ fn a_terminal_is_shown_how_far_playing_is() {
     each_way(|stage| {
         let (mut screen, terminal) = terminal();
         let mut player = Command::new(program());
-        player.args(stage.way).args(["--repeat", "20"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(terminal);
+        player.args(stage.way).args(["--repeat", "20"]).env("TERM", "xterm");
+        player.stdin(Stdio::null()).stdout(Stdio::null()).stderr(terminal);
         let mut child = player.spawn().expect("the player starts");
         // The terminal ends, with an error, when nobody has it open any more.
         drop(player);

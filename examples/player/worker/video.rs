@@ -48,8 +48,7 @@ impl Service for Video {
         match (request.rpc(), open.as_mut()) {
             (decoder::HANG, _) => hang(request),
             (decoder::OPEN, _) => {
-                let screen = open.take().map(|open| open.screen);
-                *open = Some(OpenTrack::open(worker, request, screen)?);
+                *open = Some(OpenTrack::open(worker, request, open.take())?);
                 Ok(())
             }
             (decoder::PACKET, Some(open)) => open.packet(request),
@@ -61,18 +60,17 @@ impl Service for Video {
 }
 
 impl OpenTrack {
-    fn open(worker: &Worker, request: &mut Request<'_>, screen: Option<Screen>) -> Result<Self, Failure> {
+    /// Opens a track. What was open before is begun anew: its link, its pool and the decoder's memory serve again.
+    fn open(worker: &Worker, request: &mut Request<'_>, before: Option<Self>) -> Result<Self, Failure> {
         let Setup { round, .. } = request.recv()?;
         request.finish()?;
+        if let Some(mut before) = before {
+            before.decoder.flush();
+            return Ok(Self { round, ..before });
+        }
         let decoder = VideoDecoder::open().map_err(super::media)?;
-        let screen = match screen {
-            Some(screen) => screen,
-            None => {
-                let link = worker.open(HOST, &SINK).map_err(Undelivered::from)?;
-                Screen { link, pool: None, message: Message::new() }
-            }
-        };
-        Ok(Self { round, decoder, screen })
+        let link = worker.open(HOST, &SINK).map_err(Undelivered::from)?;
+        Ok(Self { round, decoder, screen: Screen { link, pool: None, message: Message::new() } })
     }
 
     fn packet(&mut self, request: &mut Request<'_>) -> Result<(), Failure> {
