@@ -12,6 +12,7 @@ use rustix::process::pidfd_send_signal;
 
 pub use rustix::process::Signal;
 
+use crate::lesson::Learned;
 use crate::report::Report;
 use crate::spawner::Spawner;
 use crate::sys;
@@ -113,6 +114,12 @@ impl Child {
     /// [`Layer::SeccompNotify`](crate::Layer::SeccompNotify) tells.
     pub fn violations(&self) -> Violations {
         self.watch.as_ref().map(Watch::violations).unwrap_or_default()
+    }
+
+    /// What a child under a [learning](crate::Profile::learning) profile was seen to need so far; `{}` prints it as code.
+    /// Empty for every other child.
+    pub fn learned(&self) -> Learned {
+        self.watch.as_ref().map(Watch::learned).unwrap_or_default()
     }
 
     /// What the living child has used so far; `None` once it has ended.

@@ -19,6 +19,7 @@ use crate::child::{Child, Exit, Process, wait_readable};
 use crate::launcher::LaunchError;
 use crate::outside::{self, Seen};
 use crate::report::{FULL_NEEDS, Layer, Report, Standing, Tier};
+use crate::rule::Rule;
 use crate::spawner::Spawner;
 use crate::stub::Stub;
 use crate::watch::{Prepared, Subject, Watch};
@@ -68,7 +69,7 @@ impl Handshake {
     }
 
     /// Follows the worker until it is confined, checks its claims, and lets it go.
-    pub fn finish(mut self, lacking: &[(Layer, String)]) -> Result<Child, LaunchError> {
+    pub fn finish(mut self, rules: Vec<Rule>, lacking: &[(Layer, String)]) -> Result<Child, LaunchError> {
         let mut looked = false;
         while self.worker.is_none() || !looked {
             match self.hear("the start")? {
@@ -100,7 +101,7 @@ impl Handshake {
         say(&self.socket, &ToWorker::Go)?;
         let Some(worker) = self.worker else { return Err(LaunchError::Protocol { stage: "the end" }) };
         let watch = match listener {
-            Some(listener) => Some(watch(self.watch, &self.setup, listener, &worker, pid, self.stub)?),
+            Some(listener) => Some(watch(self.watch, &self.setup, rules, listener, &worker, pid, self.stub)?),
             None => {
                 self.stub.settle(pid);
                 None
@@ -172,6 +173,7 @@ impl Handshake {
 fn watch(
     prepared: Prepared,
     setup: &Setup,
+    rules: Vec<Rule>,
     listener: OwnedFd,
     worker: &Process,
     pid: u32,
@@ -181,7 +183,8 @@ fn watch(
     // In a process namespace of its own it is process 1.
     let own_pid = if setup.tier == Tier::Full { 1 } else { pid };
     let threads = setup.limits.threads;
-    prepared.start(Subject { listener, pidfd, pid, own_pid, threads, stub }).map_err(LaunchError::Watch)
+    let learning = setup.learning.then_some(rules);
+    prepared.start(Subject { listener, pidfd, pid, own_pid, threads, learning, stub }).map_err(LaunchError::Watch)
 }
 
 /// Compares what the worker claims with what the host has seen.
@@ -192,6 +195,8 @@ fn judge(setup: &Setup, claims: &[Claim], seen: Seen, lacking: &[(Layer, String)
             continue;
         }
         let standing = match claims.iter().find(|claim| claim.layer == layer) {
+            // The filter asks the host about what no rule matches, and the host lets it through.
+            Some(_) if setup.learning && layer == Layer::SeccompRules => Standing::Off,
             Some(Claim { missing: Some(why), .. }) => Standing::Unavailable { why: why.clone() },
             Some(Claim { missing: None, .. }) => match seen.get(&layer) {
                 Some(Ok(how)) => Standing::Verified { how: how.clone() },
@@ -205,7 +210,7 @@ fn judge(setup: &Setup, claims: &[Claim], seen: Seen, lacking: &[(Layer, String)
         };
         layers.push((layer, standing));
     }
-    let report = Report::new(layers);
+    let report = Report::new(layers, setup.learning && setup.tier != Tier::Off);
     if report.tier < setup.tier {
         let missing = report.missing_for(setup.tier);
         return Err(LaunchError::TooWeak { least: setup.tier, missing });

@@ -170,6 +170,7 @@ impl Launcher {
             user,
             filters: (*self.filters(&launch.profile, !alone)?).clone(),
             host_counts_threads: !alone,
+            learning: launch.profile.learning,
             simulated: launch.profile.simulated.clone(),
             throwaway: attempt.throwaway,
         };
@@ -178,7 +179,8 @@ impl Launcher {
             Program::Path(path) => path.clone(),
         };
         let handshake = Handshake::start(&self.shared.spawner, &program, setup, channel, attempt.deadline)?;
-        let child = handshake.finish(&attempt.lacking)?;
+        let rules = launch.profile.rules();
+        let child = handshake.finish(rules, &attempt.lacking)?;
         let missing = child.report().unmet(&launch.profile.demands);
         if missing.is_empty() { Ok(child) } else { Err(LaunchError::Unmet { missing }) }
     }
@@ -189,7 +191,7 @@ impl Launcher {
         if let Some(filters) = known.get(&key) {
             return Ok(Arc::clone(filters));
         }
-        let filters = Arc::new(filter::compile(&profile.rules(), host_counts_threads)?);
+        let filters = Arc::new(filter::compile(&profile.rules(), host_counts_threads, profile.learning)?);
         known.insert(key, Arc::clone(&filters));
         Ok(filters)
     }
