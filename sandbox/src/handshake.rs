@@ -19,7 +19,7 @@ use crate::child::{Child, Exit, Process, wait_readable};
 use crate::launcher::LaunchError;
 use crate::outside::{self, Seen};
 use crate::report::{FULL_NEEDS, Layer, Report, Standing, Tier};
-use crate::rule::Rule;
+use crate::rule::{Effect, Rule};
 use crate::spawner::Spawner;
 use crate::stub::Stub;
 use crate::watch::{Prepared, Subject, Watch};
@@ -85,7 +85,7 @@ impl Handshake {
             }
         }
         let pid = self.worker_pid()?;
-        let mut seen = Seen::new();
+        let mut seen = Seen::default();
         let confined = self.setup.tier != Tier::Off;
         if confined {
             outside::look(pid, &self.setup, &mut seen);
@@ -159,7 +159,7 @@ impl Handshake {
     /// Looks at the finished worker; waits for the stub if that has not taken the old root away yet.
     fn look_late(&self, pid: u32, seen: &mut Seen) -> Result<(), LaunchError> {
         outside::look(pid, &self.setup, seen);
-        if matches!(seen.get(&Layer::EmptyRoot), Some(Err(_))) {
+        if matches!(seen.layers.get(&Layer::EmptyRoot), Some(Err(_))) {
             if !self.stub.ended_by(Some(self.deadline)).map_err(LaunchError::Channel)? {
                 return Err(LaunchError::TooLate { stage: "the end of the stub" });
             }
@@ -182,7 +182,9 @@ fn watch(
     let pidfd = worker.pidfd.try_clone().map_err(LaunchError::Descriptors)?;
     // In a process namespace of its own it is process 1.
     let own_pid = if setup.tier == Tier::Full { 1 } else { pid };
-    let threads = setup.limits.threads;
+    let threads_allowed = rules.iter().any(|rule| rule.call == "clone" && rule.effect == Effect::Allow);
+    let counts = setup.host_counts_threads && threads_allowed;
+    let threads = counts.then_some(setup.limits.threads);
     let learning = setup.learning.then_some(rules);
     prepared.start(Subject { listener, pidfd, pid, own_pid, threads, learning, stub }).map_err(LaunchError::Watch)
 }
@@ -198,7 +200,7 @@ fn judge(setup: &Setup, claims: &[Claim], seen: Seen, lacking: &[(Layer, String)
             // The filter asks the host about what no rule matches, and the host lets it through.
             Some(_) if setup.learning && layer == Layer::SeccompRules => Standing::Off,
             Some(Claim { missing: Some(why), .. }) => Standing::Unavailable { why: why.clone() },
-            Some(Claim { missing: None, .. }) => match seen.get(&layer) {
+            Some(Claim { missing: None, .. }) => match seen.layers.get(&layer) {
                 Some(Ok(how)) => Standing::Verified { how: how.clone() },
                 Some(Err(seen)) => return Err(LaunchError::FalseClaim { layer, seen: seen.clone() }),
                 None => Standing::Attested,

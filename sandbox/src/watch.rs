@@ -72,8 +72,8 @@ pub(crate) struct Subject {
     pub pid: u32,
     /// The worker's number in its own process namespace.
     pub own_pid: u32,
-    /// The most threads that the worker may have.
-    pub threads: u32,
+    /// The most threads that the worker may have, if the host is asked for each one.
+    pub threads: Option<u32>,
     /// If the worker only learns: the rules of its profile. What they refuse stays refused.
     pub learning: Option<Vec<Rule>>,
     /// The stub, which may still be busy taking the old root away.
@@ -151,20 +151,26 @@ impl Watcher {
                 self.execute(Sentence::Forbidden(Violation::new(notification, Consequence::Killed)));
             }
             Verdict::Abort => self.execute(Sentence::Abort),
-            Verdict::Thread => self.answer(notification, self.thread_answer()),
+            Verdict::Thread => match self.subject.threads {
+                Some(most) => self.answer(notification, self.thread_answer(most)),
+                None => self.refuse(notification, Errno::EPERM),
+            },
             Verdict::Fail(errno) => match &self.subject.learning {
                 Some(rules) => {
                     let answer = verdict::lesson(rules, notification.number, &notification.arguments);
                     self.learn(notification, answer);
                 }
-                None => {
-                    let violation = Violation::new(notification, Consequence::Failed(errno as i32));
-                    self.watch.lock().violations.add(violation);
-                    self.pace.hold();
-                    self.answer(notification, Answer::Fail(errno));
-                }
+                None => self.refuse(notification, errno),
             },
         }
+    }
+
+    /// Notes a forbidden call, and has it fail.
+    fn refuse(&mut self, notification: &Notification, errno: Errno) {
+        let violation = Violation::new(notification, Consequence::Failed(errno as i32));
+        self.watch.lock().violations.add(violation);
+        self.pace.hold();
+        self.answer(notification, Answer::Fail(errno));
     }
 
     /// Notes a call of a learning worker; `refused` as its profile has it, or let through.
@@ -196,13 +202,13 @@ impl Watcher {
 
     /// One more thread, if there are not too many. The flags were checked by the filter and lie in a register, so that
     /// they are still the same when the call goes on.
-    fn thread_answer(&self) -> Answer {
+    fn thread_answer(&self, most: u32) -> Answer {
         let deadline = Instant::now() + HOLD;
         loop {
             let now = crate::outside::threads(self.subject.pid);
             let settled = now != self.granted || Instant::now() >= deadline;
             match now {
-                Some(count) if count >= self.subject.threads => return Answer::Fail(Errno::EAGAIN),
+                Some(count) if count >= most => return Answer::Fail(Errno::EAGAIN),
                 // The thread granted last may not be there yet; without waiting for it, several could slip in at once.
                 Some(_) if !settled => std::thread::yield_now(),
                 Some(_) => return Answer::Continue,
