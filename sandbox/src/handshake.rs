@@ -16,6 +16,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
 
 use crate::child::{Child, Exit, Process, wait_readable};
+use crate::group::{Group, Parent};
 use crate::launcher::LaunchError;
 use crate::outside::{self, Seen};
 use crate::report::{FULL_NEEDS, Layer, Report, Standing, Tier};
@@ -33,6 +34,8 @@ pub(crate) struct Handshake {
     socket: OwnedFd,
     stub: Stub,
     worker: Option<Process>,
+    /// Of the worker, after which it is dropped.
+    group: Option<Group>,
     setup: Setup,
     stdout: OwnedFd,
     stderr: OwnedFd,
@@ -65,11 +68,16 @@ impl Handshake {
         let stub = Stub::open(pid, threads).map_err(failed)?;
         let spawner = Arc::clone(spawner);
         let watch = Watch::prepare().map_err(LaunchError::Watch)?;
-        Ok(Self { socket, stub, worker: None, setup, stdout, stderr, deadline, spawner, watch })
+        Ok(Self { socket, stub, worker: None, group: None, setup, stdout, stderr, deadline, spawner, watch })
     }
 
     /// Follows the worker until it is confined, checks its claims, and lets it go.
-    pub fn finish(mut self, rules: Vec<Rule>, lacking: &[(Layer, String)]) -> Result<Child, LaunchError> {
+    pub fn finish(
+        mut self,
+        rules: Vec<Rule>,
+        groups: &Parent,
+        lacking: &[(Layer, String)],
+    ) -> Result<Child, LaunchError> {
         let mut looked = false;
         while self.worker.is_none() || !looked {
             match self.hear("the start")? {
@@ -97,7 +105,8 @@ impl Handshake {
         if confined {
             self.look_late(pid, &mut seen)?;
         }
-        let report = judge(&self.setup, &claims, seen, lacking)?;
+        let grouped = self.enclose(pid, groups);
+        let report = judge(&self.setup, &claims, &grouped, seen, lacking)?;
         say(&self.socket, &ToWorker::Go)?;
         let Some(worker) = self.worker else { return Err(LaunchError::Protocol { stage: "the end" }) };
         let watch = match listener {
@@ -107,7 +116,7 @@ impl Handshake {
                 None
             }
         };
-        Ok(Child::new(worker, pid, report, [self.stdout, self.stderr], watch, self.spawner))
+        Ok(Child::new(worker, self.group, pid, report, [self.stdout, self.stderr], watch, self.spawner))
     }
 
     /// The next message, or what became of the child that should have sent it.
@@ -156,6 +165,24 @@ impl Handshake {
         pid.filter(|&pid| pid > 1).ok_or(LaunchError::Protocol { stage: "the start" })
     }
 
+    /// Puts the worker into a control group of its own, where there can be one.
+    fn enclose(&mut self, pid: u32, groups: &Parent) -> Vec<(Layer, Standing)> {
+        let missing = |layer| self.setup.simulated.iter().any(|(l, _)| *l == layer);
+        if self.setup.tier == Tier::Off {
+            return Vec::new();
+        }
+        let mut standings = match groups.enclose(pid, &self.setup.limits) {
+            Ok(group) => self.group.insert(group).standings.clone(),
+            Err(why) => Parent::absent(&why),
+        };
+        for (layer, standing) in &mut standings {
+            if missing(*layer) {
+                *standing = Standing::Unavailable { why: "simulated".to_owned() };
+            }
+        }
+        standings
+    }
+
     /// Looks at the finished worker; waits for the stub if that has not taken the old root away yet.
     fn look_late(&self, pid: u32, seen: &mut Seen) -> Result<(), LaunchError> {
         outside::look(pid, &self.setup, seen);
@@ -190,10 +217,20 @@ fn watch(
 }
 
 /// Compares what the worker claims with what the host has seen.
-fn judge(setup: &Setup, claims: &[Claim], seen: Seen, lacking: &[(Layer, String)]) -> Result<Report, LaunchError> {
+fn judge(
+    setup: &Setup,
+    claims: &[Claim],
+    grouped: &[(Layer, Standing)],
+    seen: Seen,
+    lacking: &[(Layer, String)],
+) -> Result<Report, LaunchError> {
     let mut layers = Vec::new();
     for &layer in Layer::ALL {
         if layer == Layer::User && setup.user == UserChange::Keep {
+            continue;
+        }
+        if let Some(standing) = grouped.iter().find(|(l, _)| *l == layer) {
+            layers.push(standing.clone());
             continue;
         }
         let standing = match claims.iter().find(|claim| claim.layer == layer) {

@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use crate::child::{Child, Exit};
 use crate::filter::{self, FilterError, Filters};
+use crate::group::Parent;
 use crate::handshake::Handshake;
 use crate::profile::{Profile, ProfileError};
 use crate::report::{FULL_NEEDS, Layer, Report, Tier};
@@ -75,21 +76,38 @@ struct Shared {
     filters: Mutex<HashMap<(Profile, bool), Arc<Filters>>>,
     /// Why this system allows no [`Tier::Full`], once that is known.
     no_full: Mutex<Option<Vec<(Layer, String)>>>,
+    /// Where workers get control groups of their own, if anywhere.
+    groups: Parent,
     /// The answer of [`Launcher::probe`].
     probed: Mutex<Option<Report>>,
 }
 
 impl Launcher {
-    /// Starts the spawner thread.
+    /// Starts the spawner thread. Workers get control groups of their own if the host lives below a group that was
+    /// delegated to it.
     ///
     /// # Errors
     /// No thread can be started, or `/proc` is not mounted.
     pub fn new() -> io::Result<Self> {
+        Self::with(Parent::find())
+    }
+
+    /// Like [`new`](Self::new), with control groups of the workers' own below `directory`: a control group of version 2 in
+    /// which no process lives, and which this user may change. [`Layer::MemoryGroup`] and [`Layer::PidsGroup`] say what
+    /// came of it; [`Profile::demand`] makes it a condition.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn in_group(directory: impl Into<PathBuf>) -> io::Result<Self> {
+        Self::with(Parent::named(directory.into()))
+    }
+
+    fn with(groups: Parent) -> io::Result<Self> {
         let own = openat(CWD, "/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let own = spawner::out_of_the_way(own)?;
         let spawner = Arc::new(Spawner::new()?);
-        let shared =
-            Shared { spawner, own, filters: Mutex::default(), no_full: Mutex::default(), probed: Mutex::default() };
+        let (filters, no_full, probed) = Default::default();
+        let shared = Shared { spawner, own, filters, no_full, groups, probed };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -179,8 +197,7 @@ impl Launcher {
             Program::Path(path) => path.clone(),
         };
         let handshake = Handshake::start(&self.shared.spawner, &program, setup, channel, attempt.deadline)?;
-        let rules = launch.profile.rules();
-        let child = handshake.finish(rules, &attempt.lacking)?;
+        let child = handshake.finish(launch.profile.rules(), &self.shared.groups, &attempt.lacking)?;
         let missing = child.report().unmet(&launch.profile.demands);
         if missing.is_empty() { Ok(child) } else { Err(LaunchError::Unmet { missing }) }
     }

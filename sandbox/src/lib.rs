@@ -44,6 +44,7 @@ mod decode;
 mod dispatch;
 mod enter;
 mod filter;
+mod group;
 mod handshake;
 mod launcher;
 mod layers;
@@ -68,8 +69,8 @@ pub use filter::FilterError;
 pub use launcher::{Launch, LaunchError, Launcher, Program};
 pub use lesson::{LESSONS_MAX, Learned, Lesson};
 pub use profile::{
-    DECODER_CPU, DECODER_DESCRIPTORS, DECODER_MEMORY, DECODER_THREADS, DESCRIPTOR_FLOOR, Limits, MEMORY_FLOOR, Profile,
-    ProfileError, Simulated,
+    DECODER_CPU, DECODER_DESCRIPTORS, DECODER_MEMORY, DECODER_RESIDENT, DECODER_THREADS, DESCRIPTOR_FLOOR, Limits,
+    MEMORY_FLOOR, Profile, ProfileError, RESIDENT_FLOOR, Simulated,
 };
 pub use report::{Layer, Report, Standing, Tier};
 pub use rule::{Effect, Rule, Test};

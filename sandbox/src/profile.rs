@@ -15,6 +15,8 @@ use crate::verdict;
 /// Address space of [`Profile::decoder`], in bytes. Eight decoder threads were seen to reserve 531 MB of it for 41 MB
 /// of resident memory; below 2 GB the arenas of the C library run out first.
 pub const DECODER_MEMORY: u64 = 4 << 30;
+/// Resident memory of [`Profile::decoder`], in bytes: twenty pictures of 8K with ten bits.
+pub const DECODER_RESIDENT: u64 = 2 << 30;
 /// CPU time of [`Profile::decoder`]: a day of work, many times that of the longest film decoded by software.
 pub const DECODER_CPU: Duration = Duration::from_secs(24 * 3600);
 /// Threads of [`Profile::decoder`], the first one included.
@@ -23,6 +25,8 @@ pub const DECODER_THREADS: u32 = 16;
 pub const DECODER_DESCRIPTORS: u32 = 256;
 /// The least address space with which a worker gets as far as its own `main`, in bytes.
 pub const MEMORY_FLOOR: u64 = 64 << 20;
+/// The least resident memory, in bytes: an idle worker has 2 MB, and shares most of it.
+pub const RESIDENT_FLOOR: u64 = 8 << 20;
 /// The least number of descriptors: the standard three, the channel, the launch channel and one to spare.
 pub const DESCRIPTOR_FLOOR: u32 = 6;
 
@@ -31,6 +35,9 @@ pub const DESCRIPTOR_FLOOR: u32 = 6;
 pub struct Limits {
     /// Address space in bytes (`RLIMIT_AS`). At least [`MEMORY_FLOOR`].
     pub memory: u64,
+    /// Memory that it may really have, and the kernel for it, in bytes; kept only where a control group was delegated to the
+    /// host ([`Layer::MemoryGroup`]). At least [`RESIDENT_FLOOR`].
+    pub resident: u64,
     /// CPU time in whole seconds, all threads together (`RLIMIT_CPU`). At least 1.
     pub cpu_seconds: u64,
     /// Threads, the first one included. At least 1.
@@ -107,6 +114,7 @@ impl Profile {
     fn new(beginning: Beginning) -> Self {
         let limits = Limits {
             memory: DECODER_MEMORY,
+            resident: DECODER_RESIDENT,
             cpu_seconds: DECODER_CPU.as_secs(),
             threads: DECODER_THREADS,
             descriptors: DECODER_DESCRIPTORS,
@@ -150,13 +158,14 @@ impl Profile {
             }
             Beginning::Of(_) => lines.push("rules of the host's own, instead of the strict ones".into()),
         }
-        let Limits { memory, cpu_seconds, threads, descriptors } = self.limits;
+        let Limits { memory, resident, cpu_seconds, threads, descriptors } = self.limits;
         let mut more = |now: u64, strict: u64, what: &str| {
             if now > strict {
                 lines.push(format!("{now} {what} instead of {strict}"));
             }
         };
         more(memory >> 20, DECODER_MEMORY >> 20, "MiB of address space");
+        more(resident >> 20, DECODER_RESIDENT >> 20, "MiB of resident memory");
         more(cpu_seconds, DECODER_CPU.as_secs(), "s of CPU time");
         more(threads.into(), DECODER_THREADS.into(), "threads");
         more(descriptors.into(), DECODER_DESCRIPTORS.into(), "descriptors");
@@ -173,10 +182,10 @@ impl Profile {
     /// The profile in words: limits, what it is widened by, then one line for each rule with its conditions and the reason
     /// for it.
     pub fn explain(&self) -> String {
-        let Limits { memory, cpu_seconds, threads, descriptors } = self.limits;
-        let megabytes = memory >> 20;
+        let Limits { memory, resident, cpu_seconds, threads, descriptors } = self.limits;
+        let (megabytes, resident) = (memory >> 20, resident >> 20);
         let limits = format!(
-            "at most {megabytes} MiB of address space, {cpu_seconds} s of CPU time, {threads} threads, {descriptors} descriptors"
+            "at most {megabytes} MiB of address space ({resident} MiB resident, in a control group), {cpu_seconds} s of CPU time, {threads} threads, {descriptors} descriptors"
         );
         let widenings = self.widenings().into_iter().map(|opens| format!("widened by {opens}"));
         let rules = self.rules().into_iter().map(|rule| rule.to_string());
@@ -192,6 +201,12 @@ impl Profile {
     /// The same profile with `bytes` of address space.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.limits.memory = bytes;
+        self
+    }
+
+    /// The same profile with `bytes` of resident memory, where a control group was delegated to the host.
+    pub fn resident(mut self, bytes: u64) -> Self {
+        self.limits.resident = bytes;
         self
     }
 
@@ -272,9 +287,12 @@ impl Profile {
     /// # Errors
     /// The first limit with which no worker could live.
     pub fn validate(&self) -> Result<(), ProfileError> {
-        let Limits { memory, cpu_seconds, threads, descriptors } = self.limits;
+        let Limits { memory, resident, cpu_seconds, threads, descriptors } = self.limits;
         if memory < MEMORY_FLOOR {
             return Err(ProfileError::Memory(memory));
+        }
+        if resident < RESIDENT_FLOOR {
+            return Err(ProfileError::Resident(resident));
         }
         if cpu_seconds == 0 {
             return Err(ProfileError::Cpu);
@@ -340,6 +358,9 @@ pub enum ProfileError {
     /// Too little address space.
     #[error("{0} bytes of memory are too few: a worker needs at least {MEMORY_FLOOR} to start")]
     Memory(u64),
+    /// Too little resident memory.
+    #[error("{0} bytes of resident memory are too few: a worker needs at least {RESIDENT_FLOOR}")]
+    Resident(u64),
     /// No CPU time.
     #[error("a worker without a second of CPU time can do nothing")]
     Cpu,

@@ -60,6 +60,7 @@ fn empty_and_contradictory_profiles_are_errors() {
 #[test]
 fn limits_nobody_can_live_with_are_named() {
     assert_eq!(Profile::decoder().memory(1).validate(), Err(ProfileError::Memory(1)));
+    assert_eq!(Profile::decoder().resident(1).validate(), Err(ProfileError::Resident(1)));
     assert_eq!(Profile::decoder().cpu_seconds(0).validate(), Err(ProfileError::Cpu));
     assert_eq!(Profile::decoder().threads(0).validate(), Err(ProfileError::Threads));
     for unfit in ["fonts", "/", "/proc/1", "/usr/../etc"] {

@@ -87,6 +87,10 @@ layers! {
     ResourceLimits = "resource-limits",
     /// The number of threads is bounded.
     ThreadLimit = "thread-limit",
+    /// A control group bounds its memory as a whole, where one was delegated to the host.
+    MemoryGroup = "memory-group",
+    /// A control group bounds its threads, where one was delegated to the host.
+    PidsGroup = "pids-group",
     /// Memory never becomes executable (`PR_SET_MDWE`).
     WriteXorExecute = "write-xor-execute",
     /// Speculative store bypass is forced off.
@@ -187,7 +191,7 @@ impl fmt::Display for Standing {
 
 /// The layers of one worker, as the host knows them.
 ///
-/// `{}` prints one line for a table, `{:#}` one line per layer.
+/// `{}` prints one line for a table, which keeps quiet about control groups where there are none; `{:#}` one line per layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The tier that follows from the layers in force.
@@ -262,8 +266,9 @@ impl fmt::Display for Report {
         }
         let count = |word| self.layers.iter().filter(|(_, s)| s.word() == word).count();
         write!(f, "{}: {} verified, {} attested", self.tier, count("verified"), count("attested"))?;
-        let missing: Vec<_> =
-            self.layers.iter().filter(|(_, s)| s.word() == "unavailable").map(|(l, _)| l.name()).collect();
+        let told = |layer| !matches!(layer, Layer::MemoryGroup | Layer::PidsGroup);
+        let missing = self.layers.iter().filter(|(layer, s)| s.word() == "unavailable" && told(*layer));
+        let missing: Vec<_> = missing.map(|(layer, _)| layer.name()).collect();
         if missing.is_empty() { Ok(()) } else { write!(f, ", without {}", missing.join(" ")) }
     }
 }
