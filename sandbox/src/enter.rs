@@ -14,6 +14,7 @@ use sendfd::SendWithFd;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use crate::cause::SIMULATED;
 use crate::filter::Filters;
 use crate::layers::namespaces::{self, Entered};
 use crate::layers::{Dressing, landlocked, limits, privileges, root};
@@ -198,7 +199,7 @@ fn filter(dressing: &mut Dressing, filters: &Filters) -> Option<OwnedFd> {
     let unheard = dressing.simulation(Layer::SeccompNotify).is_some();
     dressing.put_on(Layer::Seccomp, || {
         let installed = match unheard {
-            true => Err(io::Error::other("simulated")),
+            true => Err(io::Error::other(SIMULATED)),
             false => sys::install_filter(&filters.notify, true),
         };
         match installed {

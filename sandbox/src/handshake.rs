@@ -15,6 +15,7 @@ use rustix::net::{
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
 
+use crate::cause::SIMULATED;
 use crate::child::{Child, Exit, Process, wait_readable};
 use crate::group::{Group, Parent};
 use crate::launcher::LaunchError;
@@ -177,7 +178,7 @@ impl Handshake {
         };
         for (layer, standing) in &mut standings {
             if missing(*layer) {
-                *standing = Standing::Unavailable { why: "simulated".to_owned() };
+                *standing = Standing::Unavailable { why: SIMULATED.to_owned() };
             }
         }
         standings

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use thiserror::Error;
 
+use crate::cause;
 use crate::child::{Child, Exit};
 use crate::filter::{self, FilterError, Filters};
 use crate::group::Parent;
@@ -144,6 +145,8 @@ impl Launcher {
             let channel = channel.try_clone().map_err(LaunchError::Descriptors)?;
             match self.attempt(launch, tier, channel, &attempt) {
                 Err(LaunchError::TooWeak { missing, .. }) => {
+                    let explained = |(layer, why)| (layer, cause::explain(layer, why));
+                    let missing: Vec<_> = missing.into_iter().map(explained).collect();
                     if tier == Tier::Full {
                         self.remember_without_full(launch, &missing);
                     }

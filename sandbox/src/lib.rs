@@ -39,6 +39,7 @@
 //!
 //! The order of the layers, what each of them stops, and what is not promised stand in the book of the house, DESIGN.md.
 
+mod cause;
 mod child;
 mod decode;
 mod dispatch;
