@@ -49,7 +49,8 @@ pub struct Options {
     /// How the workers are linked: through the broker, which checks each message, or directly.
     #[arg(long, value_name = "MODEL", value_enum, default_value_t = ModelName::Broker)]
     pub model: ModelName,
-    /// The least confinement that is accepted; more is used where the system allows it. `off` confines nothing.
+    /// The least confinement that is accepted; more is used where the system allows it. `off` confines nothing; `learn` lets
+    /// the workers' system calls through and prints the rules that they would need.
     #[arg(long, value_name = "LEAST", value_enum, default_value_t = TierName::NoUserns)]
     pub sandbox: TierName,
     /// Kills the worker ROLE (demux, audio or video) after its Nth packet, piece of sound or picture; with `:always`, each
@@ -83,6 +84,8 @@ pub enum TierName {
     NoUserns,
     /// No confinement at all.
     Off,
+    /// Calls that no rule allows are noted and let through.
+    Learn,
 }
 
 impl From<ModelName> for Model {
@@ -98,7 +101,7 @@ impl From<TierName> for Tier {
     fn from(name: TierName) -> Self {
         match name {
             TierName::Full => Self::Full,
-            TierName::NoUserns => Self::NoUserNs,
+            TierName::NoUserns | TierName::Learn => Self::NoUserNs,
             TierName::Off => Self::Off,
         }
     }
@@ -122,6 +125,11 @@ impl Options {
     /// What is to go wrong.
     pub fn faults(&self) -> Vec<Fault> {
         self.crash.iter().chain(&self.hang).cloned().collect()
+    }
+
+    /// Whether the workers' needs are to be found out.
+    pub fn learns(&self) -> bool {
+        self.sandbox == TierName::Learn
     }
 
     /// The files to write.

@@ -104,8 +104,11 @@ fn play(options: &Options, input: Input, progress: &mut Progress, stop: &AtomicB
     if options.sandbox == TierName::Off {
         eprintln!("player: WARNING: --sandbox off: NOTHING IS CONFINED; whoever made the file can do all that you can");
     }
-    let (model, sandbox) = (options.model.into(), options.sandbox.into());
-    host::play(&Order { input, wanted: &wanted, seek, repeat, model, sandbox, faults: &faults }, progress, stop)
+    if options.learns() {
+        eprintln!("player: WARNING: --sandbox learn: NO SYSTEM CALL IS REFUSED; play only what you trust");
+    }
+    let (model, sandbox, learn) = (options.model.into(), options.sandbox.into(), options.learns());
+    host::play(&Order { input, wanted: &wanted, seek, repeat, model, sandbox, learn, faults: &faults }, progress, stop)
 }
 
 /// Tells people and programs how it went.
@@ -120,6 +123,10 @@ fn say(options: &Options, report: &Report) -> io::Result<()> {
         print(&report.table())
     } else {
         Ok(())
+    }
+    if options.learns() && !options.json {
+        let learned = report.workers.iter().filter(|worker| !worker.learned.is_empty());
+        learned.for_each(|worker| print(&format!("\n// {}\n{}", worker.role, worker.learned)));
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Order<'a> {
     pub model: Model,
     /// The least confinement that is accepted.
     pub sandbox: Tier,
+    /// Whether the workers' system calls are let through, to find out what they need.
+    pub learn: bool,
     /// What is to go wrong.
     pub faults: &'a [Fault],
 }
