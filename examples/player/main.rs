@@ -95,16 +95,16 @@ fn run(options: &Options, stop: &AtomicBool) -> Report {
 }
 
 fn play(options: &Options, input: Input, progress: &mut Progress, stop: &AtomicBool) -> Result<Played, PlayError> {
-    let (wanted, faults) = (options.wanted(), options.faults());
+    let (wanted, faults, family) = (options.wanted(), options.faults(), options.family());
     let (seek, repeat) = (options.seek, options.repeat);
     if options.in_process {
-        return in_process::play(input, &wanted, (seek, repeat), progress, stop);
+        return in_process::play(input, &wanted, family, (seek, repeat), progress, stop);
     }
     if options.sandbox == TierName::Off {
         eprintln!("player: WARNING: --sandbox off: NOTHING IS CONFINED; whoever made the file can do all that you can");
     }
     let (model, sandbox) = (options.model.into(), options.sandbox.into());
-    host::play(&Order { input, wanted: &wanted, seek, repeat, model, sandbox, faults: &faults }, progress, stop)
+    host::play(&Order { input, family, wanted: &wanted, seek, repeat, model, sandbox, faults: &faults }, progress, stop)
 }
 
 /// Tells people and programs how it went.

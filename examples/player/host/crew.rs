@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::awaited::Awaited;
 use super::fault::{Fault, FaultKind};
-use crate::protocol::{decoder, demux};
+use crate::protocol::{Family, decoder, demux};
 use crate::report::Worker;
 use crate::worker::{AUDIO, DEMUX, VIDEO};
 
@@ -23,12 +23,14 @@ const RESTARTS: u32 = 5;
 /// How long workers may take to end when playing is over.
 const END_WITHIN: Duration = Duration::from_millis(500);
 
-/// Starts the workers, all at the same time, with at least `least` confinement.
-pub fn spawn(broker: &Broker, least: Tier) -> Vec<Awaited<'_, Result<(), SpawnError>>> {
+/// Starts the workers, all at the same time, with at least `least` confinement, for demuxers and decoders of this family.
+pub fn spawn(broker: &Broker, least: Tier, family: Family) -> Vec<Awaited<'_, Result<(), SpawnError>>> {
     let most = if least == Tier::Off { Tier::Off } else { Tier::Full };
     let spec = |role| {
         let spec = WorkerSpec::own(role).expect("roles are names");
-        spec.profile(Profile::decoder().threads(1)).least(least).most(most).restarts(RESTARTS)
+        // The strict profile, narrowed to the threads that the role needs.
+        let threads = if role == VIDEO { 1 + family.helpers() } else { 1 };
+        spec.profile(Profile::decoder().threads(threads)).least(least).most(most).restarts(RESTARTS)
     };
     ROLES.map(|role| Awaited::new(broker.spawn_async(spec(role)))).into()
 }

@@ -43,6 +43,17 @@ pub enum AudioError {
         /// Channels.
         channels: usize,
     },
+    /// The track has no sound.
+    #[error("this is the audio decoder")]
+    NotSound,
+    /// It is FFmpeg's, and the player was built without.
+    #[cfg(not(feature = "ffmpeg"))]
+    #[error("this player was built without FFmpeg; `cargo build --features ffmpeg` makes one that has it")]
+    NotBuilt,
+    /// FFmpeg's own reason.
+    #[cfg(feature = "ffmpeg")]
+    #[error(transparent)]
+    Ffmpeg(#[from] super::ffmpeg::DecodeError),
 }
 
 impl AudioDecoder {

@@ -47,6 +47,17 @@ pub enum VideoError {
     /// The picture has a form that no picture has.
     #[error("a picture of {0}x{1} pixels is more than can be")]
     Excessive(u32, u32),
+    /// The track has no pictures.
+    #[error("this is the video decoder")]
+    NotPictures,
+    /// It is FFmpeg's, and the player was built without.
+    #[cfg(not(feature = "ffmpeg"))]
+    #[error("this player was built without FFmpeg; `cargo build --features ffmpeg` makes one that has it")]
+    NotBuilt,
+    /// FFmpeg's own reason.
+    #[cfg(feature = "ffmpeg")]
+    #[error(transparent)]
+    Ffmpeg(#[from] super::ffmpeg::DecodeError),
 }
 
 impl VideoDecoder {

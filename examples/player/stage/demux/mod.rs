@@ -60,6 +60,10 @@ pub enum ReadError {
     /// It holds something that nobody here knows.
     #[error("the file goes on in a way this player does not know: {0}")]
     Unsupported(&'static str),
+    /// FFmpeg's own reason.
+    #[cfg(feature = "ffmpeg")]
+    #[error(transparent)]
+    Ffmpeg(#[from] super::ffmpeg::FormatError),
 }
 
 /// Why a seek failed; the position is then undefined.
