@@ -141,6 +141,8 @@ pub struct Setup {
 pub struct PacketHead {
     /// When what it decodes to is shown or heard, in ticks.
     pub pts: i64,
+    /// Whether `pts` only says when the packet is decoded, for the container does not say when that is shown.
+    pub is_decode_time: bool,
     /// For how long, in ticks.
     pub duration: u64,
     /// Samples a channel to leave out at the start.

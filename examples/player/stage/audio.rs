@@ -185,7 +185,7 @@ mod tests {
     }
 
     fn packet(data: Vec<u8>, trim_start: u32, trim_end: u32) -> Packet {
-        Packet { track: 0, pts: 5, duration: 0, key: true, trim_start, trim_end, data }
+        Packet { track: 0, pts: 5, is_decode_time: false, duration: 0, key: true, trim_start, trim_end, data }
     }
 
     #[test]

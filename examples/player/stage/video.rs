@@ -176,7 +176,8 @@ mod tests {
     use super::*;
 
     fn packet(data: &[u8]) -> Packet {
-        Packet { track: 1, pts: 7, duration: 1, key: true, trim_start: 0, trim_end: 0, data: data.to_vec() }
+        let (duration, key, is_decode_time) = (1, true, false);
+        Packet { track: 1, pts: 7, is_decode_time, duration, key, trim_start: 0, trim_end: 0, data: data.to_vec() }
     }
 
     fn decode(decoder: &mut VideoDecoder, data: &[u8]) -> Result<usize, VideoError> {

@@ -123,6 +123,7 @@ impl Lane {
         let mut packet = Packet {
             track: packet.track_id,
             pts: packet.pts.get(),
+            is_decode_time: false,
             duration: packet.dur.get(),
             key: self.kind != Kind::Video || self.codec != codec::AV1 || obu::is_key(&packet.data),
             trim_start: narrow(packet.trim_start.get()),

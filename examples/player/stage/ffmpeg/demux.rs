@@ -125,8 +125,6 @@ fn open(source: &Source) -> Result<Input, FormatError> {
     let mut options = ffmpeg::Dictionary::new();
     // Playlists and the like name further files: nothing can be opened here, and nobody is to try.
     options.set("protocol_whitelist", "none");
-    // Containers that only say when pictures are decoded: FFmpeg finds out when they are shown.
-    options.set("fflags", "+genpts");
     options.set("max_streams", &MAX_TRACKS.to_string());
     ffmpeg::format::input_from_stream(source, None, Some(options)).map_err(|error| match error {
         ffmpeg::Error::InvalidData => FormatError::NotMedia,
@@ -172,13 +170,14 @@ fn time_base(found: ffmpeg::Rational) -> TimeBase {
 impl Lane {
     /// The packet as decoders take it, on a time line that starts at 0.
     fn packet(&mut self, found: &ffmpeg::Packet, data: &[u8]) -> Packet {
+        let is_decode_time = found.pts().is_none();
         let time = found.pts().or(found.dts()).map(|time| time.saturating_sub(self.start));
         let (pts, duration) = (time.unwrap_or(self.next), u64::try_from(found.duration()).unwrap_or(0));
         self.next = pts.saturating_add_unsigned(duration);
         let (trim_start, trim_end) = trim(found);
         let key = self.kind != Kind::Video || found.is_key();
         let track = u32::try_from(found.stream()).unwrap_or(u32::MAX);
-        Packet { track, pts, duration, key, trim_start, trim_end, data: data.to_vec() }
+        Packet { track, pts, is_decode_time, duration, key, trim_start, trim_end, data: data.to_vec() }
     }
 
     /// Whether any of the packet is played after `from`; pictures count by their start.

@@ -142,7 +142,8 @@ fn set_header(made: &mut ffi::AVCodecParameters, header: &[u8]) -> Option<()> {
 pub fn packet(given: &Packet) -> Option<ffmpeg::Packet> {
     let mut packet = ffmpeg::Packet::new(given.data.len());
     packet.data_mut()?.copy_from_slice(&given.data);
-    packet.set_pts(Some(given.pts));
+    // FFmpeg finds out by the order of decoding when pictures are shown.
+    if given.is_decode_time { packet.set_dts(Some(given.pts)) } else { packet.set_pts(Some(given.pts)) }
     packet.set_duration(i64::try_from(given.duration).unwrap_or(0));
     if given.trim_start != 0 || given.trim_end != 0 {
         set_trim(&mut packet, given.trim_start, given.trim_end)?;
