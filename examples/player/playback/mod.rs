@@ -81,7 +81,8 @@ impl Playback {
         let is_decodable = |track: &&Track| codec::is_decodable(family, track.kind, &track.codec);
         let first = |kind| media.tracks.iter().filter(|track| track.kind == kind).find(is_decodable).cloned();
         let (video, audio) = (first(Kind::Video).map(VideoLane::new), first(Kind::Audio).map(AudioLane::new));
-        let notes: Vec<_> = media.tracks.iter().filter(|track| !is_decodable(track)).map(|track| refusal(family, track)).collect();
+        let notes: Vec<_> =
+            media.tracks.iter().filter(|track| !is_decodable(track)).map(|track| refusal(family, track)).collect();
         if video.is_none() && audio.is_none() {
             return Err(PlaybackError::NoTrack(notes));
         }
@@ -310,7 +311,9 @@ impl Playback {
 
 fn refusal(family: Family, track: &Track) -> String {
     match track.kind {
-        Kind::Video | Kind::Audio if family != Family::Rust => format!("{}: FFmpeg has no decoder for it", title(track)),
+        Kind::Video | Kind::Audio if family != Family::Rust => {
+            format!("{}: FFmpeg has no decoder for it", title(track))
+        }
         Kind::Video => format!("{}: there is no decoder for it; AV1 can be played", title(track)),
         Kind::Audio => {
             format!("{}: there is no decoder for it; PCM, FLAC, ALAC, AAC, MP3 and Vorbis can be played", title(track))

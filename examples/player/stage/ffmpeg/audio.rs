@@ -94,11 +94,7 @@ fn interleave(frame: &ffmpeg::frame::Audio, out: &mut Vec<u8>) -> Result<(), Dec
     Ok(())
 }
 
-fn copy<T: ffmpeg::frame::audio::Sample>(
-    frame: &ffmpeg::frame::Audio,
-    out: &mut Vec<u8>,
-    convert: impl Fn(&T) -> i16,
-) {
+fn copy<T: ffmpeg::frame::audio::Sample>(frame: &ffmpeg::frame::Audio, out: &mut Vec<u8>, convert: impl Fn(&T) -> i16) {
     out.clear();
     let planes: Vec<&[T]> = (0..frame.planes()).map(|plane| frame.plane::<T>(plane)).collect();
     if let [samples] = planes[..] {

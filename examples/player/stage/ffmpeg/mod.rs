@@ -26,7 +26,7 @@ pub enum FormatError {
     #[error("this is not a media file that FFmpeg knows")]
     NotMedia,
     /// It is one of the formats, but damaged.
-    #[error("the file is damaged or cut off: {0}")]
+    #[error("FFmpeg cannot take the file apart: {0}")]
     Damaged(ffmpeg::Error),
 }
 
@@ -76,8 +76,7 @@ impl Decoder {
     fn open(parameters: &FfmpegParameters) -> Result<Self, DecodeError> {
         quiet();
         let id = raw::codec_id(&parameters.codec).ok_or_else(|| DecodeError::NoDecoder(parameters.codec.clone()))?;
-        let codec =
-            ffmpeg::decoder::find(id).ok_or_else(|| DecodeError::NoDecoder(parameters.codec.clone()))?;
+        let codec = ffmpeg::decoder::find(id).ok_or_else(|| DecodeError::NoDecoder(parameters.codec.clone()))?;
         let described = raw::parameters(parameters, id).ok_or(DecodeError::Parameters)?;
         let mut context = ffmpeg::codec::Context::new_with_codec(codec);
         context.set_parameters(described).map_err(DecodeError::Start)?;

@@ -82,7 +82,11 @@ pub fn parameters(given: &FfmpegParameters, id: ffmpeg::codec::Id) -> Option<ffm
         Kind::Video => ffi::AVPixelFormat::AV_PIX_FMT_NB as i32,
         _ => ffi::AVSampleFormat::AV_SAMPLE_FMT_NB as i32,
     };
-    parameters.set_medium(if given.kind == Kind::Video { ffmpeg::media::Type::Video } else { ffmpeg::media::Type::Audio });
+    parameters.set_medium(if given.kind == Kind::Video {
+        ffmpeg::media::Type::Video
+    } else {
+        ffmpeg::media::Type::Audio
+    });
     parameters.set_id(id);
     // SAFETY: the pointer is used for writing while `parameters` is borrowed by nobody else.
     let made = unsafe { parameters.as_mut_ptr() };
@@ -143,7 +147,11 @@ pub fn packet(given: &Packet) -> Option<ffmpeg::Packet> {
     let mut packet = ffmpeg::Packet::new(given.data.len());
     packet.data_mut()?.copy_from_slice(&given.data);
     // FFmpeg finds out by the order of decoding when pictures are shown.
-    if given.is_decode_time { packet.set_dts(Some(given.pts)) } else { packet.set_pts(Some(given.pts)) }
+    if given.is_decode_time {
+        packet.set_dts(Some(given.pts))
+    } else {
+        packet.set_pts(Some(given.pts))
+    }
     packet.set_duration(i64::try_from(given.duration).unwrap_or(0));
     if given.trim_start != 0 || given.trim_end != 0 {
         set_trim(&mut packet, given.trim_start, given.trim_end)?;
