@@ -5,6 +5,8 @@
 //! what arrives, `sink` writes files, `protocol` is what all of them say to each other. `in_process` joins the same stages by
 //! plain calls, for comparison.
 
+#![deny(unsafe_code)]
+
 mod cli;
 mod host;
 mod in_process;

@@ -146,7 +146,7 @@ impl AudioDecoder {
         match self {
             Self::Rust(decoder) => decoder.decode(packet).map(Iterator::collect),
             #[cfg(feature = "ffmpeg")]
-            Self::Ffmpeg(decoder) => Ok(decoder.decode(packet)?),
+            Self::Ffmpeg(decoder) => Ok(decoder.decode(&packet)?),
         }
     }
 

@@ -31,9 +31,8 @@ impl AudioDecoder {
     ///
     /// # Errors
     /// If it cannot be decoded; the next one may be.
-    #[expect(clippy::needless_pass_by_value, reason = "as the other audio decoder does")]
-    pub fn decode(&mut self, packet: Packet) -> Result<Vec<Samples>, DecodeError> {
-        self.run(Some(&packet))
+    pub fn decode(&mut self, packet: &Packet) -> Result<Vec<Samples>, DecodeError> {
+        self.run(Some(packet))
     }
 
     /// What the last packets left in the decoder; there are no more of them.
@@ -106,7 +105,6 @@ fn copy<T: ffmpeg::frame::audio::Sample>(frame: &ffmpeg::frame::Audio, out: &mut
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the upper half of 32 bits has 16")]
 fn upper_half(sample: i32) -> i16 {
     (sample >> 16) as i16
 }
