@@ -186,6 +186,16 @@ fn a_track_without_a_decoder_is_refused_by_name() {
 }
 
 #[test]
+#[cfg(not(feature = "ffmpeg"))]
+fn a_player_without_ffmpeg_says_how_to_get_it() {
+    each_way(|stage| {
+        let run = stage.run(&["--decoder", "ffmpeg", &clip("clip-h264.mp4")]);
+        assert_eq!(run.code, Some(2));
+        assert!(run.stderr.contains("built without FFmpeg; `cargo build --features ffmpeg`"), "{}", run.stderr);
+    });
+}
+
+#[test]
 fn a_report_can_be_read_by_programs() {
     each_way(|stage| {
         let run = stage.play(&["--json", &clip("clip-av1.mp4")]);

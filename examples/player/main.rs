@@ -5,6 +5,8 @@
 //! what arrives, `sink` writes files, `protocol` is what all of them say to each other. `in_process` joins the same stages by
 //! plain calls, for comparison.
 
+#![deny(unsafe_code)]
+
 mod cli;
 mod host;
 mod in_process;
@@ -96,10 +98,10 @@ fn run(options: &Options, stop: &AtomicBool) -> Report {
 }
 
 fn play(options: &Options, input: Input, progress: &mut Progress, stop: &AtomicBool) -> Result<Played, PlayError> {
-    let (wanted, faults) = (options.wanted(), options.faults());
+    let (wanted, faults, family) = (options.wanted(), options.faults(), options.family());
     let (seek, repeat) = (options.seek, options.repeat);
     if options.in_process {
-        return in_process::play(input, &wanted, (seek, repeat), progress, stop);
+        return in_process::play(input, &wanted, family, (seek, repeat), progress, stop);
     }
     if options.sandbox == TierName::Off {
         eprintln!("player: WARNING: --sandbox off: NOTHING IS CONFINED; whoever made the file can do all that you can");
@@ -108,7 +110,8 @@ fn play(options: &Options, input: Input, progress: &mut Progress, stop: &AtomicB
         eprintln!("player: WARNING: --sandbox learn: NO SYSTEM CALL IS REFUSED; play only what you trust");
     }
     let (model, sandbox, learn) = (options.model.into(), options.sandbox.into(), options.learns());
-    host::play(&Order { input, wanted: &wanted, seek, repeat, model, sandbox, learn, faults: &faults }, progress, stop)
+    let order = Order { input, family, wanted: &wanted, seek, repeat, model, sandbox, learn, faults: &faults };
+    host::play(&order, progress, stop)
 }
 
 /// Tells people and programs how it went.
