@@ -73,8 +73,13 @@ pub fn interface_of_broker(arguments: TokenStream, item: TokenStream) -> TokenSt
 }
 
 fn expand(arguments: TokenStream, item: TokenStream, msg: proc_macro2::TokenStream) -> TokenStream {
-    match parse::contract(arguments.into(), item.into(), msg) {
+    let item = proc_macro2::TokenStream::from(item);
+    match parse::contract(arguments.into(), item.clone(), msg) {
         Ok(contract) => make::all(&contract).into(),
-        Err(error) => error.into_compile_error().into(),
+        Err(error) => {
+            // With the trait there, the compiler has nothing to add about those who use it.
+            let (item, error) = (parse::without_our_attributes(item), error.into_compile_error());
+            quote!(#item #error).into()
+        }
     }
 }

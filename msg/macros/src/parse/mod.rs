@@ -60,6 +60,17 @@ pub fn contract(arguments: TokenStream, item: TokenStream, msg: TokenStream) -> 
     })
 }
 
+/// A trait as it is without this crate.
+pub fn without_our_attributes(item: TokenStream) -> TokenStream {
+    let Ok(mut of_trait) = syn::parse2::<ItemTrait>(item.clone()) else { return item };
+    for item in &mut of_trait.items {
+        if let TraitItem::Fn(method) = item {
+            method.attrs.retain(|attribute| !Options::is_ours(attribute));
+        }
+    }
+    of_trait.into_token_stream()
+}
+
 fn the_trait(item: TokenStream) -> Result<ItemTrait> {
     match syn::parse2(item.clone())? {
         Item::Trait(item) => Ok(item),

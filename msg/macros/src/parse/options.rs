@@ -16,6 +16,9 @@ const PAYLOAD_MAX: u32 = 64 * 1024 - 48;
 /// Classes of descriptors that a right can name.
 const CLASSES: [&str; 5] = ["SEALED_BUFFER", "READ_ONLY_FILE", "READ_WRITE_FILE", "PIPE", "SOCKET"];
 
+/// Attributes that are for us.
+const OURS: [&str; 7] = ["oneway", "optional", "deadline", "limit", "descriptors", "stream", "idempotent"];
+
 /// What a method's attributes say.
 #[derive(Default)]
 pub struct Options {
@@ -45,7 +48,12 @@ impl Options {
         }
     }
 
-    /// Whether the attribute is one of ours.
+    /// Whether the attribute is for us.
+    pub fn is_ours(attribute: &Attribute) -> bool {
+        OURS.iter().any(|name| attribute.path().is_ident(name))
+    }
+
+    /// Reads the attribute if it is for us; whether it is.
     fn read(&mut self, attribute: &Attribute) -> Result<bool> {
         let Some(name) = attribute.path().get_ident() else { return Ok(false) };
         match name.to_string().as_str() {
@@ -70,9 +78,9 @@ impl Options {
                             `PeerRestarted` where that does no harm";
                 return Err(Error::new_spanned(attribute, what));
             }
-            _ => return Ok(false),
+            _ => {}
         }
-        Ok(true)
+        Ok(Self::is_ours(attribute))
     }
 
     fn read_limit(&mut self, attribute: &Attribute) -> Result<()> {
