@@ -71,6 +71,17 @@ impl<E> From<CallError> for MethodError<E> {
     }
 }
 
+/// What happened to a call of a method without an error of its own. By `map_err(CallError::from)?` a method that has one
+/// hands on the failure of such a call that it made itself.
+impl From<MethodError<Never>> for CallError {
+    fn from(error: MethodError<Never>) -> Self {
+        match error {
+            MethodError::Own(never) => match never {},
+            MethodError::Call(error) => error,
+        }
+    }
+}
+
 /// The error of a method that has none of its own: there is no such value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum Never {}

@@ -84,6 +84,10 @@ impl Options {
     }
 
     fn read_limit(&mut self, attribute: &Attribute) -> Result<()> {
+        let usage = "a limit is of bytes: `#[limit(request = 4096, reply = 64)]`, or one of the two";
+        if let Ok(of_what) = attribute.parse_args::<LitInt>() {
+            return Err(Error::new_spanned(of_what, usage));
+        }
         attribute.parse_nested_meta(|meta| {
             let place = if meta.path.is_ident("request") {
                 &mut self.request_max
