@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Which of the house's crates the crate in `folder` may depend on.
-const ARROWS: [(&str, &[&str]); 5] = [
-    ("msg", &[]),
+const ARROWS: [(&str, &[&str]); 6] = [
+    ("msg", &["macros"]),
+    ("msg/macros", &[]),
     ("sandbox", &[]),
     ("ipc", &["msg"]),
-    ("worker", &["ipc", "msg", "sandbox"]),
-    ("broker", &["ipc", "msg", "sandbox"]),
+    ("worker", &["ipc", "macros", "msg", "sandbox"]),
+    ("broker", &["ipc", "macros", "msg", "sandbox"]),
 ];
 
 #[test]

@@ -32,6 +32,9 @@
 //! | let descriptors pass, or buffers be lent | [`Rules::allow_with`] and [`msg::Rights`] |
 //! | start a worker | [`Broker::spawn`] with a [`WorkerSpec`] |
 //! | call a worker | [`Broker::open`], then [`HostLink::call`], or [`HostLink::start`] and await it |
+//! | call a worker by a trait that is an [`interface`](macro@interface) | its client's `bind`, or `bind_async` |
+//! | allow what such a trait needs | [`Rules::allow_contract`] |
+//! | serve such a trait to workers | [`Incoming::serve`] |
 //! | pass a descriptor to a worker | [`msg::Message::attach`] an [`ipc::Passed`] made from an `OwnedFd` |
 //! | be called by a worker, take a picture | [`Item::Message`] in the [`Inbox`], [`Incoming::borrow`] |
 //! | hear of a worker's death | [`Item::Worker`] in the [`Inbox`] |
@@ -47,12 +50,16 @@ mod supervisor;
 mod wait;
 
 pub use cloison_ipc as ipc;
+pub use cloison_macros::interface_of_broker as interface;
 pub use cloison_msg as msg;
+pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed};
 pub use cloison_sandbox as sandbox;
 
 pub use broker::{Broker, Suspension};
 pub use driver::{BACKLOG_MAX, HostMessage};
-pub use host::{BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Ticket};
+pub use host::{
+    BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Started, Ticket,
+};
 pub use policy::{Ask, Grant, HOST, Model, Policy, Rules};
 pub use supervisor::{
     Death, QUARANTINE_AFTER, Quarantined, RESTART_PAUSE, RESTART_PAUSE_MAX, RESTARTS, SpawnError, WorkerEvent,

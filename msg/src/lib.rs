@@ -17,10 +17,12 @@
 //! | [`Meter`] | how much one direction of a link has in flight, and how much more it may send |
 //! | [`LinkEnd`] | everything one holder keeps about its end of one link |
 //! | [`Ends`] | all the link ends of one holder, by destination |
+//! | [`Contract`] | an interface that is a trait: [`interface`](macro@interface) makes its client and its server |
 //! | [`control`] | the words a worker and its broker exchange on destination 0 |
 #![forbid(unsafe_code)]
 
 mod calls;
+pub mod contract;
 pub mod control;
 mod decide;
 mod ends;
@@ -37,6 +39,8 @@ mod text;
 mod time;
 
 pub use calls::{CallId, ChainId, Pending};
+pub use cloison_macros::interface;
+pub use contract::{Answer, Contract, MethodError};
 pub use decide::{Denial, Use, Verdict, decide};
 pub use ends::Ends;
 pub use failure::{CallError, CallFailure, Failure, Gone, Refusal};

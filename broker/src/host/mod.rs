@@ -1,10 +1,12 @@
 //! What a host holds: links, calls that wait, messages that came, pictures it was lent.
 
+mod contract;
 mod inbox;
 mod incoming;
 mod link;
 mod pools;
 
+pub use contract::Started;
 pub(crate) use inbox::Mailbox;
 pub use inbox::{Inbox, Item, Ticket};
 pub use incoming::Incoming;

@@ -130,6 +130,8 @@ fn judge(error: &CallError) -> Mishap {
         CallFailure::Deadline | CallFailure::Overloaded => Mishap::Silence,
         CallFailure::Gone(_) => Mishap::Gone,
         CallFailure::Failed(Failure::Remote { text, .. }) => Mishap::Undecodable(text.to_string()),
-        CallFailure::Failed(_) | CallFailure::Unsendable(_) => Mishap::Undecodable(error.to_string()),
+        CallFailure::Failed(_) | CallFailure::Unsendable(_) | CallFailure::Unreadable(_) => {
+            Mishap::Undecodable(error.to_string())
+        }
     }
 }
