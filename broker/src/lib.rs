@@ -32,6 +32,9 @@
 //! | let descriptors pass, or buffers be lent | [`Rules::allow_with`] and [`msg::Rights`] |
 //! | start a worker | [`Broker::spawn`] with a [`WorkerSpec`] |
 //! | call a worker | [`Broker::open`], then [`HostLink::call`], or [`HostLink::start`] and await it |
+//! | call a worker by a trait that is an [`interface`](macro@interface) | its client's `bind`, or `bind_async` |
+//! | allow what such a trait needs | [`Rules::allow_contract`] |
+//! | serve such a trait to workers | [`Incoming::serve`] |
 //! | pass a descriptor to a worker | [`msg::Message::attach`] an [`ipc::Passed`] made from an `OwnedFd` |
 //! | be called by a worker, take a picture | [`Item::Message`] in the [`Inbox`], [`Incoming::borrow`] |
 //! | give a worker a link to another | [`msg::Message::append_link`], [`msg::Message::move_link`]; it comes out of [`Incoming::recv_link`] |
@@ -52,7 +55,9 @@ mod supervisor;
 mod wait;
 
 pub use cloison_ipc as ipc;
+pub use cloison_macros::interface_of_broker as interface;
 pub use cloison_msg as msg;
+pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed};
 pub use cloison_sandbox as sandbox;
 
 pub use broker::{
@@ -61,7 +66,7 @@ pub use broker::{
 };
 pub use driver::{BACKLOG_MAX, HostMessage};
 pub use host::{
-    BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question, Ticket,
+    BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question, Started, Ticket,
 };
 pub use policy::{Ask, Decision, Grant, HOST, Model, Policy, Rules};
 pub use router::{COPIES_PER_WORKER, LinkId, LinkView, RELEASE_WITHIN, SWITCH_WITHIN, WhyRelayed};

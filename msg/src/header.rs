@@ -70,6 +70,12 @@ impl fmt::Display for Destination {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RpcIndex(pub u16);
 
+impl RpcIndex {
+    /// No method of any interface: by it is asked which contract the other side serves
+    /// ([`contract::bind`](crate::contract::bind)). It may be called by whoever may use any method.
+    pub const BIND: Self = Self(u16::MAX);
+}
+
 /// What a message is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
