@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use hound::WavReader;
 use md5::{Digest, Md5};
-use player::{Stage, WAYS, clip, program, promptly};
+use player::promptly::promptly;
+use player::{Stage, WAYS, clip, program};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
 /// Samples a channel of each `tone.*`.
@@ -182,6 +183,16 @@ fn a_track_without_a_decoder_is_refused_by_name() {
         let sound = samples(&std::fs::read(stage.path("sound")).expect("written"));
         assert_same_sound(&sound, &samples(&stage.output("--wav", "clip-av1.mp4", &[])));
         assert!(!stage.path("list").exists());
+    });
+}
+
+#[test]
+#[cfg(not(feature = "ffmpeg"))]
+fn a_player_without_ffmpeg_says_how_to_get_it() {
+    each_way(|stage| {
+        let run = stage.run(&["--decoder", "ffmpeg", &clip("clip-h264.mp4")]);
+        assert_eq!(run.code, Some(2));
+        assert!(run.stderr.contains("built without FFmpeg; `cargo build --features ffmpeg`"), "{}", run.stderr);
     });
 }
 

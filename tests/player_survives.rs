@@ -5,7 +5,8 @@ mod player;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use player::{Run, Stage, WAYS, clip, promptly};
+use player::promptly::promptly;
+use player::{Run, Stage, WAYS, clip};
 use serde_json::Value;
 
 const CLIP: &str = "clip-av1.webm";
@@ -255,4 +256,23 @@ fn within_seconds<T>(seconds: u64, mut ask: impl FnMut() -> Option<T>) -> T {
 
 fn reference() -> Vec<u8> {
     std::fs::read(clip(&format!("{CLIP}.framemd5"))).expect("lists are shipped")
+}
+
+/// The shipped decoders need no rule that the strict profile lacks: learning finds none, says how confined it was not, and
+/// changes nothing of what is played.
+#[test]
+fn learning_shows_that_the_strict_rules_are_enough() {
+    each_model(|stage| {
+        let run = play(stage, &["--sandbox", "learn"]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stderr.contains("WARNING: --sandbox learn: NO SYSTEM CALL IS REFUSED"), "{}", run.stderr);
+        assert_eq!(std::fs::read(stage.path("list")).expect("written"), reference(), "{}", run.stderr);
+        let report: Value = serde_json::from_str(&run.stdout).expect("a report");
+        for worker in report["workers"].as_array().expect("workers").iter().filter(|worker| worker["role"] != "host") {
+            let text = |key: &str| worker[key].as_str().expect("text").to_owned();
+            assert!(text("confinement").starts_with("LEARNING, NO CALL IS REFUSED"), "{worker}");
+            assert!(text("learned").starts_with("// "), "{worker}");
+            assert!(!text("learned").contains(".rule("), "{worker}");
+        }
+    });
 }

@@ -5,6 +5,8 @@
 //! what arrives, `sink` writes files, `protocol` is what all of them say to each other. `in_process` joins the same stages by
 //! plain calls, for comparison.
 
+#![deny(unsafe_code)]
+
 mod cli;
 mod host;
 mod in_process;
@@ -96,16 +98,20 @@ fn run(options: &Options, stop: &AtomicBool) -> Report {
 }
 
 fn play(options: &Options, input: Input, progress: &mut Progress, stop: &AtomicBool) -> Result<Played, PlayError> {
-    let (wanted, faults) = (options.wanted(), options.faults());
+    let (wanted, faults, family) = (options.wanted(), options.faults(), options.family());
     let (seek, repeat) = (options.seek, options.repeat);
     if options.in_process {
-        return in_process::play(input, &wanted, (seek, repeat), progress, stop);
+        return in_process::play(input, &wanted, family, (seek, repeat), progress, stop);
     }
     if options.sandbox == TierName::Off {
         eprintln!("player: WARNING: --sandbox off: NOTHING IS CONFINED; whoever made the file can do all that you can");
     }
-    let (model, sandbox) = (options.model.into(), options.sandbox.into());
-    host::play(&Order { input, wanted: &wanted, seek, repeat, model, sandbox, faults: &faults }, progress, stop)
+    if options.learns() {
+        eprintln!("player: WARNING: --sandbox learn: NO SYSTEM CALL IS REFUSED; play only what you trust");
+    }
+    let (model, sandbox, learn) = (options.model.into(), options.sandbox.into(), options.learns());
+    let order = Order { input, family, wanted: &wanted, seek, repeat, model, sandbox, learn, faults: &faults };
+    host::play(&order, progress, stop)
 }
 
 /// Tells people and programs how it went.
@@ -115,12 +121,13 @@ fn say(options: &Options, report: &Report) -> io::Result<()> {
         eprintln!("{file}: {trouble}");
     }
     if options.json {
-        print(&report.json())
-    } else if !options.quiet && report.error.is_none() {
-        print(&report.table())
-    } else {
-        Ok(())
+        return print(&report.json());
     }
+    if !options.quiet && report.error.is_none() {
+        print(&report.table())?;
+    }
+    let mut learned = report.workers.iter().filter(|worker| options.learns() && !worker.learned.is_empty());
+    learned.try_for_each(|worker| print(&format!("\n// {}\n{}", worker.role, worker.learned)))
 }
 
 /// Prints to standard output. Whoever closed its other end (`| head`) does not want to hear of it.

@@ -57,6 +57,9 @@ pub struct Worker {
     pub cpu_seconds: f64,
     /// The most memory it had at once.
     pub peak_memory_bytes: u64,
+    /// With `--sandbox learn`, the rules that it would need, as Rust code.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub learned: String,
 }
 
 impl Report {
