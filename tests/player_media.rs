@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use hound::WavReader;
 use md5::{Digest, Md5};
-use player::{Stage, WAYS, clip, program, promptly};
+use player::promptly::promptly;
+use player::{Stage, WAYS, clip, program};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
 /// Samples a channel of each `tone.*`.

@@ -5,7 +5,8 @@ mod player;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use player::{Run, Stage, WAYS, clip, promptly};
+use player::promptly::promptly;
+use player::{Run, Stage, WAYS, clip};
 use serde_json::Value;
 
 const CLIP: &str = "clip-av1.webm";

@@ -126,8 +126,8 @@ fn say(options: &Options, report: &Report) -> io::Result<()> {
     if !options.quiet && report.error.is_none() {
         print(&report.table())?;
     }
-    let learned = report.workers.iter().filter(|worker| options.learns() && !worker.learned.is_empty());
-    learned.map(|worker| print(&format!("\n// {}\n{}", worker.role, worker.learned))).collect()
+    let mut learned = report.workers.iter().filter(|worker| options.learns() && !worker.learned.is_empty());
+    learned.try_for_each(|worker| print(&format!("\n// {}\n{}", worker.role, worker.learned)))
 }
 
 /// Prints to standard output. Whoever closed its other end (`| head`) does not want to hear of it.

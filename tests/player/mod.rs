@@ -1,7 +1,7 @@
 //! Running the built example `player`.
 
 #[path = "../promptly/mod.rs"]
-mod promptly;
+pub mod promptly;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -10,8 +10,6 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-
-pub use promptly::promptly;
 
 /// The arguments that choose how the player does its work.
 pub const WAYS: [&[&str]; 3] = [&["--in-process"], &["--model", "broker"], &["--model", "orchestrator"]];

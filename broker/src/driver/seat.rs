@@ -26,6 +26,7 @@ const DESCRIPTORS_WAITING: usize = 4 * CROWD_DESCRIPTORS;
 /// Most descriptors that lie unread in one worker's socket: one window of one link. The kernel charges them to the user, and
 /// lets nobody of that user send any while there are more than the sender itself may have open, which for a worker is a few
 /// hundred. What the worker says that it has taken bounds nothing here, since it can say so without reading.
+#[expect(clippy::cast_possible_truncation, reason = "a window is a small number")]
 const DESCRIPTORS_IN_SOCKET: usize = WINDOW_DESCRIPTORS as usize;
 
 /// Most packets that are taken from one worker before the next one has its turn.

@@ -245,8 +245,7 @@ impl Playback {
         let mut notes = std::mem::take(&mut self.notes);
         let lanes = self.media.tracks.iter().filter_map(|track| self.failures(track));
         notes.extend(lanes.chain(self.end_note()).chain(self.audio.as_ref().and_then(AudioLane::note)));
-        let sound_is_whole = self.audio.as_ref().and_then(AudioLane::note).is_none();
-        if self.has_restarted && !self.has_skipped && sound_is_whole && self.complaint.is_none() {
+        if self.has_restarted && self.is_whole() {
             notes.push("nothing was lost".to_owned());
         }
         notes.extend(self.sinks.finish()?);
@@ -258,6 +257,13 @@ impl Playback {
             sound: audio.and_then(|audio| audio.format),
             notes,
         })
+    }
+
+    /// Whether everything that the file holds has arrived.
+    fn is_whole(&self) -> bool {
+        let sound_is_whole = self.audio.as_ref().and_then(AudioLane::note).is_none();
+        let all_decoded = self.packets.values().all(|packets| packets.failed == 0);
+        !self.has_skipped && sound_is_whole && all_decoded && self.complaint.is_none()
     }
 
     /// What is said of a track whose packets could not all be decoded.

@@ -183,6 +183,22 @@ fn what_could_not_be_decoded_is_told_once_a_track() {
 }
 
 #[test]
+fn only_what_was_kept_whole_is_called_whole() {
+    let notes = |fails: bool| {
+        let mut playback = both();
+        step(&mut playback, 1, 0, true);
+        show(&mut playback, 0);
+        playback.replaced("a worker died".to_owned());
+        if fails {
+            playback.undecodable(1, 1, "nonsense");
+        }
+        playback.finish().expect("no output fails").notes.join("; ")
+    };
+    assert!(notes(false).ends_with("nothing was lost"), "{}", notes(false));
+    assert!(!notes(true).contains("nothing was lost"), "{}", notes(true));
+}
+
+#[test]
 fn a_file_of_which_nothing_comes_is_told() {
     let mut playback = both();
     playback.start_at(100 * SECOND);

@@ -121,7 +121,7 @@ pub struct Trouble {
 pub enum Mishap {
     /// The decoder cannot make sense of it.
     Undecodable(String),
-    /// The decoder did not answer in time.
+    /// The decoder did not answer in time, or could not deliver what it decoded.
     Silence,
     /// The decoder is gone.
     Gone,

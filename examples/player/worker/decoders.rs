@@ -7,7 +7,7 @@ use cloison_broker::msg::{CallError, CallFailure, Failure, Message, Refusal};
 use cloison_worker::{Link, OpenFailure, PendingCall, Worker};
 
 use super::packets::{PacketSender, SendError};
-use super::{AUDIO, VIDEO};
+use super::{AUDIO, VIDEO, code};
 use crate::protocol::{DECODER, Kind, Mishap, Packet, Setup, Trouble, decoder};
 
 /// How long a decoder may take to answer. Software decodes the largest pictures in less than half a second.
@@ -129,9 +129,31 @@ fn judge(error: &CallError) -> Mishap {
     match &error.why {
         CallFailure::Deadline | CallFailure::Overloaded => Mishap::Silence,
         CallFailure::Gone(_) => Mishap::Gone,
+        // The packet is not to blame, so it must not be given up: a successor delivers what comes of it.
+        CallFailure::Failed(Failure::Remote { code: code::UNDELIVERED, .. }) => Mishap::Silence,
         CallFailure::Failed(Failure::Remote { text, .. }) => Mishap::Undecodable(text.to_string()),
         CallFailure::Failed(_) | CallFailure::Unsendable(_) | CallFailure::Unreadable(_) => {
             Mishap::Undecodable(error.to_string())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloison_broker::msg::Name;
+
+    use super::*;
+
+    fn judged(why: CallFailure) -> Mishap {
+        let peer = Name::new(VIDEO).expect("a name");
+        judge(&CallError { peer, rpc: decoder::PACKET, after: ANSWER_WITHIN, why })
+    }
+
+    #[test]
+    fn only_what_cannot_be_decoded_is_given_up() {
+        let remote = |code| CallFailure::Failed(Failure::remote(code, "why"));
+        assert_eq!(judged(remote(code::MEDIA)), Mishap::Undecodable("why".to_owned()));
+        assert_eq!(judged(remote(code::UNDELIVERED)), Mishap::Silence);
+        assert_eq!(judged(CallFailure::Deadline), Mishap::Silence);
     }
 }
