@@ -9,7 +9,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::awaited::Awaited;
 use super::fault::{Fault, FaultKind};
-use crate::protocol::{decoder, demux};
+use crate::protocol::{Family, decoder, demux};
 use crate::report::Worker;
 use crate::worker::{AUDIO, DEMUX, VIDEO};
 
@@ -23,14 +23,17 @@ const RESTARTS: u32 = 5;
 /// How long workers may take to end when playing is over.
 const END_WITHIN: Duration = Duration::from_millis(500);
 
-/// Starts the workers, all at the same time, with at least `least` confinement. If they are to `learn`, their calls are let
-/// through.
-pub fn spawn(broker: &Broker, least: Tier, learn: bool) -> Vec<Awaited<'_, Result<(), SpawnError>>> {
+/// Starts the workers, all at the same time, with the least confinement, and for the family of demuxers and decoders, that
+/// the order names. If they are to learn, their calls are let through.
+pub fn spawn<'a>(broker: &'a Broker, order: &Order<'_>) -> Vec<Awaited<'a, Result<(), SpawnError>>> {
+    let least = order.sandbox;
     let most = if least == Tier::Off { Tier::Off } else { Tier::Full };
     let spec = |role| {
         let spec = WorkerSpec::own(role).expect("roles are names");
-        let profile = Profile::decoder().threads(1);
-        spec.profile(if learn { profile.learning() } else { profile }).least(least).most(most).restarts(RESTARTS)
+        // The strict profile, narrowed to the threads that the role needs.
+        let threads = if role == VIDEO { 1 + order.family.helpers() } else { 1 };
+        let profile = Profile::decoder().threads(threads);
+        spec.profile(if order.learn { profile.learning() } else { profile }).least(least).most(most).restarts(RESTARTS)
     };
     ROLES.map(|role| Awaited::new(broker.spawn_async(spec(role)))).into()
 }
@@ -69,9 +72,9 @@ fn row(status: &WorkerStatus) -> Worker {
         role: status.role.to_string(),
         pid: status.pid.unwrap_or_default(),
         confinement: status.report.as_ref().map_or_else(|| "never ran".to_owned(), |report| report.to_string()),
-        messages: traffic.messages,
-        bytes: traffic.bytes,
-        restarts: status.restarts,
+        messages: Some(traffic.messages),
+        bytes: Some(traffic.bytes),
+        restarts: Some(status.restarts),
         cpu_seconds: status.usage.cpu.as_secs_f64(),
         peak_memory_bytes: status.usage.peak_memory,
         learned: if learns { status.learned.to_string() } else { String::new() },

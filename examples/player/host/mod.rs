@@ -20,7 +20,7 @@ pub use fault::Fault;
 use crate::input::Input;
 use crate::play::{PlayError, Played};
 use crate::progress::Progress;
-use crate::protocol::Nanos;
+use crate::protocol::{Family, Nanos};
 use crate::sink::Wanted;
 use crate::usage::this_process;
 
@@ -30,6 +30,8 @@ use conductor::Conductor;
 pub struct Order<'a> {
     /// The file.
     pub input: Input,
+    /// Whose demuxers and decoders do the work.
+    pub family: Family,
     /// The files to write.
     pub wanted: &'a Wanted,
     /// Where to start.
