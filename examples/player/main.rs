@@ -121,16 +121,13 @@ fn say(options: &Options, report: &Report) -> io::Result<()> {
         eprintln!("{file}: {trouble}");
     }
     if options.json {
-        print(&report.json())
-    } else if !options.quiet && report.error.is_none() {
-        print(&report.table())
-    } else {
-        Ok(())
+        return print(&report.json());
     }
-    if options.learns() && !options.json {
-        let learned = report.workers.iter().filter(|worker| !worker.learned.is_empty());
-        learned.for_each(|worker| print(&format!("\n// {}\n{}", worker.role, worker.learned)));
+    if !options.quiet && report.error.is_none() {
+        print(&report.table())?;
     }
+    let mut learned = report.workers.iter().filter(|worker| !worker.learned.is_empty());
+    learned.try_for_each(|worker| print(&format!("\n// {}\n{}", worker.role, worker.learned)))
 }
 
 /// Prints to standard output. Whoever closed its other end (`| head`) does not want to hear of it.

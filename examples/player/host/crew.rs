@@ -7,9 +7,10 @@ use cloison_broker::sandbox::{Profile, Tier};
 use cloison_broker::{Broker, SpawnError, WorkerSpec, WorkerState, WorkerStatus};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::Order;
 use super::awaited::Awaited;
 use super::fault::{Fault, FaultKind};
-use crate::protocol::{Family, decoder, demux};
+use crate::protocol::{decoder, demux};
 use crate::report::Worker;
 use crate::worker::{AUDIO, DEMUX, VIDEO};
 
