@@ -29,6 +29,9 @@
 //! |---|---|
 //! | to start a child | [`Launcher::launch`] with a [`Launch`] |
 //! | to say what a child may do | [`Profile`]; [`Profile::explain`] prints it |
+//! | to open a little more to it | [`Profile::readable`], [`Profile::rule`], …; [`Profile::widenings`] lists what is open |
+//! | to decode with the graphics processor | [`Profile::hardware`], a weaker kind of child |
+//! | to bound it as a whole | [`Launcher::in_group`], where a control group was delegated |
 //! | to know what is in force | [`Child::report`], a [`Report`] of [`Layer`]s |
 //! | to refuse less | [`Launch::least`], [`Profile::demand`], [`Profile::demand_verified`] |
 //! | to know what this system gives | [`Launcher::probe`] |
