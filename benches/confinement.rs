@@ -2,7 +2,8 @@
 //! with none.
 //!
 //! `cargo bench --bench confinement` (with `--features ffmpeg` for both families of decoders); without `--bench` each is
-//! only tried. A run is `CLOISON_BENCH_SECONDS` long, 20 unless said. Confined and unconfined runs take turns, in another
+//! only tried. On a machine that has other work to do the ratio means nothing: confined workers are sessions of their own, among
+//! which the scheduler shares processors by session instead of by thread. A run is `CLOISON_BENCH_SECONDS` long, 20 unless said. Confined and unconfined runs take turns, in another
 //! order each time, and what counts is the median of the ratios of neighbours: a machine that slows down for a while slows
 //! both.
 

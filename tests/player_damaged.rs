@@ -77,20 +77,15 @@ fn survive(family: &[&str], folders: &[&str]) {
     let files = whole_files(folders);
     assert!(files.len() > 20, "{} files to damage", files.len());
     let (next, tally) = (AtomicU64::new(0), Mutex::new(Tally::default()));
-    std::thread::scope(|scope| {
-        for _ in 0..AT_A_TIME {
-            scope.spawn(|| {
-                while let number @ 0.. = next.fetch_add(1, Ordering::Relaxed)
-                    && number < count
-                {
-                    let (what, data) = damaged(&files, &mut Dice::new(seed, number));
-                    let told = format!("{}, seed {seed}, file {number}: {what}", family.join(" "));
-                    let run = play(family, number, &data);
-                    judge(&told, &run, &mut tally.lock().expect("no thread has panicked"));
-                }
-            });
+    let work = || {
+        for number in std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed)).take_while(|next| *next < count) {
+            let (what, data) = damaged(&files, &mut Dice::new(seed, number));
+            let told = format!("{}, seed {seed}, file {number}: {what}", family.join(" "));
+            let run = play(family, number, &data);
+            judge(&told, &run, &mut tally.lock().expect("no thread has panicked"));
         }
-    });
+    };
+    std::thread::scope(|scope| (0..AT_A_TIME).for_each(|_| drop(scope.spawn(work))));
     let tally = tally.into_inner().expect("no thread has panicked");
     println!("{}, seed {seed}: {tally:#?}", family.join(" "));
     assert_eq!(tally.played + tally.refused + tally.given_up, count);

@@ -72,7 +72,11 @@ fn sound_starts_with_the_pictures() {
         let whole = samples(&stage.output("--wav", "ffmpeg/both.mp4", THREADS[0]));
         let part = samples(&stage.output("--wav", "ffmpeg/both.mp4", &[THREADS[0], &["--seek", "1"]].concat()));
         let left_out = 48_000 * 96 / 100;
-        assert!(part == whole[left_out..], "from the key picture at 0.96 s on: {} of {}", part.len(), whole.len());
+        assert_eq!(part.len(), whole.len() - left_out, "from the key picture at 0.96 s on");
+        // AAC puts noise in the place of noise, and what it puts there depends on all that came before.
+        let error = power(whole[left_out..].iter().zip(&part).map(|(a, b)| f64::from(*a) - f64::from(*b)));
+        let ratio = error / power(part.iter().map(|sample| f64::from(*sample)));
+        assert!(ratio < 0.001, "the error has {ratio} of the sound's power");
     });
 }
 
@@ -166,4 +170,8 @@ fn samples(wav: &[u8]) -> Vec<i16> {
 fn sum_of_samples(wav: &[u8]) -> String {
     let bytes: Vec<u8> = samples(wav).into_iter().flat_map(i16::to_le_bytes).collect();
     Md5::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn power(samples: impl Iterator<Item = f64>) -> f64 {
+    samples.map(|sample| sample * sample).sum()
 }
