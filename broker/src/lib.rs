@@ -66,7 +66,8 @@ pub use broker::{
 };
 pub use driver::{BACKLOG_MAX, HostMessage};
 pub use host::{
-    BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question, Started, Ticket,
+    BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question, Started,
+    Ticket,
 };
 pub use policy::{Ask, Decision, Grant, HOST, Model, Policy, Rules};
 pub use router::{COPIES_PER_WORKER, LinkId, LinkView, RELEASE_WITHIN, SWITCH_WITHIN, WhyRelayed};

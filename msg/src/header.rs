@@ -362,7 +362,7 @@ mod tests {
         assert_eq!(decode(Header { payload: u32::MAX, ..call() }), Err(HeaderError::Payload(u32::MAX)));
         assert_eq!(decode(Header { descriptors: 17, ..call() }), Err(HeaderError::Descriptors(17)));
         assert_eq!(decode(Header { links: 5, ..call() }), Err(HeaderError::Links(5)));
-        let full = Header { payload: PAYLOAD_MAX as u32, ..call() };
+        let full = Header { payload: u32::try_from(PAYLOAD_MAX).unwrap(), ..call() };
         assert_eq!(decode(full), Err(HeaderError::Message(full.message_len())));
         let switch = Header { kind: Kind::Switch, call: CallId::NONE, remaining: 0, ..call() };
         assert_eq!(decode(switch), Err(HeaderError::Stowaway(Kind::Switch)));

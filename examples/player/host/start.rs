@@ -63,7 +63,7 @@ impl Conductor<'_> {
     fn open(&mut self) -> Result<(), PlayError> {
         let mut message = Message::new();
         message.append(&(self.order.input.length, self.order.family))?;
-        message.attach(dup(&self.order.input.file).map_err(|error| PlayError::Broker(error.into()))?.into())?;
+        message.attach(dup(&self.order.input.file).map_err(|error| PlayError::Passing(error.into()))?.into())?;
         self.ask(Phase::Opening, demux::OPEN, message, OPEN_WITHIN);
         Ok(())
     }
