@@ -5,16 +5,16 @@ use cloison_msg::{Answer, Message, Name, Reader, RecvError, interface};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
-pub struct Format {
-    pub width: u32,
-    pub height: u32,
+struct Format {
+    width: u32,
+    height: u32,
 }
 
 mod old {
     use super::{Answer, Format, interface};
 
     #[interface(name = "decoder", version = 1)]
-    pub trait Decoder {
+    pub(super) trait Decoder {
         fn open(&self, codec: &str) -> Answer<Format>;
         fn packet(&self, data: &[u8]) -> Answer<u32>;
     }
@@ -26,14 +26,14 @@ mod new {
     use super::{Answer, Format, interface};
 
     #[interface(name = "decoder", version = 1)]
-    pub trait Longer {
+    pub(super) trait Longer {
         fn open(&self, text: &str) -> Answer<Format>;
         fn packet(&self, bytes: Vec<u8>) -> Answer<u32>;
         fn seek(&self, to: u64) -> Answer<()>;
     }
 
     #[interface(name = "decoder", version = 1)]
-    pub trait Patient {
+    pub(super) trait Patient {
         fn open(&self, codec: &str) -> Answer<Format>;
         fn packet(&self, data: &[u8]) -> Answer<u32>;
         #[optional]
@@ -41,33 +41,37 @@ mod new {
     }
 
     #[derive(Serialize, Deserialize)]
-    pub struct Format2 {
-        pub height: u32,
-        pub width: u32,
+    pub(super) struct Format2 {
+        height: u32,
+        width: u32,
     }
 
-    pub type Shape = Format2;
+    pub(super) type Shape = Format2;
 
     #[interface(name = "decoder", version = 1)]
-    pub trait Other {
+    pub(super) trait Other {
         fn open(&self, codec: &str) -> Answer<Shape>;
         fn packet(&self, data: &[u8]) -> Answer<u64>;
     }
 
     #[interface(version = 1)]
-    pub trait Renamed {
+    pub(super) trait Renamed {
         fn open(&self, codec: &str) -> Answer<Format>;
         fn packet(&self, data: &[u8]) -> Answer<u32>;
     }
 
     #[interface(name = "decoder", version = 2)]
-    pub trait Raised {
+    pub(super) trait Raised {
         fn open(&self, codec: &str) -> Answer<Format>;
     }
 }
 
 fn bind(client: &'static cloison_msg::Contract, server: &cloison_msg::Contract) -> Result<u16, Box<Mismatch>> {
-    BindAnswer::to(&BindQuestion::about(client), server).served(client, &Name::new("video").unwrap())
+    BindAnswer::to(&BindQuestion::about(client), server).served(client, &video())
+}
+
+fn video() -> Name {
+    Name::new("video").expect("it is a name")
 }
 
 #[test]
@@ -97,7 +101,7 @@ fn a_mismatch_names_both_sides_and_the_method() {
 
 #[test]
 fn a_server_that_lies_confuses_nobody() {
-    let liar = |claim: Claim| BindAnswer::Other(claim).served(&old::DECODER, &Name::new("video").unwrap());
+    let liar = |claim: Claim| BindAnswer::Other(claim).served(&old::DECODER, &video());
     let BindAnswer::Other(truth) = BindAnswer::to(&BindQuestion::about(&new::RAISED), &old::DECODER) else { panic!() };
     assert_eq!(liar(truth.clone()), Ok(2), "the same, after all");
     let empty = liar(Claim { methods: Vec::new(), ..truth.clone() }).unwrap_err();

@@ -3,6 +3,8 @@
 //!
 //! `cargo bench -p cloison-worker --bench contract`; without `--bench` it is only tried.
 
+#![expect(clippy::unwrap_used, reason = "the world is a test's, which may")]
+
 #[allow(dead_code, reason = "each program uses its part")]
 #[path = "../tests/world/mod.rs"]
 mod world;
