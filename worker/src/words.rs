@@ -73,8 +73,8 @@ impl Session {
                 None => self.welcome = Some(Welcome { version, role, origin }),
                 Some(_) => self.breach(Destination::BROKER, "a second welcome"),
             },
-            ToWorker::Granted { link, peer, rights, peer_rights, route } => {
-                self.take_grant(link, peer, (rights, peer_rights), route, passed.next());
+            ToWorker::Granted { link, peer, interface, rights, peer_rights, route } => {
+                self.take_grant(link, (peer, interface), (rights, peer_rights), route, passed.next());
             }
             ToWorker::Opened { request, link } => self.take_reply(request, Answer::Opened(link)),
             ToWorker::Closed { link, why } => self.close(link, why),
@@ -99,7 +99,7 @@ impl Session {
     fn take_grant(
         &mut self,
         name: Destination,
-        peer: Name,
+        (peer, interface): (Name, Name),
         (rights, peer_rights): (Rights, Rights),
         route: Route,
         socket: Option<Passed>,
@@ -114,7 +114,16 @@ impl Session {
         };
         let link = LinkEnd::new(name, peer.clone(), route, peer_rights.clone());
         let is_host = peer.as_str() == HOST;
-        let end = End { link, peer: Rc::new(peer), is_host, rights, peer_rights, wire, lending: Lending::default() };
+        let end = End {
+            link,
+            peer: Rc::new(peer),
+            interface,
+            is_host,
+            rights,
+            peer_rights,
+            wire,
+            lending: Lending::default(),
+        };
         self.ends.insert(name, end);
     }
 

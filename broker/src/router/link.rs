@@ -1,7 +1,7 @@
 //! One link: two ends, what each may do, and how much is on its way.
 
 use cloison_msg::control::{PoolId, PoolShape, RequestId, ToWorker};
-use cloison_msg::{Credit, Descriptor, Destination, Gone, Key, Meter, Rights, Route, Use};
+use cloison_msg::{Credit, Descriptor, Destination, Gone, Key, Meter, Name, Rights, Route, Use};
 
 use super::{Output, Router};
 
@@ -68,6 +68,8 @@ pub(super) struct Link {
     pub(super) asker: Holder,
     pub(super) asked: Holder,
     pub(super) opened: Opened,
+    /// What it was granted for.
+    pub(super) interface: Name,
     pub(super) pools: Vec<LinkPool>,
     pub(super) pools_made: PoolId,
 }
@@ -81,8 +83,8 @@ pub(super) struct Opened {
 }
 
 impl Link {
-    pub(super) const fn new(asker: Holder, asked: Holder, opened: Opened) -> Self {
-        Self { asker, asked, opened, pools: Vec::new(), pools_made: 0 }
+    pub(super) const fn new(asker: Holder, asked: Holder, opened: Opened, interface: Name) -> Self {
+        Self { asker, asked, opened, interface, pools: Vec::new(), pools_made: 0 }
     }
 
     pub(super) const fn holder(&self, side: Side) -> &Holder {

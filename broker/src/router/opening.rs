@@ -64,7 +64,7 @@ impl<D: Descriptor> Router<D> {
             Role::Ended(why) => Err(Refusal::PeerGone(why.clone())),
             Role::Played(to) if self.ports.get(*to).is_some_and(|port| port.is_open() && !port.is_crowded()) => {
                 let to = *to;
-                self.connect(from, to, grant, opening.request).map(|()| true)
+                self.connect(from, to, grant, opening).map(|()| true)
             }
             Role::Played(_) | Role::Awaited => Ok(false),
         }
@@ -85,10 +85,11 @@ impl<D: Descriptor> Router<D> {
         self.say(from, ToWorker::Opened { request, link: Err(refusal) }, Vec::new());
     }
 
-    fn connect(&mut self, from: Key, to: Key, grant: Grant, request: RequestId) -> Result<(), Refusal> {
+    fn connect(&mut self, from: Key, to: Key, grant: Grant, opening: &Opening) -> Result<(), Refusal> {
         let route = self.route_for(from, to, &grant);
         let asker = Holder::new(from, grant.rights);
-        let link = Link::new(asker, Holder::new(to, grant.back), Opened { route, request });
+        let opened = Opened { route, request: opening.request };
+        let link = Link::new(asker, Holder::new(to, grant.back), opened, opening.interface.clone());
         self.check_limits(&link)?;
         let link = self.links.insert(link);
         self.name_ends(link);
@@ -175,6 +176,7 @@ impl<D: Descriptor> Router<D> {
         ToWorker::Granted {
             link: own.name,
             peer: self.role_name(peer.port),
+            interface: link.interface.clone(),
             rights: own.rights.clone(),
             peer_rights: peer.rights.clone(),
             route: link.opened.route,

@@ -25,7 +25,7 @@ pub struct World {
 struct State {
     ports: Vec<Port>,
     links: Vec<LinkState>,
-    waiting: Vec<(usize, RequestId, Name)>,
+    waiting: Vec<(usize, RequestId, Name, Name)>,
     route: Option<Route>,
     rights: BTreeMap<(String, String), Rights>,
     pools_made: PoolId,
@@ -179,11 +179,11 @@ impl State {
                 self.ports[port].greeted = true;
                 let (role, origin) = (self.ports[port].role.clone(), u32::try_from(port).unwrap() + 1);
                 self.say(port, &ToWorker::Welcome { version, role, origin }, &[]);
-                for (from, request, role) in std::mem::take(&mut self.waiting) {
-                    self.open(from, request, role);
+                for (from, request, role, interface) in std::mem::take(&mut self.waiting) {
+                    self.open(from, request, role, interface);
                 }
             }
-            ToBroker::Open { request, role, .. } => self.open(port, request, role),
+            ToBroker::Open { request, role, interface } => self.open(port, request, role, interface),
             ToBroker::MakePool { request, link, shape } => {
                 let Some((link, side)) = self.find(port, link) else {
                     let pool = Err(Refusal::PeerGone(Gone::Closed));
@@ -217,12 +217,12 @@ impl State {
         }
     }
 
-    fn open(&mut self, from: usize, request: RequestId, role: Name) {
+    fn open(&mut self, from: usize, request: RequestId, role: Name, interface: Name) {
         if role.as_str() == "nobody" {
             return self.say(from, &ToWorker::Opened { request, link: Err(Refusal::NotFound) }, &[]);
         }
         let Some(to) = self.ports.iter().position(|port| port.role == role && port.greeted) else {
-            return self.waiting.push((from, request, role));
+            return self.waiting.push((from, request, role, interface));
         };
         let ends = [from, to].map(|port| {
             self.ports[port].links += 1;
@@ -237,7 +237,8 @@ impl State {
             let peer_name = self.ports[peer].role.clone();
             let (rights, peer_rights) = (self.rights(port, peer), self.rights(peer, port));
             let socket = pair.as_ref().map(|(a, b)| [a, b][side].try_clone().unwrap().into());
-            let word = ToWorker::Granted { link, peer: peer_name, rights, peer_rights, route };
+            let interface = interface.clone();
+            let word = ToWorker::Granted { link, peer: peer_name, interface, rights, peer_rights, route };
             self.say(port, &word, socket.as_slice());
         }
         self.links.push(LinkState { ends, pair, open: true });
