@@ -236,7 +236,7 @@ fn rubbish_is_answered_by_name_and_never_panics() {
     let mut stowaway = Message::new();
     stowaway.attach(pipe(1)).unwrap();
     assert!(matches!(serve_raw(KINDS.method("nothing"), stowaway).0, Err(Failure::Undecodable(_))));
-    for rpc in 9..70 {
+    for rpc in (9..70).filter(|&rpc| rpc != RpcIndex::BIND.0) {
         assert_eq!(serve_raw(RpcIndex(rpc), Message::new()).0, Err(Failure::NoSuchMethod));
     }
     for rpc in (0..10).chain([RpcIndex::BIND.0]) {
