@@ -92,6 +92,14 @@ fn unsafe_lives_in_two_rooms() {
 }
 
 #[test]
+fn the_player_keeps_its_unsafe_code_in_one_file() {
+    for (path, text) in sources("examples/player") {
+        let is_home = path.ends_with("stage/ffmpeg/raw.rs");
+        assert!(is_home || !code(&text).contains("unsafe "), "{} has unsafe code", path.display());
+    }
+}
+
+#[test]
 fn every_crate_says_first_what_it_is() {
     for (krate, _) in ARROWS {
         let path = format!("{}/{krate}/src/lib.rs", env!("CARGO_MANIFEST_DIR"));

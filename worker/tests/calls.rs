@@ -155,7 +155,7 @@ fn a_deadline_counts_from_the_start_of_the_call(route: Route) {
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(pending.wait().unwrap_err().why, CallFailure::Deadline);
     let after = start.elapsed();
-    assert!(after >= Duration::from_secs(2) && after < Duration::from_secs(3), "{after:?}");
+    assert!(after >= Duration::from_secs(2) && after < Duration::from_millis(3500), "{after:?}");
     drop(raw);
 }
 

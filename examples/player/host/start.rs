@@ -62,7 +62,7 @@ impl Conductor<'_> {
 
     fn open(&mut self) -> Result<(), PlayError> {
         let mut message = Message::new();
-        message.append(&self.order.input.length)?;
+        message.append(&(self.order.input.length, self.order.family))?;
         message.attach(dup(&self.order.input.file).map_err(|error| PlayError::Broker(error.into()))?.into())?;
         self.ask(Phase::Opening, demux::OPEN, message, OPEN_WITHIN);
         Ok(())
@@ -70,7 +70,7 @@ impl Conductor<'_> {
 
     pub(super) fn opened(&mut self, media: Media) -> Result<(), PlayError> {
         if self.playback.is_none() {
-            self.playback = Some(Playback::new(media, self.order.wanted)?);
+            self.playback = Some(Playback::new(media, self.order.family, self.order.wanted)?);
         }
         self.select()
     }

@@ -17,7 +17,7 @@ fn track(id: u32, kind: Kind, codec: &str, ticks: u32) -> Track {
 
 fn playback(tracks: Vec<Track>) -> Result<Playback, PlaybackError> {
     let media = Media { container: "test".to_owned(), duration: None, tracks };
-    Playback::new(media, &Wanted::default())
+    Playback::new(media, Family::Rust, &Wanted::default())
 }
 
 /// A track of pictures with 25 ticks a second, one of sound with 1000.

@@ -8,7 +8,7 @@ use cloison_worker::{Link, OpenFailure, PendingCall, Worker};
 
 use super::packets::{PacketSender, SendError};
 use super::{AUDIO, VIDEO};
-use crate::protocol::{DECODER, Mishap, Packet, Setup, Trouble, decoder};
+use crate::protocol::{DECODER, Kind, Mishap, Packet, Setup, Trouble, decoder};
 
 /// How long a decoder may take to answer. Software decodes the largest pictures in less than half a second.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -30,7 +30,7 @@ pub struct Decoder {
 impl Decoder {
     /// Opens the decoder of a track, over a new link.
     pub fn open(worker: &Worker, track: u32, setup: &Setup) -> Result<Self, Mishap> {
-        let role = if setup.audio.is_some() { AUDIO } else { VIDEO };
+        let role = if setup.parameters.kind() == Kind::Audio { AUDIO } else { VIDEO };
         let link = worker.open_within(role, &DECODER, ANSWER_WITHIN).map_err(|error| match error.why {
             OpenFailure::Refused(Refusal::PeerGone(_)) | OpenFailure::Deadline(_) => Mishap::Gone,
             _ => Mishap::Undecodable(error.to_string()),
