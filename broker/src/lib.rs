@@ -26,6 +26,38 @@
 //! }
 //! ```
 //!
+//! With a trait that is an [`interface`](macro@interface), calls read like calls. Here the host's own executable is its
+//! worker's too; `examples/calls` shows every kind of call.
+//!
+//! ```standalone_crate
+//! use cloison_broker::{Answer, Broker, HOST, Model, Rules, WorkerSpec, interface};
+//!
+//! #[interface]
+//! trait Echo {
+//!     fn say(&self, words: &str) -> Answer<String>;
+//! }
+//!
+//! struct Loud;
+//!
+//! impl Echo for Loud {
+//!     fn say(&self, words: &str) -> Answer<String> {
+//!         Ok(words.to_uppercase())
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Does not return in the process that is the worker.
+//!     cloison_worker::roles(&[("echo", |worker| worker.serve(EchoServer::new(Loud)))]);
+//!
+//!     let policy = Rules::new().allow_contract(HOST, "echo", &ECHO);
+//!     let (broker, _inbox) = Broker::start(policy, Model::Broker)?;
+//!     broker.spawn(WorkerSpec::own("echo")?)?;
+//!     let echo = EchoClient::bind(&broker, "echo")?;
+//!     assert_eq!(echo.say("hello")?, "HELLO");
+//!     Ok(())
+//! }
+//! ```
+//!
 //! | you want to | use |
 //! |---|---|
 //! | say who may reach whom | [`Rules`], or a [`Policy`] of your own |

@@ -71,9 +71,9 @@ impl fmt::Display for Destination {
 pub struct RpcIndex(pub u16);
 
 impl RpcIndex {
-    /// No method of any interface: by it is asked which contract the other side serves
+    /// No method of any interface, for those end at 63: by it is asked which contract the other side serves
     /// ([`contract::bind`](crate::contract::bind)). It may be called by whoever may use any method.
-    pub const BIND: Self = Self(u16::MAX);
+    pub const BIND: Self = Self(64);
 }
 
 /// What a message is.

@@ -34,6 +34,7 @@
 //! | a trait that is an [`interface`](macro@interface) | a client of whoever plays a role | its client's `bind` |
 //! | an implementation of it | to serve with it | [`Worker::serve`] or [`Worker::provide`] its server |
 //! | the same | state for each link that leads here | [`PerLink`] |
+//! | several implementations | to serve them all in one worker | [`Stages`] |
 //! | a [`Link`] | an answer | [`Link::call`] |
 //! | a [`Link`] | several answers at a time | [`Link::start`], then [`PendingCall::wait`] |
 //! | a [`Link`] | to tell something | [`Link::oneway`] |
@@ -107,7 +108,7 @@ pub use cloison_ipc::{BufferMut, BufferRef, OutOfRange, Passed, PoolShape, Proce
 pub use cloison_macros::interface_of_worker as interface;
 pub use cloison_msg as msg;
 pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed};
-pub use contract::{PerLink, Started};
+pub use contract::{PerLink, Stages, Started};
 pub use error::{AcquireError, BorrowError, Disconnect, OpenError, OpenFailure, PoolError, ServeError, StartError};
 pub use link::Link;
 pub use pending::{Incoming, PendingCall};

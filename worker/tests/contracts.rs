@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use cloison_msg::contract::bind::{BindError, Difference};
 use cloison_msg::contract::{Client, Stub};
 use cloison_msg::{CallFailure, Denial, Failure, Gone, Message, Route};
-use cloison_worker::{Answer, Answers, BufferRef, Link, MethodError, PerLink, PoolShape, Request, Worker, interface};
+use cloison_worker::{
+    Answer, Answers, BufferRef, Link, MethodError, PerLink, PoolShape, Request, Stages, Worker, interface,
+};
 use serde::{Deserialize, Serialize};
 use world::World;
 
@@ -29,6 +31,7 @@ over_both_routes![
     a_mismatch_is_told_at_binding_and_leaves_no_link,
     a_service_without_a_contract_cannot_be_bound,
     each_link_has_an_object_of_its_own,
+    one_worker_serves_several_contracts,
     buffers_are_named_and_borrowed,
     descriptors_pass_only_where_granted,
 ];
@@ -259,6 +262,11 @@ fn a_dead_peer_ends_what_is_collected(route: Route) {
 mod other {
     use super::{Answer, interface};
 
+    #[interface]
+    pub trait Nothing {
+        fn at_all(&self) -> Answer<()>;
+    }
+
     #[interface(name = "store")]
     pub trait Other {
         fn put(&self, bytes: &[u8]) -> Answer<u64>;
@@ -318,6 +326,24 @@ fn each_link_has_an_object_of_its_own(route: Route) {
         assert_eq!(one.size(), Ok(3));
     }
     assert_eq!(*dropped.lock().unwrap(), [1], "the object of the link that was closed");
+}
+
+fn one_worker_serves_several_contracts(route: Route) {
+    let mut world = World::new(route);
+    world.worker("both", |worker| {
+        let shelves = PerLink::new(|link: &Link| StoreServer::new(Shelf::new(link)));
+        worker.serve(Stages::new().with(AskerServer::new(Doubler)).with_service(&STORE, shelves))
+    });
+    let worker = world.here("client");
+    let (asker, store) = (AskerClient::bind(&worker, "both").unwrap(), StoreClient::bind(&worker, "both").unwrap());
+    assert_eq!((asker.doubled(4), store.put(b"abc")), (Ok(8), Ok(3)));
+    // What a link is for was granted; a client that means something else by it is none the wiser.
+    let confused = StoreClient::over(Stub::new(asker.link().clone(), 8));
+    assert!(matches!(why(confused.put(b"abcd")), CallFailure::Failed(Failure::Undecodable(_))));
+    assert_eq!(why(confused.size()), CallFailure::Failed(Failure::NoSuchMethod));
+    assert_eq!(store.size(), Ok(3));
+    let unknown = other::NothingClient::bind(&worker, "both").unwrap_err();
+    assert!(matches!(unknown, BindError::Ask(_)), "{unknown}");
 }
 
 fn buffers_are_named_and_borrowed(route: Route) {

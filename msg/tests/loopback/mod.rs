@@ -95,7 +95,7 @@ impl Loopback {
 }
 
 fn failed(rpc: RpcIndex, why: CallFailure) -> CallError {
-    CallError { peer: Name::new("loopback").unwrap(), rpc, after: Duration::ZERO, why }
+    CallError { peer: Name::new("loopback").expect("it is a name"), rpc, after: Duration::ZERO, why }
 }
 
 impl Pending for Sent {

@@ -4,6 +4,8 @@ mod bind;
 mod carrier;
 mod per_link;
 mod service;
+mod stages;
 
 pub use carrier::Started;
 pub use per_link::PerLink;
+pub use stages::Stages;
