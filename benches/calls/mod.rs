@@ -18,13 +18,13 @@ pub const RELAYED: Row =
 
 /// The same call, by a contract's client and server.
 pub const DIRECT_BY_CONTRACT: Row = Row {
-    name: "the same, by contract",
+    name: "contract, direct",
     against: Some("call, direct"),
     start: |at| start_by_contract(at, Model::Orchestrator, 1),
 };
 /// The same call, by a contract's client and server.
 pub const RELAYED_BY_CONTRACT: Row = Row {
-    name: "the same by contract, through the broker",
+    name: "contract, by the broker",
     against: Some("call, through the broker"),
     start: |at| start_by_contract(at, Model::Broker, 2),
 };

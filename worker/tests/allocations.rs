@@ -6,13 +6,14 @@
 #[macro_use]
 mod world;
 
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use allocation_counter::measure;
 use cloison_msg::contract::{Client, Stub};
 use cloison_msg::{Interface, Message, Route, RpcIndex};
-use cloison_worker::{Answer, Link, Request, Service, Worker, interface};
+use cloison_worker::{Answer, Answers, Link, Request, Service, Worker, interface};
 use serde::{Deserialize, Serialize};
 use world::World;
 
@@ -31,6 +32,7 @@ over_both_routes![
     calls_by_contract_allocate_nothing,
     calls_by_contract_in_flight_allocate_nothing,
     oneways_by_contract_allocate_nothing,
+    collecting_allocates_nothing,
 ];
 
 fn calls_allocate_nothing(route: Route) {
@@ -86,6 +88,16 @@ fn calls_by_contract_in_flight_allocate_nothing(route: Route) {
 
 fn oneways_by_contract_allocate_nothing(route: Route) {
     exchange_with(route, MeterServer::new(Scales), |link, _, bytes| meter(link).note(bytes).unwrap());
+}
+
+fn collecting_allocates_nothing(route: Route) {
+    let answers = RefCell::new(Answers::new());
+    exchange_with(route, MeterServer::new(Scales), move |link, _, bytes| {
+        let mut answers = answers.borrow_mut();
+        answers.add(bytes.len(), meter(link).start().measure("weight", bytes, &(7, 1)));
+        let (len, answer) = answers.next().unwrap();
+        assert_eq!((len, answer.unwrap().1), (bytes.len(), 7));
+    });
 }
 
 fn meter(link: &Link) -> MeterClient<Link> {
