@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::case::is_switching;
 use crate::raw::{RawOutcome, RawStep};
 use crate::watch::{SOON, Witness, eventually};
-use crate::words::{DO, Outcome, PEER, RAW, Step, Verbatim, monotonic};
+use crate::words::{DO, Outcome, PEER, RAW, ROUND, Step, Verbatim, monotonic};
 
 /// Time enough for what has no deadline of interest.
 pub const AMPLE: Duration = Duration::from_secs(30);
@@ -300,6 +300,14 @@ impl Puppet {
     pub fn gone(&self, link: usize) -> Option<String> {
         match self.tell(&Step::Gone(link)) {
             Outcome::Gone(gone) => gone,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What it has noted of one stream: the first number of each run, and how many there are.
+    pub fn runs(&self, stream: u32) -> Vec<(u32, u32)> {
+        match self.tell(&Step::Runs) {
+            Outcome::Runs(runs) => runs.into_iter().filter(|(first, _)| first / ROUND == stream).collect(),
             other => panic!("{other:?}"),
         }
     }

@@ -4,8 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "clippy knows tests only by their attribute, which this harness has not")]
 
 mod asking;
+mod audit;
 mod case;
 mod contract;
+mod forgery;
 mod handing;
 mod host;
 mod leaks;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     if let Some(role) = cloison_sandbox::is_worker() {
         return work(&role);
     }
+    audit::listen();
     let cases = cases();
     let mut arguments = std::env::args();
     match arguments.nth(1).as_deref() {
@@ -56,6 +59,7 @@ fn cases() -> Vec<Case> {
         swap::cases(),
         revoke::cases(),
         asking::cases(),
+        forgery::cases(),
         life::cases(),
         pools::cases(),
         leaks::cases(),

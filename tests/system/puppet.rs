@@ -12,7 +12,7 @@ use cloison_worker::{Borrowed, Link, OpenFailure, Pool, PoolShape, Request, Serv
 
 use crate::words::{
     ADD, BACK, BUCKET, DESCRIPTOR, DO, ECHO, End, FAIL, FAILURE, NAP, NOTE, Outcome, PEER, PICTURE, Picture, RAW,
-    RoundTrips, Step, TAKE, VISIT, Verbatim, monotonic,
+    RoundTrips, Step, TAKE, VISIT, Verbatim, monotonic, runs,
 };
 
 /// An interface that no policy of these tests grants.
@@ -151,6 +151,7 @@ impl Puppet {
             }
             Step::RoundTrips { link: at, lasting } => Outcome::RoundTrips(round_trips(&link(at), lasting)),
             Step::Noted => Outcome::Noted(self.noted.borrow().clone()),
+            Step::Runs => Outcome::Runs(runs(&self.noted.borrow())),
             Step::MakePool { link: at, shape } => Outcome::Got(self.make_pool(&link(at), shape)),
             Step::Print { line, count } => {
                 for _ in 0..count {

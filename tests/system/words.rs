@@ -64,6 +64,8 @@ pub enum Step {
     RoundTrips { link: LinkAt, lasting: Duration },
     /// What was noted so far.
     Noted,
+    /// What was noted so far, per million: runs of numbers that follow on each other, the first and how many.
+    Runs,
     /// Ask for a pool.
     MakePool { link: LinkAt, shape: PoolShape },
     /// Fill `count` buffers of a pool, the first with the byte `fill`, each further one with the next, and lend them.
@@ -129,6 +131,8 @@ pub enum Outcome {
     RoundTrips(RoundTrips),
     /// Of [`Step::Noted`].
     Noted(Vec<u32>),
+    /// Of [`Step::Runs`].
+    Runs(Vec<(u32, u32)>),
     /// Of [`Step::Lent`].
     Lent(u16),
     /// Of [`Step::Kept`].
@@ -179,6 +183,21 @@ pub struct Picture {
 pub const RAW: Interface = Interface::new("raw", &["attack", "ask"]);
 /// Takes an [`Attack`](crate::attacks::Attack), answers with a word on what came of it, if the attacker lives so long.
 pub const ATTACK: RpcIndex = RAW.method("attack");
+
+/// Numbers of different streams lie so far apart.
+pub const ROUND: u32 = 1_000_000;
+
+/// Runs of numbers that follow on each other, in each stream for itself.
+pub fn runs(numbers: &[u32]) -> Vec<(u32, u32)> {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for &number in numbers {
+        match runs.iter_mut().rev().find(|(first, _)| *first / ROUND == number / ROUND) {
+            Some((first, count)) if *first + *count == number => *count += 1,
+            _ => runs.push((number, 1)),
+        }
+    }
+    runs
+}
 
 /// A payload that consists of this value.
 pub fn encoded<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {

@@ -7,9 +7,9 @@ use rustix::process::{Resource, getrlimit};
 /// Descriptors that a broker needs whatever it does: those of its three threads, and of the program it starts workers from.
 pub const DESCRIPTORS_PER_BROKER: u64 = 24;
 
-/// Descriptors that a broker keeps for each worker: its control socket, two for its process (watched, and to signal it),
-/// the pipes of its two outputs, and the listener that reports forbidden system calls.
-pub const DESCRIPTORS_PER_WORKER: u64 = 6;
+/// Descriptors that a broker keeps for each worker: its control socket, the pipes of its two outputs, the listener that
+/// reports forbidden system calls, and four that name its process and the stub around it for good.
+pub const DESCRIPTORS_PER_WORKER: u64 = 8;
 
 /// Descriptors that a broker keeps for each direct link: a duplicate of both its ends, so that it can cut it.
 pub const DESCRIPTORS_PER_DIRECT_LINK: u64 = 2;
@@ -93,6 +93,6 @@ mod tests {
         let error = check_descriptors(1 << 40).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("RLIMIT_NOFILE") && text.contains(&(error.open + (1 << 40)).to_string()), "{text}");
-        assert_eq!(Size { workers: 200, direct_links: 1000 }.descriptors(), 24 + 1200 + 2000 + 40);
+        assert_eq!(Size { workers: 200, direct_links: 1000 }.descriptors(), 24 + 1600 + 2000 + 40);
     }
 }

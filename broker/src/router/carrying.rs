@@ -160,7 +160,7 @@ impl<D: Descriptor> Router<D> {
         let Some(link) = self.links.get_mut(end.link) else { return name };
         link.wish.rest[end.side.index()] = false;
         let peer = link.holder_mut(end.side.other());
-        let own = peer.last_call;
+        let own = peer.last_call.max(peer.last_said);
         let refund = refund_all(peer);
         let received = peer.meter.account(Route::Relayed).sent.minus(peer.denied);
         peer.meter.set_calls(0);
@@ -230,6 +230,7 @@ impl Holder {
         self.meter.set_calls(0);
         self.moves = self.moves.saturating_add(1);
         self.last_call = CallId::first_of(self.moves);
+        self.last_said = CallId::NONE;
         self.unseen_calls = 0;
         self.foreign_receipts = 0;
     }

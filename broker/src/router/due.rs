@@ -26,6 +26,8 @@ pub(super) struct Revocation {
     ticket: u64,
     until: Time,
     awaited: BTreeSet<(Key, Destination)>,
+    /// Links whose socket pairs are to be emptied when all have confirmed.
+    pairs: Vec<Key>,
 }
 
 impl<D: Descriptor> Router<D> {
@@ -49,9 +51,15 @@ impl<D: Descriptor> Router<D> {
     }
 
     /// Waits until all of these have confirmed that a link is not used any more.
-    pub(super) fn await_release(&mut self, awaited: Vec<(Key, Destination)>, ticket: u64, now: Time) {
+    pub(super) fn await_release(
+        &mut self,
+        awaited: Vec<(Key, Destination)>,
+        pairs: Vec<Key>,
+        ticket: u64,
+        now: Time,
+    ) {
         let until = now.after(RELEASE_WITHIN);
-        self.revocations.push(Revocation { ticket, until, awaited: awaited.into_iter().collect() });
+        self.revocations.push(Revocation { ticket, until, awaited: awaited.into_iter().collect(), pairs });
         self.due.insert((until, Due::Release(ticket)));
         self.settle_releases();
     }
@@ -75,6 +83,7 @@ impl<D: Descriptor> Router<D> {
     fn settle_releases(&mut self) {
         for done in self.revocations.extract_if(.., |revocation| revocation.awaited.is_empty()) {
             self.due.remove(&(done.until, Due::Release(done.ticket)));
+            self.outputs.extend(done.pairs.into_iter().map(|link| Output::Cut { link, empty: true }));
             self.outputs.push_back(Output::Revoked { ticket: done.ticket });
         }
     }

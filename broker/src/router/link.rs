@@ -57,8 +57,11 @@ pub(super) struct Holder {
     pub(super) denied: Credit,
     /// How many holders this end had before.
     pub(super) moves: u16,
-    /// The last call that this holder is known to have made.
+    /// The last call of this holder's that came over the broker.
     pub(super) last_call: CallId,
+    /// The last call that this holder says it had made when it last left the direct route, some of which may have come over
+    /// the broker after that.
+    pub(super) last_said: CallId,
     /// How many answers may come to calls of this holder's that went by the direct route, where nobody counted them.
     pub(super) unseen_calls: u16,
     /// How many receipts for what came by the direct route this holder may still send over the broker.
@@ -76,6 +79,7 @@ impl Holder {
             denied: Credit::default(),
             moves: 0,
             last_call: CallId::NONE,
+            last_said: CallId::NONE,
             unseen_calls: 0,
             foreign_receipts: 0,
         }
@@ -162,15 +166,16 @@ impl<D: Descriptor> Router<D> {
     /// when nothing more is delivered over any of them: a holder that does not confirm that in time is evicted.
     pub fn revoke(&mut self, link: Key, ticket: u64, now: Time) {
         let mut doomed = vec![link];
-        let mut awaited = Vec::new();
+        let (mut awaited, mut pairs) = (Vec::new(), Vec::new());
         while let Some(key) = doomed.pop() {
             let Some(link) = self.links.get(key) else { continue };
             doomed.extend(&link.lineage.children);
             let held = Side::BOTH.map(|side| (link.holder(side).port, link.holder(side).name));
             awaited.extend(held.into_iter().filter(|(port, _)| *port != self.host));
+            pairs.extend(link.way.has_pair().then_some(key));
             self.close_link(key, &Side::BOTH, &Gone::Revoked);
         }
-        self.await_release(awaited, ticket, now);
+        self.await_release(awaited, pairs, ticket, now);
     }
 
     /// Ends a link and tells the holders on `sides` why. What was derived from it lives on, as derived from what it was
@@ -178,8 +183,12 @@ impl<D: Descriptor> Router<D> {
     pub(super) fn close_link(&mut self, key: Key, sides: &[Side], why: &Gone) {
         let Some(link) = self.links.remove(key) else { return };
         self.forget_switch(key, &link.way);
-        if link.way.has_pair() {
-            self.outputs.push_back(Output::Cut { link: key, empty: *why == Gone::Revoked });
+        match why {
+            _ if !link.way.has_pair() => {}
+            // What is queued on the socket may come before what is queued for its reader elsewhere, so it stays until the
+            // reader has confirmed that it reads neither.
+            Gone::Revoked => self.outputs.extend([0, 1].map(|end| Output::Shut { link: key, end })),
+            _ => self.outputs.push_back(Output::Cut { link: key, empty: false }),
         }
         self.orphan(key, &link.lineage);
         let (from, to) = (self.role_name(link.asker.port), self.role_name(link.asked.port));

@@ -50,7 +50,8 @@ pub enum Output<D> {
         /// The link.
         link: Key,
     },
-    /// Shut down the writing half of one end of a direct link's pair: what was sent by it can still be read.
+    /// Shut down the writing half of one end of a direct link's pair: what was sent by it can still be read. The link itself
+    /// may have ended, if it was revoked.
     Shut {
         /// The link.
         link: Key,

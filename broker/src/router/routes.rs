@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use cloison_msg::control::ToWorker;
-use cloison_msg::{CALLS_IN_FLIGHT, CallId, Descriptor, Key, Relayed, Route, Time, WINDOW_MESSAGES};
+use cloison_msg::{CALLS_IN_FLIGHT, CallId, Descriptor, Gone, Key, Relayed, Route, Time, WINDOW_MESSAGES};
 
 use super::due::Due;
 use super::link::{Link, Side};
@@ -52,13 +52,6 @@ pub(super) struct Turn {
 impl Turn {
     const fn new(now: Time, until: Time) -> Self {
         Self { until, since: now, left: [false; 2], settled: [false; 2] }
-    }
-
-    /// Who is to blame if the time is up.
-    fn culprits(&self) -> impl Iterator<Item = Side> {
-        let has_left = self.left == [true; 2];
-        let done = if has_left { self.settled } else { self.left };
-        Side::BOTH.into_iter().filter(move |side| !done[side.index()])
     }
 }
 
@@ -260,7 +253,7 @@ impl<D: Descriptor> Router<D> {
         let holder = link.holder_mut(end.side);
         holder.foreign_receipts = WINDOW_MESSAGES;
         // What it says here comes back to it alone, if its peer's end is moved.
-        holder.last_call = holder.last_call.max(calls);
+        holder.last_said = calls;
         self.outputs.push_back(Output::Shut { link: end.link, end: end.side.index() });
         if both {
             self.outputs.push_back(Output::Unpair { link: end.link });
@@ -315,11 +308,20 @@ impl<D: Descriptor> Router<D> {
         self.steer(end.link, now);
     }
 
-    /// The time for a change of routes is up: whoever has not done its part is evicted.
+    /// The time for a change of routes is up. Whoever has not said its last word by the old route is evicted, and so is who
+    /// has not seen the last relayed word of the other. But who has not seen the end of a socket may wait for a word that
+    /// the other one owes it by that socket, where the broker sees nothing: that link is cut, and nobody is evicted.
     pub(super) fn expire_switch(&mut self, key: Key) {
         let Some(link) = self.links.get(key) else { return };
         let (Way::ToDirect(turn) | Way::ToRelayed(turn)) = link.way else { return };
-        let late: Vec<Key> = turn.culprits().map(|side| link.holder(side).port).collect();
+        let has_left = turn.left == [true; 2];
+        if has_left && link.way.route() == Route::Relayed {
+            let why = Gone::CutOff("its change of route was not completed in time".into());
+            return self.close_link(key, &Side::BOTH, &why);
+        }
+        let done = if has_left { turn.settled } else { turn.left };
+        let late = Side::BOTH.into_iter().filter(|side| !done[side.index()]);
+        let late: Vec<Key> = late.map(|side| link.holder(side).port).collect();
         for port in late {
             self.evict(port, Violation::Late("a change of route"));
         }

@@ -134,6 +134,20 @@ fn unseen_calls_are_answered_and_not_without_end() {
     assert_eq!(world.violation_of(b), Some(&Violation::Overdraft(Overdraft::Answer)));
 }
 
+/// What could not leave by the socket any more is relayed, calls included.
+#[test]
+fn calls_that_were_made_for_the_socket_may_come_over_the_broker() {
+    let (mut world, [a, b], [ours, theirs]) = pair(rights());
+    become_direct(&mut world, [a, b], [ours, theirs]);
+    world.router.set_model(Model::Broker, world.now);
+    world.settle();
+    world.word(a, &ToBroker::Left { link: ours, calls: CallId(3) });
+    for id in 2..=3 {
+        assert!(world.send(a, &Header { call: CallId(id), ..call(ours, 0) }, &[], Vec::new()));
+    }
+    assert_eq!(world.violation_of(a), None);
+}
+
 #[test]
 fn an_excursion_is_bounded_by_the_window() {
     let (mut world, [a, b], [ours, theirs]) = pair(rights());
@@ -156,13 +170,14 @@ fn a_revocation_is_acknowledged_when_nobody_delivers_any_more() {
     let [view] = &world.router.explain(None, None)[..] else { panic!() };
     world.router.revoke(view.id.0, 7, world.now);
     world.settle();
-    assert_eq!((world.pairs.len(), &world.revoked[..]), (0, &[][..]));
+    assert_eq!((world.pairs.len(), &world.revoked[..]), (1, &[][..]), "what is queued may still be read");
     for (port, name) in [(a, ours), (b, theirs)] {
         assert_eq!(world.take(port), [Got::Word(ToWorker::Closed { link: name, why: Gone::Revoked }, 0)]);
         assert_eq!(world.revoked, []);
         world.word(port, &ToBroker::Released { link: name });
     }
     assert_eq!((&world.revoked[..], world.router.next_deadline()), (&[7][..], None));
+    assert_eq!(world.pairs.len(), 0);
 
     let (mut world, [a, b], [ours, _]) = pair(rights());
     let [view] = &world.router.explain(None, None)[..] else { panic!() };

@@ -1,0 +1,148 @@
+//! What applications do: they take requests, answer calls, and follow their agendas.
+
+use cloison_msg::control::ToBroker;
+use cloison_msg::{
+    CallFrame, ChainId, DEADLINE_MAX, Destination, Gone, Kind, LinkRef, Rights, RightsFlags, RpcIndex, RpcSet, Shape,
+    Transfer,
+};
+
+use super::worker::Rest;
+use super::{Act, Fault, Packet, World};
+
+impl World {
+    /// An application takes the oldest request, and answers it if it is a call.
+    pub(super) fn serve(&mut self, at: usize) {
+        let Some(queued) = self.workers[at].queue.pop_front() else { return };
+        let header = queued.header;
+        self.ledger.deliver(self.workers[at].port, header.destination);
+        if let Some(via) = queued.via {
+            self.note_taken(at, via, &header);
+        }
+        if header.kind != Kind::Call {
+            return;
+        }
+        let end = self.workers[at].ends.get_mut(header.destination);
+        // Nobody waits for it if the caller has given the link away.
+        if let Some(answer) = end.and_then(|end| end.link.answer(&header, false, Shape::default()).ok()) {
+            self.post_said(at, Packet::bare(answer));
+        }
+    }
+
+    /// The next thing on the agenda, if it can be done now.
+    pub(super) fn can_act(&self, at: usize) -> bool {
+        let Some(&act) = self.workers[at].agenda.front() else { return false };
+        let name = |link: usize| self.workers[at].names.get(link).copied();
+        let has_room = |link, shape| {
+            name(link).is_some_and(|name| {
+                self.workers[at].ends.get(name).is_none_or(|end| {
+                    let mut end = end.link.clone();
+                    end.oneway(RpcIndex(0), shape, ChainId(0)).is_ok()
+                })
+            })
+        };
+        match act {
+            Act::Oneway { link, size } | Act::Call { link, size } => has_room(link, payload(size)),
+            Act::Close { link } => {
+                let end = name(link).map(|name| self.workers[at].ends.get(name));
+                end.is_some_and(|end| end.is_none_or(|end| end.outbox.is_empty()))
+            }
+            Act::Carry { by, link, transfer } => {
+                let end = name(link).map(|name| self.workers[at].ends.get(name));
+                let is_ready = |rest| match rest {
+                    Rest::No => true,
+                    Rest::Asked => self.has(Fault::MoveUnrested),
+                    Rest::Given => self.can_carry(at, by, has_room(by, carrying())),
+                };
+                match (end, transfer) {
+                    (None, _) => false,
+                    (Some(Some(end)), Transfer::Move) => is_ready(end.rest),
+                    (Some(_), _) => self.can_carry(at, by, has_room(by, carrying())),
+                }
+            }
+        }
+    }
+
+    fn can_carry(&self, at: usize, by: usize, has_room: bool) -> bool {
+        has_room && self.workers[at].names.get(by).is_some_and(|&by| self.has_way(at, by))
+    }
+
+    /// Does the next thing on the agenda, or what has to come before it.
+    pub(super) fn act(&mut self, at: usize) {
+        let Some(&act) = self.workers[at].agenda.front() else { return };
+        let names = self.workers[at].names.clone();
+        match act {
+            Act::Oneway { link, size } => self.act_oneway(at, names[link], size),
+            Act::Call { link, size } => self.act_call(at, names[link], size),
+            Act::Carry { by, link, transfer } => {
+                if !self.act_carry(at, names[by], names[link], transfer) {
+                    return;
+                }
+            }
+            Act::Close { link } => {
+                if self.workers[at].ends.get(names[link]).is_some() {
+                    self.say(at, &ToBroker::Close { link: names[link] });
+                    self.depart(at, names[link], Gone::Closed);
+                }
+            }
+        }
+        self.workers[at].agenda.pop_front();
+    }
+
+    /// For workers that do not keep the rules.
+    pub(super) fn act_if_possible(&mut self, at: usize) {
+        if self.can_act(at) {
+            self.act(at);
+        }
+    }
+
+    fn act_oneway(&mut self, at: usize, name: Destination, size: u32) {
+        if let Some(header) = self.oneway(at, name, payload(size)) {
+            self.post_said(at, Packet::bare(header));
+        }
+    }
+
+    fn act_call(&mut self, at: usize, name: Destination, size: u32) {
+        let deadline = self.now.after(DEADLINE_MAX);
+        let worker = &mut self.workers[at];
+        let number = worker.calls_made + 1;
+        let frame = CallFrame { now: self.now, deadline, chain: ChainId(0), depth: number };
+        let Some(end) = worker.ends.get_mut(name) else { return };
+        if let Ok(header) = end.link.call(RpcIndex(0), payload(size), frame, number) {
+            worker.calls_made = number;
+            worker.calls.insert(number);
+            self.post_said(at, Packet::bare(header));
+        }
+    }
+
+    /// Sends a link in a message; false if it has to come to rest first.
+    fn act_carry(&mut self, at: usize, by: Destination, link: Destination, transfer: Transfer) -> bool {
+        let is_rested = !self.has(Fault::MoveUnrested);
+        let ends = &mut self.workers[at].ends;
+        let is_there = ends.get(by).is_some();
+        let Some(end) = ends.get_mut(link).filter(|_| is_there) else { return true };
+        if transfer == Transfer::Move && end.rest == Rest::No && is_rested {
+            end.rest = Rest::Asked;
+            self.say(at, &ToBroker::Rest { link });
+            return false;
+        }
+        let Some(header) = self.oneway(at, by, carrying()) else { return true };
+        let links = vec![LinkRef { link, transfer, rights: everything() }];
+        self.post_said(at, Packet { links, ..Packet::bare(header) });
+        if transfer == Transfer::Move {
+            self.depart(at, link, Gone::Moved);
+        }
+        true
+    }
+}
+
+const fn payload(size: u32) -> Shape {
+    Shape { payload: size, descriptors: 0, links: 0 }
+}
+
+const fn carrying() -> Shape {
+    Shape { payload: 0, descriptors: 0, links: 1 }
+}
+
+fn everything() -> Rights {
+    Rights { flags: RightsFlags::all(), ..Rights::methods(RpcSet::ALL) }
+}
