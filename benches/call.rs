@@ -9,6 +9,13 @@ mod floor;
 fn main() {
     cloison_worker::roles(&calls::ROLES);
     floor::serve_if_child(&[]);
-    let rows = [floor::RAW_PAIR, calls::DIRECT, floor::RAW_RELAY, calls::RELAYED];
+    let rows = [
+        floor::RAW_PAIR,
+        calls::DIRECT,
+        calls::DIRECT_BY_CONTRACT,
+        floor::RAW_RELAY,
+        calls::RELAYED,
+        calls::RELAYED_BY_CONTRACT,
+    ];
     floor::measure("64-byte typed call between two confined workers", &rows).print();
 }

@@ -17,6 +17,26 @@ fn every_probe_holds_without_namespaces() {
     holds(Command::new(verify()).args(["--tier", "no-userns"]).output().unwrap());
 }
 
+/// A program reads the same verdict as a person.
+#[test]
+fn verdicts_are_json_too() {
+    let output = Command::new(verify()).args(["--json", "ptrace_traceme", "malloc64"]).output().unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&said["held"], said["probes"].as_array().unwrap().len()), (&true.into(), 2));
+    for key in ["probe", "wanted", "happened", "stopped_by"] {
+        assert!(said["probes"].as_array().unwrap().iter().all(|row| row[key].is_string()), "{key}");
+    }
+}
+
+/// A table in which nothing can fail proves nothing.
+#[test]
+fn an_unconfined_worker_does_not_hold() {
+    let output = Command::new(verify()).args(["--tier", "off", "stat_etc_passwd"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("NOT HELD") && text.contains("NOTHING IS CONFINED"), "{text}");
+}
+
 #[test]
 fn every_probe_holds_where_user_namespaces_are_forbidden() {
     let mut command = Command::new("unshare");
@@ -28,6 +48,8 @@ fn every_probe_holds_where_user_namespaces_are_forbidden() {
         return;
     }
     assert!(text.contains("tier no-userns"), "{text}");
+    // The report says what forbids them, in words that a user can act on.
+    assert!(text.contains("the sysctl user.max_user_namespaces is 0"), "{text}");
     holds(output);
 }
 

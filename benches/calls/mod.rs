@@ -2,9 +2,9 @@
 
 use std::os::fd::OwnedFd;
 
-use cloison_broker::msg::{Failure, Interface, Message, RpcIndex};
+use cloison_broker::msg::{Failure, Message, RpcIndex};
 use cloison_broker::{HOST, Model, Rules};
-use cloison_worker::{Request, Role, ServeError, Worker};
+use cloison_worker::{Answer, Request, Role, ServeError, Worker, interface};
 
 use crate::crew::{self, Crew, MEASURER};
 use crate::floor::{Placement, Row, Running};
@@ -16,11 +16,42 @@ pub const DIRECT: Row =
 pub const RELAYED: Row =
     Row { name: "call, through the broker", against: Some("raw relay"), start: |at| start(at, Model::Broker, 2) };
 
-/// What this executable can be as a worker.
-pub const ROLES: [Role<'static, ServeError>; 2] = [("caller", caller), ("echo", |worker| worker.serve(echo))];
+/// The same call, by a contract's client and server.
+pub const DIRECT_BY_CONTRACT: Row = Row {
+    name: "contract, direct",
+    against: Some("call, direct"),
+    start: |at| start_by_contract(at, Model::Orchestrator, 1),
+};
+/// The same call, by a contract's client and server.
+pub const RELAYED_BY_CONTRACT: Row = Row {
+    name: "contract, by the broker",
+    against: Some("call, through the broker"),
+    start: |at| start_by_contract(at, Model::Broker, 2),
+};
 
-const ECHO: Interface = Interface::new("echo", &["say"]);
-const SAY: RpcIndex = ECHO.method("say");
+/// What this executable can be as a worker.
+pub const ROLES: [Role<'static, ServeError>; 4] = [
+    ("caller", caller),
+    ("echo", |worker| worker.serve(echo)),
+    ("contract-caller", contract_caller),
+    ("contract-echo", |worker| worker.serve(EchoServer::new(Parrot))),
+];
+
+/// What the rows above say by hand.
+#[interface]
+trait Echo {
+    fn say(&self, words: &Words) -> Answer<Words>;
+}
+
+struct Parrot;
+
+impl Echo for Parrot {
+    fn say(&self, words: &Words) -> Answer<Words> {
+        Ok(*words)
+    }
+}
+
+const SAY: RpcIndex = ECHO.interface().method("say");
 
 /// What a call carries, there and back.
 type Words = [u64; 8];
@@ -43,6 +74,32 @@ fn caller(worker: &Worker) -> Result<(), ServeError> {
             Ok(())
         }
     })
+}
+
+fn contract_caller(worker: &Worker) -> Result<(), ServeError> {
+    crew::measure(worker, |worker, ()| {
+        let echo = EchoClient::bind(worker, "contract-echo").expect("the policy allows it");
+        let words: Words = [u64::MAX; 8];
+        move || {
+            let reply = echo.say(&words).map_err(|error| Failure::remote(0, error.to_string()))?;
+            assert_eq!(reply, words);
+            Ok(())
+        }
+    })
+}
+
+fn start_by_contract(placement: Placement, model: Model, hops: usize) -> Running {
+    let policy = Rules::new().allow(HOST, "contract-caller", &MEASURER).allow_contract(
+        "contract-caller",
+        "contract-echo",
+        &ECHO,
+    );
+    let roles: &[_] = if hops == 1 {
+        &[("contract-caller", 0), ("contract-echo", 1)]
+    } else {
+        &[("contract-caller", 0), ("contract-echo", 2)]
+    };
+    crew::start(placement, Crew { policy, model, roles, host: crew::idle }, ())
 }
 
 fn start(placement: Placement, model: Model, hops: usize) -> Running {

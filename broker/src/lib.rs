@@ -26,12 +26,47 @@
 //! }
 //! ```
 //!
+//! With a trait that is an [`interface`](macro@interface), calls read like calls. Here the host's own executable is its
+//! worker's too; `examples/calls` shows every kind of call.
+//!
+//! ```standalone_crate
+//! use cloison_broker::{Answer, Broker, HOST, Model, Rules, WorkerSpec, interface};
+//!
+//! #[interface]
+//! trait Echo {
+//!     fn say(&self, words: &str) -> Answer<String>;
+//! }
+//!
+//! struct Loud;
+//!
+//! impl Echo for Loud {
+//!     fn say(&self, words: &str) -> Answer<String> {
+//!         Ok(words.to_uppercase())
+//!     }
+//! }
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // Does not return in the process that is the worker.
+//!     cloison_worker::roles(&[("echo", |worker| worker.serve(EchoServer::new(Loud)))]);
+//!
+//!     let policy = Rules::new().allow_contract(HOST, "echo", &ECHO);
+//!     let (broker, _inbox) = Broker::start(policy, Model::Broker)?;
+//!     broker.spawn(WorkerSpec::own("echo")?)?;
+//!     let echo = EchoClient::bind(&broker, "echo")?;
+//!     assert_eq!(echo.say("hello")?, "HELLO");
+//!     Ok(())
+//! }
+//! ```
+//!
 //! | you want to | use |
 //! |---|---|
 //! | say who may reach whom | [`Rules`], or a [`Policy`] of your own |
 //! | let descriptors pass, or buffers be lent | [`Rules::allow_with`] and [`msg::Rights`] |
 //! | start a worker | [`Broker::spawn`] with a [`WorkerSpec`] |
 //! | call a worker | [`Broker::open`], then [`HostLink::call`], or [`HostLink::start`] and await it |
+//! | call a worker by a trait that is an [`interface`](macro@interface) | its client's `bind`, or `bind_async` |
+//! | allow what such a trait needs | [`Rules::allow_contract`] |
+//! | serve such a trait to workers | [`Incoming::serve`] |
 //! | pass a descriptor to a worker | [`msg::Message::attach`] an [`ipc::Passed`] made from an `OwnedFd` |
 //! | be called by a worker, take a picture | [`Item::Message`] in the [`Inbox`], [`Incoming::borrow`] |
 //! | give a worker a link to another | [`msg::Message::append_link`], [`msg::Message::move_link`]; it comes out of [`Incoming::recv_link`] |
@@ -52,7 +87,9 @@ mod supervisor;
 mod wait;
 
 pub use cloison_ipc as ipc;
+pub use cloison_macros::interface_of_broker as interface;
 pub use cloison_msg as msg;
+pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed};
 pub use cloison_sandbox as sandbox;
 
 pub use broker::{
@@ -61,7 +98,8 @@ pub use broker::{
 };
 pub use driver::{BACKLOG_MAX, HostMessage};
 pub use host::{
-    BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question, Ticket,
+    BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question, Started,
+    Ticket,
 };
 pub use policy::{Ask, Decision, Grant, HOST, Model, Policy, Rules};
 pub use router::{COPIES_PER_WORKER, LinkId, LinkView, RELEASE_WITHIN, SWITCH_WITHIN, WhyRelayed};

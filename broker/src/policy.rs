@@ -1,6 +1,6 @@
 //! Who may talk to whom.
 
-use cloison_msg::{Interface, Name, Rights};
+use cloison_msg::{Contract, Interface, Name, Rights};
 
 pub use cloison_msg::HOST;
 
@@ -113,13 +113,27 @@ impl Rules {
         self.allow_with(from, to, interface, Rights::methods(interface.all()))
     }
 
+    /// `from` may use all that `contract` says of `to`: its methods, the descriptors that they take and give, the buffers
+    /// that they are lent.
+    ///
+    /// # Panics
+    /// If a role is no [`Name`].
+    #[must_use]
+    pub fn allow_contract(self, from: &str, to: &str, contract: &Contract) -> Self {
+        self.allow_grant(from, to, contract, Grant { rights: contract.rights(), back: contract.answer_rights() })
+    }
+
     /// `from` may use `interface` of `to` with exactly these rights.
     ///
     /// # Panics
     /// If a role is no [`Name`].
     #[must_use]
     pub fn allow_with(self, from: &str, to: &str, interface: &Interface, rights: Rights) -> Self {
-        self.rule(from, to, interface, Decision::Grant(Grant { rights, back: Rights::default() }))
+        self.allow_grant(from, to, interface, Grant { rights, back: Rights::default() })
+    }
+
+    fn allow_grant(self, from: &str, to: &str, interface: &Interface, grant: Grant) -> Self {
+        self.rule(from, to, interface, Decision::Grant(grant))
     }
 
     /// The host is asked each time that `from` wishes for `interface` of `to`.

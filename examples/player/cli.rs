@@ -8,11 +8,11 @@ use cloison_broker::Model;
 use cloison_broker::sandbox::Tier;
 
 use crate::host::Fault;
-use crate::protocol::Nanos;
+use crate::protocol::{Family, MAX_THREADS, Nanos};
 use crate::sink::Wanted;
 
 /// Plays a media file: WAV, FLAC, Ogg, MP3, MP4 or Matroska/WebM with AV1 video and PCM, FLAC, ALAC, AAC, MP3 or Vorbis
-/// sound.
+/// sound; with `--decoder ffmpeg`, whatever FFmpeg plays.
 ///
 /// Playing means decoding as fast as possible, and writing what is asked for. The file is taken apart and decoded by three
 /// worker processes, each confined before it reads one byte of it.
@@ -20,7 +20,7 @@ use crate::sink::Wanted;
 /// Exit codes: 0 if anything was played, 1 if an output could not be written, 2 if nothing could be played, 3 if a worker
 /// died too often, 130 after Ctrl-C.
 #[derive(Clone, Debug, Parser)]
-#[command(version)]
+#[command(name = "player", version)]
 pub struct Options {
     /// The file; by default the clip that comes with the player.
     pub file: Option<PathBuf>,
@@ -49,7 +49,15 @@ pub struct Options {
     /// How the workers are linked: through the broker, which checks each message, or directly.
     #[arg(long, value_name = "MODEL", value_enum, default_value_t = ModelName::Broker)]
     pub model: ModelName,
-    /// The least confinement that is accepted; more is used where the system allows it. `off` confines nothing.
+    /// Whose demuxers and decoders do the work. FFmpeg's are there if the player was built with `--features ffmpeg`.
+    #[arg(long, value_name = "FAMILY", value_enum, default_value_t = DecoderName::Rust)]
+    pub decoder: DecoderName,
+    /// How many threads FFmpeg's video decoder uses; the one in Rust uses one.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_THREADS)),
+          requires = "decoder")]
+    pub threads: u8,
+    /// The least confinement that is accepted; more is used where the system allows it. `off` confines nothing; `learn` lets
+    /// the workers' system calls through and prints the rules that they would need.
     #[arg(long, value_name = "LEAST", value_enum, default_value_t = TierName::NoUserns)]
     pub sandbox: TierName,
     /// Kills the worker ROLE (demux, audio or video) after its Nth packet, piece of sound or picture; with `:always`, each
@@ -74,6 +82,15 @@ pub enum ModelName {
     Orchestrator,
 }
 
+/// A [`Family`], as the command line writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DecoderName {
+    /// Demuxers and decoders written in Rust.
+    Rust,
+    /// Those of FFmpeg.
+    Ffmpeg,
+}
+
 /// A [`Tier`], as the command line writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TierName {
@@ -83,6 +100,8 @@ pub enum TierName {
     NoUserns,
     /// No confinement at all.
     Off,
+    /// Calls that no rule allows are noted and let through.
+    Learn,
 }
 
 impl From<ModelName> for Model {
@@ -98,7 +117,7 @@ impl From<TierName> for Tier {
     fn from(name: TierName) -> Self {
         match name {
             TierName::Full => Self::Full,
-            TierName::NoUserns => Self::NoUserNs,
+            TierName::NoUserns | TierName::Learn => Self::NoUserNs,
             TierName::Off => Self::Off,
         }
     }
@@ -108,6 +127,14 @@ impl Options {
     /// The file to play.
     pub fn file(&self) -> PathBuf {
         self.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_CLIP))
+    }
+
+    /// Whose demuxers and decoders do the work.
+    pub fn family(&self) -> Family {
+        match self.decoder {
+            DecoderName::Rust => Family::Rust,
+            DecoderName::Ffmpeg => Family::Ffmpeg { threads: self.threads },
+        }
     }
 
     /// How the work is done, for the report.
@@ -122,6 +149,11 @@ impl Options {
     /// What is to go wrong.
     pub fn faults(&self) -> Vec<Fault> {
         self.crash.iter().chain(&self.hang).cloned().collect()
+    }
+
+    /// Whether the workers' needs are to be found out.
+    pub fn learns(&self) -> bool {
+        self.sandbox == TierName::Learn
     }
 
     /// The files to write.

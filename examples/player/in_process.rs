@@ -7,11 +7,10 @@ use crate::input::Input;
 use crate::play::{PlayError, Played};
 use crate::playback::Playback;
 use crate::progress::Progress;
-use crate::protocol::{Nanos, Packet, Stepped};
+use crate::protocol::{Family, Kind, Nanos, Packet, Stepped};
 use crate::sink::{OutputError, Wanted};
-use crate::stage::audio::AudioDecoder;
-use crate::stage::demux::Demuxer;
-use crate::stage::video::{VideoDecoder, VideoError};
+use crate::stage::family::{AudioDecoder, DecodedPicture, Demuxer, VideoDecoder};
+use crate::stage::video::VideoError;
 use crate::usage::this_process;
 
 /// Plays `input` from `seek` on, `repeat` times, until the end or until `stop` is set.
@@ -21,13 +20,14 @@ use crate::usage::this_process;
 pub fn play(
     input: Input,
     wanted: &Wanted,
+    family: Family,
     (seek, repeat): (Option<Nanos>, u32),
     progress: &mut Progress,
     stop: &AtomicBool,
 ) -> Result<Played, PlayError> {
-    let demuxer =
-        Demuxer::open(Arc::new(input.file), input.length).map_err(|error| PlayError::Media(error.to_string()))?;
-    let mut playback = Playback::new(demuxer.media().clone(), wanted)?;
+    let demuxer = Demuxer::open(family, Arc::new(input.file), input.length)
+        .map_err(|error| PlayError::Media(error.to_string()))?;
+    let mut playback = Playback::new(demuxer.media().clone(), family, wanted)?;
     let mut pipeline = Pipeline::new(demuxer, &mut playback);
     if let Some(seek) = seek {
         let landing = pipeline.seek(seek)?;
@@ -42,6 +42,7 @@ pub fn play(
         match pipeline.demuxer.next_packet() {
             Ok(Some(packet)) => pipeline.take(packet, &mut playback)?,
             ended => {
+                pipeline.drain(&mut playback)?;
                 playback.ended(ended.err().map(|error| error.to_string()).as_deref());
                 left -= 1;
                 if left > 0 {
@@ -71,11 +72,12 @@ impl Pipeline {
         let tracks: Vec<_> = playback.selected().cloned().collect();
         let (mut video, mut audio) = (None, None);
         for track in &tracks {
-            let opened = match demuxer.audio_parameters(track.id) {
-                Some(parameters) => AudioDecoder::open(parameters)
+            let Some(parameters) = demuxer.parameters(track.id) else { continue };
+            let opened = match parameters.kind() {
+                Kind::Audio => AudioDecoder::open(&parameters)
                     .map(|decoder| audio = Some((track.id, decoder)))
                     .map_err(|error| error.to_string()),
-                None => VideoDecoder::open()
+                _ => VideoDecoder::open(&parameters)
                     .map(|decoder| video = Some((track.id, decoder)))
                     .map_err(|error| error.to_string()),
             };
@@ -110,13 +112,24 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Decodes what is left in the decoders at the end of the file.
+    fn drain(&mut self, playback: &mut Playback) -> Result<(), OutputError> {
+        if let Some((_, video)) = &mut self.video {
+            let drained = video.finish(|decoded| show(&decoded, &mut self.picture, playback));
+            // What is still in the decoder may be damaged, and there is no packet to blame.
+            if let Err(Failure::Output(error)) = drained {
+                return Err(error);
+            }
+        }
+        let rest = self.audio.as_mut().and_then(|(_, audio)| audio.finish().ok());
+        rest.into_iter().flatten().try_for_each(|piece| playback.samples(piece).map(drop))
+    }
+
     fn decode(&mut self, packet: Packet, playback: &mut Playback) -> Result<(), Failure> {
         match (&mut self.video, &mut self.audio) {
-            (Some((track, video)), _) if *track == packet.track => video.decode(packet, |decoded| {
-                decoded.copy_to(&mut self.picture);
-                playback.picture(&decoded.describe(), &self.picture)?;
-                Ok(())
-            }),
+            (Some((track, video)), _) if *track == packet.track => {
+                video.decode(packet, |decoded| show(&decoded, &mut self.picture, playback))
+            }
             (_, Some((track, audio))) if *track == packet.track => {
                 let pieces = audio.decode(packet).map_err(|error| Failure::Decode(error.to_string()))?;
                 Ok(pieces.into_iter().try_for_each(|piece| playback.samples(piece).map(drop))?)
@@ -124,6 +137,12 @@ impl Pipeline {
             _ => Ok(()),
         }
     }
+}
+
+fn show(decoded: &DecodedPicture, picture: &mut Vec<u8>, playback: &mut Playback) -> Result<(), Failure> {
+    decoded.copy_to(picture);
+    playback.picture(&decoded.describe(), &*picture)?;
+    Ok(())
 }
 
 /// Why a packet did not become pictures or samples in a file.

@@ -5,6 +5,8 @@
 //! what arrives, `sink` writes files, `protocol` is what all of them say to each other. `in_process` joins the same stages by
 //! plain calls, for comparison.
 
+#![deny(unsafe_code)]
+
 mod cli;
 mod host;
 mod in_process;
@@ -20,7 +22,7 @@ mod text;
 mod usage;
 mod worker;
 
-use std::io::{ErrorKind, Write};
+use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +34,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use cli::{Options, TierName};
 use host::Order;
 use input::Input;
-use play::{EXIT_NOTHING, EXIT_PLAYED, EXIT_STOPPED, PlayError, Played};
+use play::{EXIT_NOTHING, EXIT_OUTPUT, EXIT_PLAYED, EXIT_STOPPED, PlayError, Played};
 use progress::Progress;
 use report::Report;
 use text::plain;
@@ -48,12 +50,13 @@ fn main() -> ExitCode {
         return ExitCode::from(EXIT_NOTHING);
     }
     let report = run(&options, &stop);
-    say(&options, &report);
-    ExitCode::from(report.exit_code)
+    let Err(error) = say(&options, &report) else { return ExitCode::from(report.exit_code) };
+    eprintln!("player: the report cannot be printed: {error}");
+    ExitCode::from(if report.exit_code == EXIT_PLAYED { EXIT_OUTPUT } else { report.exit_code })
 }
 
 /// The first signal ends playing in order, a second one at once.
-fn stop_on_signals(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
+fn stop_on_signals(stop: &Arc<AtomicBool>) -> io::Result<()> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register_conditional_shutdown(signal, EXIT_STOPPED.into(), Arc::clone(stop))?;
         signal_hook::flag::register(signal, Arc::clone(stop))?;
@@ -95,37 +98,42 @@ fn run(options: &Options, stop: &AtomicBool) -> Report {
 }
 
 fn play(options: &Options, input: Input, progress: &mut Progress, stop: &AtomicBool) -> Result<Played, PlayError> {
-    let (wanted, faults) = (options.wanted(), options.faults());
+    let (wanted, faults, family) = (options.wanted(), options.faults(), options.family());
     let (seek, repeat) = (options.seek, options.repeat);
     if options.in_process {
-        return in_process::play(input, &wanted, (seek, repeat), progress, stop);
+        return in_process::play(input, &wanted, family, (seek, repeat), progress, stop);
     }
     if options.sandbox == TierName::Off {
         eprintln!("player: WARNING: --sandbox off: NOTHING IS CONFINED; whoever made the file can do all that you can");
     }
-    let (model, sandbox) = (options.model.into(), options.sandbox.into());
-    host::play(&Order { input, wanted: &wanted, seek, repeat, model, sandbox, faults: &faults }, progress, stop)
+    if options.learns() {
+        eprintln!("player: WARNING: --sandbox learn: NO SYSTEM CALL IS REFUSED; play only what you trust");
+    }
+    let (model, sandbox, learn) = (options.model.into(), options.sandbox.into(), options.learns());
+    let order = Order { input, family, wanted: &wanted, seek, repeat, model, sandbox, learn, faults: &faults };
+    host::play(&order, progress, stop)
 }
 
 /// Tells people and programs how it went.
-fn say(options: &Options, report: &Report) {
+fn say(options: &Options, report: &Report) -> io::Result<()> {
     let file = plain(&report.file);
     for trouble in report.notes.iter().chain(&report.error) {
         eprintln!("{file}: {trouble}");
     }
     if options.json {
-        print(&report.json());
-    } else if !options.quiet && report.error.is_none() {
-        print(&report.table());
+        return print(&report.json());
     }
+    if !options.quiet && report.error.is_none() {
+        print(&report.table())?;
+    }
+    let mut learned = report.workers.iter().filter(|worker| options.learns() && !worker.learned.is_empty());
+    learned.try_for_each(|worker| print(&format!("\n// {}\n{}", worker.role, worker.learned)))
 }
 
 /// Prints to standard output. Whoever closed its other end (`| head`) does not want to hear of it.
-fn print(text: &str) {
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            eprintln!("player: the report cannot be printed: {error}");
-        }
-        _ => {}
+fn print(text: &str) -> io::Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        printed => printed,
     }
 }

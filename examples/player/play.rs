@@ -1,7 +1,7 @@
 //! What every way of playing a file comes to.
 
 use cloison_broker::msg::AppendError;
-use cloison_broker::{OpenError, SpawnError};
+use cloison_broker::{OpenError, SpawnError, StartError};
 
 use crate::input::InputError;
 use crate::playback::{PlaybackError, Summary};
@@ -48,7 +48,10 @@ pub enum PlayError {
     Output(#[from] OutputError),
     /// There is no broker.
     #[error("the broker cannot start: {0}")]
-    Broker(std::io::Error),
+    Broker(StartError),
+    /// The file cannot be passed on: no descriptor is left.
+    #[error("the file cannot be passed to the demuxer: {0}")]
+    Passing(std::io::Error),
     /// A worker cannot be started, or not as confined as is demanded.
     #[error(transparent)]
     Spawn(#[from] SpawnError),

@@ -23,7 +23,9 @@ impl Progress {
             None,
             if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() },
         );
-        let style = ProgressStyle::with_template("{wide_bar} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+        // What does not fit into the terminal's width is cut off; a line that wraps would leave remains.
+        let style =
+            ProgressStyle::with_template("{bar:16} {wide_msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
         bar.set_style(style.progress_chars("##-"));
         Self { bar, started: Instant::now(), shown: Instant::now() }
     }
@@ -36,15 +38,18 @@ impl Progress {
         self.shown = Instant::now();
         let position = playback.position().max(0).unsigned_abs();
         let mut time = format!("{:.2}", position as f64 / 1e9);
-        if let Some(duration) = playback.duration() {
-            if self.bar.length() != Some(duration.unsigned_abs()) {
-                self.bar.set_length(duration.unsigned_abs());
-            }
+        let duration = playback.duration();
+        if let Some(duration) = duration {
             time += &format!("/{:.2}", duration as f64 / 1e9);
         }
-        self.bar.set_position(position);
         let speed = playback.pictures() as f64 / self.started.elapsed().as_secs_f64();
+        // The message first: each of these may draw the bar.
         self.bar.set_message(format!("{time} s  {speed:.0} pictures/s  {}", workers()));
+        if let Some(duration) = duration.map(i64::unsigned_abs).filter(|duration| self.bar.length() != Some(*duration))
+        {
+            self.bar.set_length(duration);
+        }
+        self.bar.set_position(position);
     }
 
     /// Removes the bar.

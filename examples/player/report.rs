@@ -47,16 +47,19 @@ pub struct Worker {
     pub pid: u32,
     /// What confines it.
     pub confinement: String,
-    /// Messages it sent and received.
-    pub messages: u64,
+    /// Messages it sent and received; only those of workers are counted.
+    pub messages: Option<u64>,
     /// Bytes in them.
-    pub bytes: u64,
-    /// How often it was started again.
-    pub restarts: u32,
+    pub bytes: Option<u64>,
+    /// How often it was started again, if it is a worker.
+    pub restarts: Option<u32>,
     /// Processor time it used.
     pub cpu_seconds: f64,
     /// The most memory it had at once.
     pub peak_memory_bytes: u64,
+    /// With `--sandbox learn`, the rules that it would need, as Rust code.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub learned: String,
 }
 
 impl Report {
@@ -106,28 +109,29 @@ impl Report {
 impl Worker {
     fn cells(&self) -> [String; 8] {
         const MIB: f64 = 1024.0 * 1024.0;
+        let count = |count: Option<u64>| count.map_or_else(|| NONE.to_owned(), |count| count.to_string());
         [
             self.role.clone(),
             self.pid.to_string(),
             self.confinement.clone(),
-            self.messages.to_string(),
-            self.bytes.to_string(),
-            self.restarts.to_string(),
+            count(self.messages),
+            count(self.bytes),
+            count(self.restarts.map(u64::from)),
             format!("{:.2}", self.cpu_seconds),
             format!("{:.1}", self.peak_memory_bytes as f64 / MIB),
         ]
     }
 }
 
+/// What stands in the table where there is nothing to count.
+const NONE: &str = "-";
+
 /// Lines up columns: words at their left edge, numbers at their right.
 fn align<const N: usize>(rows: &[[String; N]]) -> String {
     let widths: [usize; N] =
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0));
-    let is_number = |column: usize| {
-        rows.iter()
-            .skip(1)
-            .all(|row| row[column].chars().all(|character| character.is_ascii_digit() || character == '.'))
-    };
+    let is_number =
+        |column: usize| rows.iter().skip(1).all(|row| row[column] == NONE || row[column].parse::<f64>().is_ok());
     let cell = |(column, cell): (usize, &String)| {
         let width = widths[column];
         if is_number(column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
@@ -145,7 +149,7 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [["role", "pid"], ["a", "1"], ["demux", "12345"]].map(|row| row.map(str::to_owned));
-        assert_eq!(align(&rows), "role     pid\na          1\ndemux  12345");
+        let rows = [["role", "pid"], ["a", NONE], ["b", "1.5"], ["demux", "12345"]].map(|row| row.map(str::to_owned));
+        assert_eq!(align(&rows), "role     pid\na          -\nb        1.5\ndemux  12345");
     }
 }

@@ -1,19 +1,24 @@
 //! Is it really closed, here, on this system? Starts one confined worker per probe and tells what each one reached.
 //!
-//! `cargo run --release --example verify [-- [--tier full|no-userns|off] [--json] [--all] [PROBE...]]`
+//! `cargo run --release --example verify [-- [--tier full|no-userns|off] [--json] [--brief] [--rounds N] [PROBE...]]`
 //!
-//! Prints what went otherwise than wanted (with `--all`, or names of probes: every row), and exits with 0 only if nothing
-//! did. The probes run inside namespaces of this command's own, where the system allows that, against a victim that it
+//! Prints a row for each probe: what was wanted, what happened, and what stopped it (with `--brief` only the rows that went
+//! otherwise than wanted). Exits with 0 only if all hold. With `--rounds 10000` so many workers are started and ended in
+//! the test for leaks. The probes run inside namespaces of this command's own, where the system allows that, against a victim that it
 //! sets up itself.
 
 use std::process::ExitCode;
 
 use cloison_sandbox::Tier;
 
+mod ends;
+mod launches;
 mod outer;
 mod probe;
 mod probes;
 mod raw;
+mod rounds;
+mod rules;
 mod run;
 mod sweep;
 mod table;
@@ -25,8 +30,11 @@ fn main() -> ExitCode {
         return worker::main();
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.first().is_some_and(|word| word == victim::WORD) {
-        return victim::main();
+    match words.first().map(String::as_str) {
+        Some(victim::WORD) => return victim::main(),
+        Some(ends::WORD) => return ends::main(&words[1..]),
+        Some(rounds::WORD) => return rounds::main(&words[1..]),
+        _ => {}
     }
     let outcome = Options::parse(&words).and_then(|options| match outer::enter(&words) {
         Some(code) => Ok(code),
@@ -42,18 +50,23 @@ fn main() -> ExitCode {
 struct Options {
     tier: Option<Tier>,
     json: bool,
-    all: bool,
+    brief: bool,
+    rounds: usize,
     names: Vec<String>,
 }
 
 impl Options {
     fn parse(words: &[String]) -> Result<Self, String> {
-        let mut options = Self { tier: None, json: false, all: false, names: Vec::new() };
+        let mut options = Self { tier: None, json: false, brief: false, rounds: rounds::FEW, names: Vec::new() };
         let mut words = words.iter().filter(|word| *word != outer::INSIDE);
         while let Some(word) = words.next() {
             match word.as_str() {
                 "--json" => options.json = true,
-                "--all" => options.all = true,
+                "--brief" => options.brief = true,
+                "--rounds" => {
+                    let number = words.next().and_then(|word| word.parse().ok());
+                    options.rounds = number.ok_or("--rounds takes a number")?;
+                }
                 "--tier" => options.tier = Some(tier(words.next().map_or("", |word| word))?),
                 unknown if unknown.starts_with('-') => return Err(format!("unknown option {unknown}")),
                 name => options.names.push(name.to_owned()),
@@ -77,12 +90,17 @@ fn verify(options: &Options) -> Result<ExitCode, String> {
     let mut rows = stage.run(&probes);
     if options.names.is_empty() {
         rows.extend(sweep::run(&stage));
+        rows.extend(rules::run(&stage));
+        if stage.is_confined() {
+            rows.extend(launches::run(&stage));
+            rows.extend(ends::run(&stage));
+            rows.push(rounds::run(&stage, options.rounds));
+        }
     }
-    let everything = options.all || !options.names.is_empty();
     if options.json {
         table::json(&stage, &rows)
     } else {
-        table::print(&stage, &rows, everything)
+        table::print(&stage, &rows, !options.brief)
     }
     let held = rows.iter().all(|row| row.held);
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use cloison_sandbox::{Child, Exit, Launch, Launcher, Layer, Report, Tier, Violations};
+use cloison_sandbox::{Child, Exit, Launch, LaunchError, Launcher, Layer, Profile, Report, Tier, Violations};
 
 use crate::probe::{Outcome, Probe, Wanted, World};
 use crate::victim::Victim;
@@ -16,7 +17,7 @@ use crate::worker;
 /// Workers at the same time.
 const AT_ONCE: usize = 8;
 /// Longer than any probe takes.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Everything that stays the same from probe to probe.
 pub struct Stage {
@@ -43,6 +44,8 @@ pub struct Row {
 /// What became of one worker.
 pub struct Happened {
     pub outcome: Option<Outcome>,
+    /// One for each part of the order that was carried out.
+    pub outcomes: Vec<Outcome>,
     pub exit: Exit,
     pub violations: Violations,
 }
@@ -54,7 +57,7 @@ impl Stage {
         let victim = Victim::set_up().map_err(told)?;
         let root: OwnedFd = File::open("/").map_err(told)?.into();
         let leak = rustix::io::dup(&root).map_err(|error| told(error.into()))?;
-        let (sibling, channel) = launch(&launcher, tier)?;
+        let (sibling, channel) = start(&launcher, plan(tier)).map_err(|error| error.to_string())?;
         Ok(Self { launcher, tier, victim, root, _leak: leak, sibling, _sibling_channel: channel })
     }
 
@@ -63,35 +66,70 @@ impl Stage {
         self.sibling.report()
     }
 
+    pub fn is_confined(&self) -> bool {
+        self.report().tier != Tier::Off
+    }
+
+    /// The tier that every worker of this run is in.
+    pub fn tier(&self) -> Tier {
+        self.report().tier
+    }
+
+    pub fn launcher(&self) -> &Launcher {
+        &self.launcher
+    }
+
     pub fn run(&self, probes: &[Probe]) -> Vec<Row> {
-        self.in_parallel(probes, |probe| {
-            let happened = self.attempt(probe.name)?;
-            Ok(self.judge(probe, &happened))
+        self.in_parallel(probes, |probe| match self.attempt(probe.name) {
+            Ok(happened) => self.judge(probe, &happened),
+            Err(error) => broken(probe.group, probe.name, error),
         })
     }
 
-    /// Does something for each item, several at once, and keeps the order. What can not be done at all is a failed row.
-    pub fn in_parallel<T: Sync>(&self, items: &[T], work: impl Fn(&T) -> Result<Row, String> + Sync) -> Vec<Row> {
+    /// Does something for each item, several at once, and keeps the order.
+    pub fn in_parallel<T: Sync, R: Send>(&self, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
         let next = AtomicUsize::new(0);
         let take = || {
             let mut done = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
                 let Some(item) = items.get(index) else { return done };
-                done.push((index, work(item).unwrap_or_else(broken)));
+                done.push((index, work(item)));
             }
         };
-        let mut rows: Vec<(usize, Row)> = std::thread::scope(|scope| {
+        let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..AT_ONCE).map(|_| scope.spawn(take)).collect();
-            threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect()
+            let joined = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            joined.flatten().collect()
         });
-        rows.sort_by_key(|(index, _)| *index);
-        rows.into_iter().map(|(_, row)| row).collect()
+        done.sort_by_key(|(index, _)| *index);
+        done.into_iter().map(|(_, outcome)| outcome).collect()
     }
 
     /// Has a fresh worker try `name`.
     pub fn attempt(&self, name: &str) -> Result<Happened, String> {
-        let (mut child, mut channel) = launch(&self.launcher, self.tier)?;
+        self.attempt_under(Profile::decoder(), name)
+    }
+
+    /// Has a fresh worker under `profile` try `name`.
+    pub fn attempt_under(&self, profile: Profile, name: &str) -> Result<Happened, String> {
+        let (child, channel) = self.launch(Launch { profile, ..plan(self.tier) })?;
+        self.order(&channel, name)?;
+        outcome_of(child, channel)
+    }
+
+    /// Starts a worker that waits for its order.
+    pub fn launch(&self, launch: Launch) -> Result<(Child, UnixStream), String> {
+        start(&self.launcher, launch).map_err(|error| error.to_string())
+    }
+
+    /// A launch as all of this run are.
+    pub fn plan(&self) -> Launch {
+        plan(Some(self.tier()))
+    }
+
+    /// Tells a worker what to try.
+    pub fn order(&self, channel: &UnixStream, name: &str) -> Result<(), String> {
         let world = World {
             victim: self.victim.pid(),
             sibling: self.sibling.pid().into(),
@@ -99,15 +137,7 @@ impl Stage {
             segment: self.victim.segment,
             root: 0,
         };
-        let told = |error: std::io::Error| error.to_string();
-        worker::order(&channel, name, &world, self.root.as_fd()).map_err(told)?;
-        let mut said = String::new();
-        let heard = channel.read_to_string(&mut said);
-        if heard.is_err() {
-            child.kill();
-        }
-        let ended = child.wait(PATIENCE).map_err(told)?.ok_or("a worker does not end")?;
-        Ok(Happened { outcome: worker::parse(&said), exit: ended.exit, violations: child.violations() })
+        worker::order(channel, name, &world, self.root.as_fd()).map_err(|error| error.to_string())
     }
 
     fn judge(&self, probe: &Probe, happened: &Happened) -> Row {
@@ -161,19 +191,34 @@ impl Happened {
     }
 }
 
-fn launch(launcher: &Launcher, tier: Option<Tier>) -> Result<(Child, UnixStream), String> {
-    let (ours, theirs) = UnixStream::pair().map_err(|error| error.to_string())?;
-    ours.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
-    let strictest = Launch { ready_within: PATIENCE, ..Launch::own("probe") };
-    let launch = match tier {
-        Some(tier) => Launch { least: tier, most: tier, ..strictest },
-        None => strictest,
-    };
-    let child = launcher.launch(launch, theirs.into()).map_err(|error| error.to_string())?;
-    Ok((child, ours))
+/// What came of the order that a worker was given.
+pub fn outcome_of(mut child: Child, mut channel: UnixStream) -> Result<Happened, String> {
+    let mut said = String::new();
+    if channel.read_to_string(&mut said).is_err() {
+        child.kill();
+    }
+    let ended = child.wait(PATIENCE).map_err(|error| error.to_string())?.ok_or("a worker does not end")?;
+    let outcomes: Vec<Outcome> = said.lines().filter_map(worker::parse).collect();
+    Ok(Happened { outcome: outcomes.first().copied(), outcomes, exit: ended.exit, violations: child.violations() })
 }
 
-fn broken(error: String) -> Row {
-    let (name, wanted) = ("(broken)".to_owned(), String::new());
-    Row { group: "", name, wanted, happened: error, stopped_by: "", held: false }
+/// A launch of the strictest kind, in `tier` or the strongest that there is.
+pub fn plan(tier: Option<Tier>) -> Launch {
+    let strictest = Launch { ready_within: PATIENCE, ..Launch::own("probe") };
+    match tier {
+        Some(tier) => Launch { least: tier, most: tier, ..strictest },
+        None => strictest,
+    }
+}
+
+/// Starts a worker that waits for its order.
+pub fn start(launcher: &Launcher, launch: Launch) -> Result<(Child, UnixStream), LaunchError> {
+    let (ours, theirs) = UnixStream::pair().map_err(LaunchError::Descriptors)?;
+    ours.set_read_timeout(Some(PATIENCE)).map_err(LaunchError::Descriptors)?;
+    launcher.launch(launch, theirs.into()).map(|child| (child, ours))
+}
+
+/// The row of what could not be tried at all.
+pub fn broken(group: &'static str, name: &str, error: String) -> Row {
+    Row { group, name: name.to_owned(), wanted: "a verdict".to_owned(), happened: error, stopped_by: "", held: false }
 }

@@ -7,75 +7,123 @@ use syscalls::Sysno;
 
 use crate::probe::Outcome;
 use crate::raw;
+use crate::rules;
 use crate::run::{Row, Stage};
 
 /// One number beyond all that kernels of today have.
 const NUMBERS: i32 = 480;
-/// A high bit that no argument of 32 bits should have.
-const DIRTY: u64 = 1 << 40;
 
 /// `uretprobe` and `uprobe`, which the kernel lets past every filter: outside the kernel's own trampolines, where no worker
 /// can be, the first one kills with SIGILL and the second one fails with ENXIO.
 const PASSED: &[i32] = if cfg!(target_arch = "x86_64") { &[335, 336] } else { &[] };
 
 /// A call with all its arguments.
-type Call = (i32, [u64; 6]);
+pub type Call = (i32, [u64; 6]);
 
-/// The name under which a call is ordered from a worker.
-fn name((number, arguments): &Call) -> String {
-    let arguments = arguments.map(|argument| format!("{argument:x}"));
-    format!("sweep:{number}:{}", arguments.join(":"))
+/// How many calls one worker makes, unless it dies of one.
+const BATCH: usize = 64;
+
+/// The name under which calls are ordered from a worker.
+pub fn name(calls: &[Call]) -> String {
+    let one = |(number, arguments): &Call| {
+        let arguments = arguments.map(|argument| format!("{argument:x}"));
+        format!("{number}:{}", arguments.join(":"))
+    };
+    format!("sweep={}", calls.iter().map(one).collect::<Vec<_>>().join(";"))
 }
 
-/// The call that is meant by a name, if it is one of these.
-pub fn parse(name: &str) -> Option<Call> {
-    let mut words = name.strip_prefix("sweep:")?.split(':');
-    let number = words.next()?.parse().ok()?;
-    let mut arguments = [0; 6];
-    for argument in &mut arguments {
-        *argument = u64::from_str_radix(words.next()?, 16).ok()?;
-    }
-    Some((number, arguments))
+/// The calls that are meant by a name, if it is one of these.
+pub fn parse(name: &str) -> Option<Vec<Call>> {
+    let one = |words: &str| {
+        let mut words = words.split(':');
+        let number = words.next()?.parse().ok()?;
+        let mut arguments = [0; 6];
+        for argument in &mut arguments {
+            *argument = u64::from_str_radix(words.next()?, 16).ok()?;
+        }
+        Some((number, arguments))
+    };
+    name.strip_prefix("sweep=")?.split(';').map(one).collect()
 }
 
 pub fn attempt((number, arguments): Call) -> Outcome {
-    raw::call(number.into(), &arguments)
+    raw::call(number.into(), &rules::resolve(arguments))
 }
 
-/// Runs both sweeps; a row for each call that went through, and one row of success for each sweep.
+/// Runs all sweeps; one row for each of them, and one for each call that went through.
 pub fn run(stage: &Stage) -> Vec<Row> {
-    let mut rows = sweep(stage, "every unnamed call", &unnamed());
-    rows.extend(sweep(stage, "perturbed arguments", &perturbed()));
+    let mut rows = sweep(stage, "every_unnamed_call", &unnamed());
+    rows.extend(sweep(stage, "perturbed_arguments", &perturbed()));
     rows
 }
 
 fn sweep(stage: &Stage, what: &'static str, calls: &[Call]) -> Vec<Row> {
-    let rows = stage.in_parallel(calls, |call| {
-        let happened = stage.attempt(&name(call))?;
-        let refused = matches!(happened.outcome, Some(Outcome::Failed(libc::EPERM | libc::ENOSYS | libc::EACCES)));
-        let killed = matches!(happened.exit, Exit::ForbiddenCall { .. } | Exit::Signal { signal: libc::SIGSYS, .. });
-        let harmless = PASSED.contains(&call.0)
-            && (matches!(happened.outcome, Some(Outcome::Failed(libc::ENXIO | libc::EPERM)))
-                || matches!(happened.exit, Exit::Signal { signal: libc::SIGILL, .. } | Exit::ForbiddenCall { .. }));
-        Ok(Row {
-            group: "sweeps",
-            name: in_words(call),
-            wanted: "refused".to_owned(),
-            happened: happened.in_words(),
-            stopped_by: "",
-            held: refused || harmless || (killed && happened.outcome.is_none()),
-        })
-    });
-    let (total, failed) = (rows.len(), rows.into_iter().filter(|row| !row.held).collect::<Vec<_>>());
+    let batches: Vec<&[Call]> = calls.chunks(BATCH).collect();
+    let made = stage.in_parallel(&batches, |batch| make(stage, batch));
+    let mut failed = Vec::new();
+    for (call, fate) in batches.iter().copied().flatten().zip(made.into_iter().flatten()) {
+        if !fate.held(call.0) {
+            failed.push(fate.row(call));
+        }
+    }
     let summary = Row {
         group: "sweeps",
         name: what.to_owned(),
         wanted: "all refused".to_owned(),
-        happened: format!("{} of {total} refused", total - failed.len()),
+        happened: format!("{} of {} refused", calls.len() - failed.len(), calls.len()),
         stopped_by: "seccomp",
         held: failed.is_empty(),
     };
     std::iter::once(summary).chain(failed).collect()
+}
+
+/// What came of one call: an outcome, or the worker's death.
+enum Fate {
+    Outcome(Outcome),
+    Death(Exit),
+    /// It was not made.
+    Broken(String),
+}
+
+/// Has workers make all of `calls`, a fresh one after each death.
+fn make(stage: &Stage, calls: &[Call]) -> Vec<Fate> {
+    let mut fates: Vec<Fate> = Vec::new();
+    while fates.len() < calls.len() {
+        match stage.attempt(&name(&calls[fates.len()..])) {
+            Ok(happened) => {
+                let left = calls.len() - fates.len();
+                fates.extend(happened.outcomes.into_iter().take(left).map(Fate::Outcome));
+                if fates.len() < calls.len() {
+                    fates.push(Fate::Death(happened.exit));
+                }
+            }
+            Err(error) => fates.push(Fate::Broken(error)),
+        }
+    }
+    fates
+}
+
+impl Fate {
+    fn held(&self, number: i32) -> bool {
+        let passed = PASSED.contains(&number);
+        match self {
+            Self::Outcome(Outcome::Failed(libc::EPERM | libc::ENOSYS | libc::EACCES)) => true,
+            Self::Outcome(Outcome::Failed(libc::ENXIO)) => passed,
+            Self::Death(Exit::ForbiddenCall { .. } | Exit::Signal { signal: libc::SIGSYS, .. }) => true,
+            Self::Death(Exit::Signal { signal: libc::SIGILL, .. }) => passed,
+            _ => false,
+        }
+    }
+
+    fn row(self, call: &Call) -> Row {
+        let happened = match self {
+            Self::Outcome(outcome) => outcome.to_string(),
+            Self::Death(exit) => exit.to_string(),
+            Self::Broken(error) => error,
+        };
+        let (name, wanted) = (in_words(call), "refused".to_owned());
+        Row { group: "sweeps", name, wanted, happened, stopped_by: "", held: false }
+    }
 }
 
 fn in_words((number, arguments): &Call) -> String {
@@ -91,7 +139,8 @@ fn unnamed() -> Vec<Call> {
     numbers.flat_map(|number| [(number, [0; 6]), (number, [u64::MAX; 6])]).collect()
 }
 
-/// Each rule that looks at an argument, with one dirty high bit, and with a low bit that it does not accept.
+/// Each rule that looks at an argument, with each of its 64 bits flipped that the rules do not accept so: dirty high bits
+/// among them.
 fn perturbed() -> Vec<Call> {
     let rules = Profile::decoder().rules();
     let mut calls = Vec::new();
@@ -99,9 +148,9 @@ fn perturbed() -> Vec<Call> {
         let (Some(number), arguments) = (number(rule), satisfying(rule)) else { continue };
         for test in &rule.tests {
             let (Test::Is(index, _) | Test::Within(index, _)) = *test else { continue };
-            for flip in [DIRTY, 1 << 9, 1 << 31] {
+            for bit in 0..u64::BITS {
                 let mut arguments = arguments;
-                arguments[usize::from(index)] ^= flip;
+                arguments[usize::from(index)] ^= 1 << bit;
                 let allowed = |other: &Rule| other.call == rule.call && accepts(other, &arguments);
                 if !rules.iter().any(allowed) {
                     calls.push((number, arguments));
@@ -116,16 +165,19 @@ fn accepts(rule: &Rule, arguments: &[u64; 6]) -> bool {
     rule.effect == Effect::Allow && rule.tests.iter().all(|test| test.holds(arguments))
 }
 
-fn satisfying(rule: &Rule) -> [u64; 6] {
+/// Arguments that meet a rule's conditions.
+pub fn satisfying(rule: &Rule) -> [u64; 6] {
     let mut arguments = [0; 6];
     for test in &rule.tests {
-        if let Test::Is(index, value) = *test {
-            arguments[usize::from(index)] = value;
+        match *test {
+            Test::Is(index, value) | Test::Has(index, value) => arguments[usize::from(index)] |= value,
+            Test::IsNot(index, 0) => arguments[usize::from(index)] = 1,
+            Test::IsNot(..) | Test::Within(..) | Test::Without(..) => {}
         }
     }
     arguments
 }
 
-fn number(rule: &Rule) -> Option<i32> {
+pub fn number(rule: &Rule) -> Option<i32> {
     Some(rule.call.parse::<Sysno>().ok()?.id())
 }

@@ -14,8 +14,8 @@ use rustix::net::{
 use crate::probe::{Outcome, World};
 use crate::{probes, sweep};
 
-/// Longer than any order: a name, a few numbers and a path.
-const ORDER_MAX: usize = 8192;
+/// Longer than any order: a name or a batch of calls, a few numbers and a path.
+const ORDER_MAX: usize = 16 << 10;
 
 pub fn main() -> ExitCode {
     match cloison_sandbox::enter().map(UnixStream::from) {
@@ -42,14 +42,18 @@ fn serve(mut channel: UnixStream) -> Option<()> {
     let (text, root) = take_order(&channel)?;
     let (name, line) = text.split_once(' ')?;
     let world = World::from_line(line, root.as_raw_fd().try_into().ok()?)?;
-    let outcome = match sweep::parse(name) {
-        Some(call) => sweep::attempt(call),
-        None => (probes::all().iter().find(|probe| probe.name == name)?.attempt)(&world),
+    let Some(calls) = sweep::parse(name) else {
+        let probe = probes::all().into_iter().find(|probe| probe.name == name)?;
+        return say(&mut channel, (probe.attempt)(&world));
     };
+    calls.into_iter().try_for_each(|call| say(&mut channel, sweep::attempt(call)))
+}
+
+fn say(channel: &mut UnixStream, outcome: Outcome) -> Option<()> {
     let words = match outcome {
-        Outcome::Succeeded(value) => format!("S {value}"),
-        Outcome::Failed(errno) => format!("F {errno}"),
-        Outcome::Counted(count) => format!("C {count}"),
+        Outcome::Succeeded(value) => format!("S {value}\n"),
+        Outcome::Failed(errno) => format!("F {errno}\n"),
+        Outcome::Counted(count) => format!("C {count}\n"),
     };
     channel.write_all(words.as_bytes()).ok()
 }

@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
-use nix::sys::socket::{setsockopt, sockopt::SetBool};
+use nix::sys::socket::sockopt::{GetStruct, SetBool};
+use nix::sys::socket::{getsockopt, setsockopt};
 use rustix::io::Errno;
 use rustix::net::sockopt::Timeout;
 use rustix::net::{AddressFamily, Shutdown, SocketFlags, SocketType, socketpair, sockopt};
@@ -198,6 +199,15 @@ impl ProcessIpc {
         }
     }
 
+    /// Whether the peer has read all that was ever sent from this end, by whichever handle.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn is_all_read(&self) -> io::Result<bool> {
+        let memory = getsockopt(&self.0, MemoryInfo)?;
+        Ok(memory[SK_MEMINFO_WMEM_ALLOC] == 0)
+    }
+
     /// Another handle on the same end. What is set on one holds for both; the end closes with its last handle.
     ///
     /// # Errors
@@ -224,5 +234,16 @@ const SO_PASSRIGHTS: libc::c_int = 83;
 
 #[derive(Clone)]
 struct PassRights;
+
+/// How many counters `SO_MEMINFO` tells, and which is the one of what was sent and not read.
+const SK_MEMINFO_VARS: usize = 9;
+const SK_MEMINFO_WMEM_ALLOC: usize = 2;
+
+#[derive(Clone, Copy)]
+struct MemoryInfo;
+
+nix::getsockopt_impl!(MemoryInfo, libc::SOL_SOCKET, libc::SO_MEMINFO, MemoryCounters, GetStruct<MemoryCounters>);
+
+type MemoryCounters = [u32; SK_MEMINFO_VARS];
 
 nix::setsockopt_impl!(PassRights, libc::SOL_SOCKET, SO_PASSRIGHTS, bool, SetBool);

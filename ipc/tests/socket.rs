@@ -313,3 +313,22 @@ fn bytes_are_received_whole_and_without_descriptors() {
     assert!(matches!(b.try_recv_bytes(&mut buffer), Err(RecvError::Closed)));
     assert!(is_hung_up(reader), "what came along is closed");
 }
+
+#[test]
+fn an_end_knows_whether_all_was_read() {
+    let (a, b) = pair();
+    let other = a.try_clone().unwrap();
+    assert!(a.is_all_read().unwrap());
+    a.send(b"one", &[]).unwrap();
+    other.send(b"two", &[]).unwrap();
+    b.send(b"that is the other direction", &[]).unwrap();
+    try_recv(&b, &mut Vec::new()).unwrap();
+    assert!(!a.is_all_read().unwrap() && !other.is_all_read().unwrap());
+    try_recv(&b, &mut Vec::new()).unwrap();
+    assert!(a.is_all_read().unwrap() && other.is_all_read().unwrap());
+    assert!(!b.is_all_read().unwrap());
+    // What nobody will ever read is no longer there.
+    a.send(b"three", &[]).unwrap();
+    drop(b);
+    assert!(a.is_all_read().unwrap());
+}

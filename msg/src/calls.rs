@@ -122,6 +122,14 @@ impl<C> Calls<C> {
         Some(self.waiting.swap_remove(at))
     }
 
+    /// The last call that was made was not made after all.
+    pub(crate) fn unmake(&mut self, call: CallId) -> Option<Pending<C>> {
+        if self.minted == call.0 {
+            self.minted -= 1;
+        }
+        self.finish(call)
+    }
+
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.waiting.iter().map(|pending| pending.deadline).min()
     }

@@ -133,6 +133,8 @@ pub enum ToWorker {
         link: Destination,
         /// The role at the other end.
         peer: Name,
+        /// The interface for which the link was granted: it says what the numbers of its methods mean.
+        interface: Name,
         /// What the worker may do.
         rights: Rights,
         /// What the peer may do.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DescriptorClasses, Header, Kind, Rights, RightsFlags, RpcSet, Time};
+use crate::{DescriptorClasses, Header, Kind, Rights, RightsFlags, RpcIndex, RpcSet, Time};
 
 /// What has been used of a right so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -14,9 +14,9 @@ pub struct Use {
 }
 
 impl Use {
-    /// Notes that a message with this header was allowed.
+    /// Notes that a message with this header was allowed. To ask which contract is served is no use of any right.
     pub fn note(&mut self, rights: &Rights, header: &Header) {
-        if matches!(header.kind, Kind::Call | Kind::Oneway) {
+        if matches!(header.kind, Kind::Call | Kind::Oneway) && header.rpc != RpcIndex::BIND {
             self.messages = self.messages.saturating_add(1);
             if rights.once.contains(header.rpc) {
                 self.spent = self.spent.with(header.rpc);
@@ -93,6 +93,8 @@ fn denial(rights: &Rights, used: &Use, header: &Header, classes: DescriptorClass
     };
     if rights.expires.is_some_and(|end| now >= end) {
         Some(Denial::Expired)
+    } else if header.rpc == RpcIndex::BIND && header.kind == Kind::Call && !rights.methods.is_empty() {
+        None
     } else if !rights.flags.contains(needed) {
         Some(Denial::Kind)
     } else if !rights.methods.contains(header.rpc) {
@@ -109,10 +111,27 @@ fn denial(rights: &Rights, used: &Use, header: &Header, classes: DescriptorClass
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::RpcIndex;
 
     fn ask(rights: &Rights, used: &Use, kind: Kind, rpc: u16, classes: DescriptorClasses) -> Verdict {
         decide(rights, used, &Header { kind, rpc: RpcIndex(rpc), ..Header::default() }, classes, Time(100))
+    }
+
+    #[test]
+    fn whoever_may_use_any_method_may_ask_what_is_served() {
+        let ask = |rights: &Rights, used: &Use, kind, classes| ask(rights, used, kind, RpcIndex::BIND.0, classes);
+        let none = DescriptorClasses::empty();
+        let narrow = Rights { flags: RightsFlags::ONEWAY, uses: Some(1), ..Rights::methods(RpcSet::first(1)) };
+        let mut used = Use::default();
+        for _ in 0..3 {
+            assert_eq!(ask(&narrow, &used, Kind::Call, none), Verdict::Allow);
+            used.note(&narrow, &Header { kind: Kind::Call, rpc: RpcIndex::BIND, ..Header::default() });
+        }
+        assert_eq!(used, Use::default(), "it is no use of the right");
+        assert_eq!(ask(&narrow, &used, Kind::Oneway, none), Verdict::Deny(Denial::Method));
+        assert_eq!(ask(&narrow, &used, Kind::Call, DescriptorClasses::PIPE), Verdict::Deny(Denial::Descriptor));
+        assert_eq!(ask(&Rights::default(), &used, Kind::Call, none), Verdict::Deny(Denial::Kind));
+        let ended = Rights { expires: Some(Time(100)), ..narrow };
+        assert_eq!(ask(&ended, &used, Kind::Call, none), Verdict::Deny(Denial::Expired));
     }
 
     #[test]

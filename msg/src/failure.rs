@@ -142,4 +142,7 @@ pub enum CallFailure {
     /// There are more descriptors in the call than may be sent, or it is otherwise not sendable as it stands.
     #[error("not sendable: {0}")]
     Unsendable(Text),
+    /// The reply came, and is not what the contract says. The call was served.
+    #[error("the reply could not be read: {0}")]
+    Unreadable(Text),
 }

@@ -70,6 +70,12 @@ impl fmt::Display for Destination {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RpcIndex(pub u16);
 
+impl RpcIndex {
+    /// No method of any interface, for those end at 63: by it is asked which contract the other side serves
+    /// ([`contract::bind`](crate::contract::bind)). It may be called by whoever may use any method.
+    pub const BIND: Self = Self(64);
+}
+
 /// What a message is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -356,7 +362,7 @@ mod tests {
         assert_eq!(decode(Header { payload: u32::MAX, ..call() }), Err(HeaderError::Payload(u32::MAX)));
         assert_eq!(decode(Header { descriptors: 17, ..call() }), Err(HeaderError::Descriptors(17)));
         assert_eq!(decode(Header { links: 5, ..call() }), Err(HeaderError::Links(5)));
-        let full = Header { payload: PAYLOAD_MAX as u32, ..call() };
+        let full = Header { payload: u32::try_from(PAYLOAD_MAX).unwrap(), ..call() };
         assert_eq!(decode(full), Err(HeaderError::Message(full.message_len())));
         let switch = Header { kind: Kind::Switch, call: CallId::NONE, remaining: 0, ..call() };
         assert_eq!(decode(switch), Err(HeaderError::Stowaway(Kind::Switch)));

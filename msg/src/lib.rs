@@ -19,10 +19,12 @@
 //! | [`Route`] | the way that one direction of a link takes at this moment |
 //! | [`LinkRef`] | a link that a message carries to another holder |
 //! | [`Ends`] | all the link ends of one holder, by destination |
+//! | [`Contract`] | an interface that is a trait: [`interface`](macro@interface) makes its client and its server |
 //! | [`control`] | the words a worker and its broker exchange on destination 0 |
 #![forbid(unsafe_code)]
 
 mod calls;
+pub mod contract;
 pub mod control;
 mod decide;
 mod ends;
@@ -41,6 +43,8 @@ mod text;
 mod time;
 
 pub use calls::{CallId, ChainId, Pending};
+pub use cloison_macros::interface;
+pub use contract::{Answer, Contract, MethodError};
 pub use decide::{Denial, Use, Verdict, decide};
 pub use ends::Ends;
 pub use failure::{CallError, CallFailure, Failure, Gone, Refusal};

@@ -112,7 +112,7 @@ pub enum Breach {
     #[error(transparent)]
     Overdraft(#[from] Overdraft),
     /// A credit that cannot be read.
-    #[error("a credit that cannot be read")]
+    #[error("a credit that cannot be read, or that passed the broker by")]
     Credit,
     /// A control word on a link.
     #[error("a control word on a link")]
@@ -412,6 +412,10 @@ impl<C> LinkEnd<C> {
             Kind::Switch => self.handle_switch(via).map(|()| Arrival::Switched),
             Kind::Credit => {
                 let receipt: Receipt = decode_whole(payload).map_err(|_| Breach::Credit)?;
+                // What the broker has counted, it must hear of: else this end would send what the broker takes for too much.
+                if via == Route::Direct && receipt.route == Route::Relayed {
+                    return Err(Breach::Credit);
+                }
                 self.sent.credit(receipt)?;
                 Ok(Arrival::Credit)
             }
@@ -500,7 +504,7 @@ impl<C> LinkEnd<C> {
             return None;
         }
         let _ = self.sent.answer();
-        self.calls.finish(header.call)
+        self.calls.unmake(header.call)
     }
 
     /// Takes out one call whose deadline has passed. Call until `None`.
@@ -689,6 +693,20 @@ mod tests {
         assert_eq!(take(&mut b, Route::Relayed, &carrying), Arrival::Request);
         assert_eq!(take(&mut b, Route::Relayed, &a.switch()), Arrival::Switched);
         assert_eq!(take(&mut b, Route::Direct, &early), Arrival::Request);
+    }
+
+    /// The broker would take the next message for one too many.
+    #[test]
+    fn a_credit_for_what_was_relayed_does_not_pass_the_broker_by() {
+        let (mut a, _) = pair(Route::Direct, Rights::default());
+        let carrying = oneway(&mut a, 1);
+        let taken = Credit::of(Kind::Oneway, carrying.shape());
+        let mut message = Message::<()>::new();
+        message.append(&Receipt { route: Route::Relayed, taken }).unwrap();
+        let header = Header { kind: Kind::Credit, payload: message.payload_len(), ..carrying };
+        for (via, result) in [(Route::Direct, Err(Breach::Credit)), (Route::Relayed, Ok(Arrival::Credit))] {
+            assert_eq!(a.handle(via, &header, message.payload(), NONE, Time(0)), result);
+        }
     }
 
     #[test]

@@ -72,6 +72,14 @@ pub enum AppendError {
     /// The value cannot be serialized (a sequence of unknown length, say).
     #[error("the value has no fixed form on the wire")]
     Unserializable,
+    /// The arguments are longer than the contract says.
+    #[error("the arguments take {bytes} bytes; the contract allows {most}")]
+    Bound {
+        /// What they take.
+        bytes: u32,
+        /// What they may.
+        most: u32,
+    },
 }
 
 impl<D> Message<D> {
@@ -309,6 +317,17 @@ pub enum RecvError {
     /// [`Reader::finish`] found links that nobody received.
     #[error("{0} links were left over")]
     LeftOverLinks(usize),
+    /// The message is longer than the contract says.
+    #[error("{bytes} bytes, where the contract allows {most}")]
+    Bound {
+        /// What there is.
+        bytes: usize,
+        /// What there may be.
+        most: u32,
+    },
+    /// A descriptor is of a class that the contract does not name.
+    #[error("a descriptor of a class that the contract does not name")]
+    Class,
 }
 
 impl<'a, D> Reader<'a, D> {
@@ -346,6 +365,12 @@ impl<'a, D> Reader<'a, D> {
         let (value, rest) = postcard::take_from_bytes(self.payload).map_err(|_| RecvError::Value)?;
         self.payload = rest;
         Ok(value)
+    }
+
+    /// How many bytes have not been received yet.
+    #[must_use]
+    pub const fn remaining(&self) -> usize {
+        self.payload.len()
     }
 
     /// The next descriptor.

@@ -1,6 +1,7 @@
-//! From the call of `launch` to an accepted report, and what an idle worker costs.
+//! From the call of `launch` to an accepted report, what an idle worker costs, and what the filter adds to a call.
 //!
-//! `cargo bench -p cloison-sandbox`. Under `cargo test` it makes a few rounds, to see that it still works.
+//! `cargo bench -p cloison-sandbox`; as root it can also see the memory of a worker. Behind each figure stands what is to be
+//! reached, where something is. Under `cargo test` it makes a few rounds, to see that it still works.
 #![expect(clippy::unwrap_used, reason = "a bench ends at the first thing that does not work")]
 
 use std::io::{Read, Write};
@@ -8,7 +9,10 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
 use nix::sys::resource::{UsageWho, getrusage};
+use nix::unistd::Pid;
+use rustix::event::{PollFd, PollFlags};
 
 use cloison_sandbox::{Child, Launch, LaunchError, Launcher, Tier};
 
@@ -16,6 +20,12 @@ use cloison_sandbox::{Child, Launch, LaunchError, Launcher, Tier};
 const ROUNDS: usize = 500;
 /// Workers started at the same time.
 const AT_ONCE: usize = 8;
+/// Round trips of each kind, in turns of [`TURN`].
+const TURNS: usize = 101;
+/// Round trips in a row.
+const TURN: u32 = 1000;
+/// Bytes of a request and of its answer.
+const REQUEST: usize = 64;
 /// The argument of a process that only says a byte.
 const BARE: &str = "bare";
 
@@ -24,11 +34,10 @@ fn main() {
         return std::io::stdout().write_all(b"!").unwrap();
     }
     if cloison_sandbox::is_worker().is_some() {
-        let mut channel = UnixStream::from(cloison_sandbox::enter().unwrap());
-        let _ = channel.read(&mut [0]);
-        return;
+        return answer(UnixStream::from(cloison_sandbox::enter().unwrap()));
     }
-    let rounds = if std::env::args().any(|argument| argument == "--bench") { ROUNDS } else { 3 };
+    let is_bench = std::env::args().any(|argument| argument == "--bench");
+    let rounds = if is_bench { ROUNDS } else { 3 };
     let launcher = Launcher::new().unwrap();
     bare(rounds);
     for tier in [Tier::Full, Tier::NoUserNs, Tier::Off] {
@@ -40,6 +49,67 @@ fn main() {
         at_once(&launcher, tier, rounds.div_ceil(AT_ONCE));
         idle(&launcher, tier);
     }
+    round_trips(if is_bench { TURNS } else { 3 });
+}
+
+/// A worker: waits, receives and answers, as workers do, until its host closes the channel.
+fn answer(mut channel: UnixStream) {
+    let mut request = [0; REQUEST];
+    loop {
+        let mut polled = [PollFd::new(&channel, PollFlags::IN)];
+        rustix::event::poll(&mut polled, None).unwrap();
+        if channel.read_exact(&mut request).is_err() || channel.write_all(&request).is_err() {
+            return;
+        }
+    }
+}
+
+/// What a host accepts of a worker of `tier`: a median, at most so long.
+fn goal(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Full => "(p50 to reach: 1.6 ms)",
+        Tier::NoUserNs => "(p50 to reach: 0.7 ms)",
+        Tier::Off => "",
+    }
+}
+
+/// The same worker with the filter and without, on the same processor as its host, in turns: only that can be compared.
+fn round_trips(turns: usize) {
+    let mut here = CpuSet::new();
+    here.set(0).unwrap();
+    let before = sched_getaffinity(Pid::this()).unwrap();
+    // The launcher's thread starts the workers, so it is a new one, made on that processor.
+    sched_setaffinity(Pid::this(), &here).unwrap();
+    let pinned = Launcher::new().unwrap();
+    let start = |tier| start(&pinned, tier);
+    if let (Ok((_confined, mut with)), Ok((_open, mut without))) = (start(Tier::NoUserNs), start(Tier::Off)) {
+        let mut times: Vec<(f64, f64)> = (0..turns).map(|_| (turn(&mut with), turn(&mut without))).collect();
+        let mut ratios: Vec<f64> = times.iter().map(|(with, without)| with / without).collect();
+        let middle = turns / 2;
+        ratios.sort_by(f64::total_cmp);
+        let ratio = ratios[middle];
+        times.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let with = times[middle].0;
+        times.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let without = times[middle].1;
+        let what = format!("round trip, {REQUEST} B, one processor");
+        println!(
+            "{:<10} {what:<36} p50 {with:>5.2} µs, unconfined {without:>5.2} µs: {ratio:.3} x (to reach: 1.2 x)",
+            "seccomp"
+        );
+    }
+    sched_setaffinity(Pid::this(), &before).unwrap();
+}
+
+/// Microseconds of a round trip.
+fn turn(channel: &mut UnixStream) -> f64 {
+    let mut request = [7; REQUEST];
+    let begun = Instant::now();
+    for _ in 0..TURN {
+        channel.write_all(&request).unwrap();
+        channel.read_exact(&mut request).unwrap();
+    }
+    begun.elapsed().as_secs_f64() * 1e6 / f64::from(TURN)
 }
 
 /// What the same executable takes to say its first byte without this crate, for comparison.
@@ -54,7 +124,7 @@ fn bare(rounds: usize) {
         taken
     };
     let used = cpu_time();
-    print("(none)", "spawn to first byte", (0..rounds).map(|_| timed()).collect());
+    print("(none)", "spawn to first byte", "", (0..rounds).map(|_| timed()).collect());
     print_cpu("(none)", cpu_time() - used, rounds);
 }
 
@@ -73,7 +143,7 @@ fn one_by_one(launcher: &Launcher, tier: Tier, rounds: usize) {
         taken
     };
     let used = cpu_time();
-    print(tier, "spawn to ready", (0..rounds).map(|_| timed()).collect());
+    print(tier, "spawn to ready", goal(tier), (0..rounds).map(|_| timed()).collect());
     print_cpu(tier, cpu_time() - used, rounds);
 }
 
@@ -88,13 +158,13 @@ fn at_once(launcher: &Launcher, tier: Tier, rounds: usize) {
         drop(started);
         taken
     };
-    print(tier, "8 at once, until the last is ready", (0..rounds).map(|_| timed()).collect());
+    print(tier, "8 at once, until the last is ready", "", (0..rounds).map(|_| timed()).collect());
 }
 
-fn print(tier: impl std::fmt::Display, what: &str, mut times: Vec<Duration>) {
+fn print(tier: impl std::fmt::Display, what: &str, goal: &str, mut times: Vec<Duration>) {
     times.sort();
     let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-    println!("{tier:<10} {what:<36} p50 {:>7.2?}  p99 {:>7.2?}", at(50), at(99));
+    println!("{tier:<10} {what:<36} p50 {:>7.2?}  p99 {:>7.2?}  {goal}", at(50), at(99));
 }
 
 fn print_cpu(tier: impl std::fmt::Display, used: Duration, rounds: usize) {
@@ -115,13 +185,22 @@ fn cpu_time() -> Duration {
     of(UsageWho::RUSAGE_SELF) + of(UsageWho::RUSAGE_CHILDREN)
 }
 
-/// The worker's own share of memory. Readable only by root, since the worker is not dumpable.
+/// The memory of idle workers: of one beside its host, and of each of several. Readable only by root, since a worker is not
+/// dumpable.
 fn idle(launcher: &Launcher, tier: Tier) {
-    let (child, _channel) = start(launcher, tier).unwrap();
-    let Ok(text) = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", child.pid())) else { return };
-    let field = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
-        line.trim().to_owned()
-    };
-    println!("{tier:<10} {:<36} PSS {}, RSS {}", "idle worker", field("Pss:"), field("Rss:"));
+    let mut started = Vec::new();
+    for (count, what, goal) in [(1, "one idle worker", ""), (AT_ONCE, "each of 8 idle workers", "(to reach: 600 kB)")] {
+        while started.len() < count {
+            started.push(start(launcher, tier).unwrap());
+        }
+        let rollups = started.iter().map(|(child, _)| format!("/proc/{}/smaps_rollup", child.pid()));
+        let Ok(rollups) = rollups.map(std::fs::read_to_string).collect::<Result<Vec<_>, _>>() else { return };
+        let mean = |name: &str| rollups.iter().map(|text| kilobytes(text, name)).sum::<u64>() / rollups.len() as u64;
+        println!("{tier:<10} {what:<36} PSS {:>4} kB, RSS {:>4} kB  {goal}", mean("Pss:"), mean("Rss:"));
+    }
+}
+
+fn kilobytes(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
 }

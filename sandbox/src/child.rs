@@ -12,6 +12,8 @@ use rustix::process::pidfd_send_signal;
 
 pub use rustix::process::Signal;
 
+use crate::group::Group;
+use crate::lesson::Learned;
 use crate::report::Report;
 use crate::spawner::Spawner;
 use crate::sys;
@@ -22,6 +24,8 @@ use crate::watch::{Sentence, Watch};
 #[derive(Debug)]
 pub struct Child {
     process: Process,
+    /// Dropped after the process, since a group with a process in it stays.
+    group: Option<Group>,
     pid: u32,
     report: Report,
     stdout: Option<OwnedFd>,
@@ -35,6 +39,7 @@ pub struct Child {
 impl Child {
     pub(crate) fn new(
         process: Process,
+        group: Option<Group>,
         pid: u32,
         report: Report,
         output: [OwnedFd; 2],
@@ -42,7 +47,7 @@ impl Child {
         spawner: Arc<Spawner>,
     ) -> Self {
         let [stdout, stderr] = output.map(Some);
-        Self { process, pid, report, stdout, stderr, ended: None, watch, _spawner: spawner }
+        Self { process, group, pid, report, stdout, stderr, ended: None, watch, _spawner: spawner }
     }
 
     /// The process number as the host sees it; always above 1.
@@ -92,8 +97,8 @@ impl Child {
     /// What the kernel says about the wait, which no child causes.
     pub fn try_wait(&mut self) -> io::Result<Option<Ended>> {
         if self.ended.is_none() {
-            let watch = self.watch.as_ref();
-            self.ended = self.process.try_reap()?.map(|ended| explain(ended, watch));
+            let (watch, group) = (self.watch.as_ref(), self.group.as_ref());
+            self.ended = self.process.try_reap()?.map(|ended| explain(ended, watch, group));
         }
         Ok(self.ended.clone())
     }
@@ -113,6 +118,12 @@ impl Child {
     /// [`Layer::SeccompNotify`](crate::Layer::SeccompNotify) tells.
     pub fn violations(&self) -> Violations {
         self.watch.as_ref().map(Watch::violations).unwrap_or_default()
+    }
+
+    /// What a child under a [learning](crate::Profile::learning) profile was seen to need so far; `{}` prints it as code.
+    /// Empty for every other child.
+    pub fn learned(&self) -> Learned {
+        self.watch.as_ref().map(Watch::learned).unwrap_or_default()
     }
 
     /// What the living child has used so far; `None` once it has ended.
@@ -235,6 +246,8 @@ pub enum Exit {
         /// Arguments, address and thread, for a log.
         details: String,
     },
+    /// It, all of it together, used more memory than its control group may, and the kernel killed it.
+    OutOfMemory,
     /// It has ended, but something else in the host took its status: `SIGCHLD` is ignored, or somebody waits for any
     /// child. Only before Linux 6.15; since then the status can still be had, though not what the child had used.
     Lost,
@@ -265,19 +278,23 @@ impl fmt::Display for Exit {
                 if *core { f.write_str(" (core dumped)") } else { Ok(()) }
             }
             Self::ForbiddenCall { name, .. } => write!(f, "forbidden system call {name}"),
+            Self::OutOfMemory => f.write_str("killed by the kernel for using more memory than it may"),
             Self::Lost => f.write_str("ended, but its status was taken by something else in the host"),
         }
     }
 }
 
 /// Says why the host killed the child, if it did. Only a kill is explained: a child may die of something else first.
-fn explain(mut ended: Ended, watch: Option<&Watch>) -> Ended {
+fn explain(mut ended: Ended, watch: Option<&Watch>, group: Option<&Group>) -> Ended {
     ended.exit = match (ended.exit, watch.and_then(Watch::sentence)) {
         (Exit::Signal { signal: libc::SIGKILL, .. }, Some(Sentence::Forbidden(violation))) => {
             Exit::ForbiddenCall { name: violation.call.clone(), details: violation.to_string() }
         }
         (Exit::Signal { signal: libc::SIGKILL, .. }, Some(Sentence::Abort)) => {
             Exit::Signal { signal: libc::SIGABRT, core: false }
+        }
+        (Exit::Signal { signal: libc::SIGKILL, .. }, None) if group.is_some_and(Group::ran_out_of_memory) => {
+            Exit::OutOfMemory
         }
         // With a listener, only a call of another architecture is killed by the filter itself.
         (Exit::Signal { signal: libc::SIGSYS, .. }, _) if watch.is_some() => {

@@ -14,6 +14,7 @@ use sendfd::SendWithFd;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use crate::cause::SIMULATED;
 use crate::filter::Filters;
 use crate::layers::namespaces::{self, Entered};
 use crate::layers::{Dressing, landlocked, limits, privileges, root};
@@ -72,7 +73,14 @@ pub fn enter_after(warm_up: impl FnOnce()) -> Result<OwnedFd, EnterError> {
     }
     let mut dressing = Dressing::new(setup.simulated.clone());
     become_worker(&setup, &launch, &mut dressing)?;
-    set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from)?;
+    if !dressing.put_on(Layer::ParentDeath, || set_parent_process_death_signal(Some(Signal::KILL)))
+        && dressing.simulation(Layer::ParentDeath).is_none()
+    {
+        return Err(EnterError::Step {
+            layer: Layer::ParentDeath,
+            why: "the kernel does not tell of a host's end".into(),
+        });
+    }
     say(&launch, &FromWorker::Look, None)?;
     name_process(&setup.role);
     if setup.tier == Tier::Off {
@@ -158,7 +166,7 @@ fn change_user(setup: &Setup, dressing: &mut Dressing) -> Result<(), EnterError>
 /// Puts on everything that a single process can, in the order in which each step is still possible.
 fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Result<(), EnterError> {
     let d = &mut dressing;
-    for layer in [Layer::ParentDeath, Layer::Environment, Layer::Descriptors] {
+    for layer in [Layer::Environment, Layer::Descriptors] {
         d.put_on(layer, || Ok::<_, io::Error>(()));
     }
     d.put_on(Layer::Session, || setsid().map(drop));
@@ -191,7 +199,7 @@ fn filter(dressing: &mut Dressing, filters: &Filters) -> Option<OwnedFd> {
     let unheard = dressing.simulation(Layer::SeccompNotify).is_some();
     dressing.put_on(Layer::Seccomp, || {
         let installed = match unheard {
-            true => Err(io::Error::other("simulated")),
+            true => Err(io::Error::other(SIMULATED)),
             false => sys::install_filter(&filters.notify, true),
         };
         match installed {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use syscalls::Sysno;
 use thiserror::Error;
 
-use crate::rules::{Effect, Rule, Test};
+use crate::rule::{Effect, Rule, Test};
 use crate::{dispatch, verdict};
 
 /// Marks, in seccompiler's terms, the calls that go to the host; replaced by `SECCOMP_RET_USER_NOTIF` after compilation,
@@ -50,8 +50,9 @@ pub enum FilterError {
     Architecture(&'static str),
 }
 
-/// Compiles `rules` for the processor this runs on. If `host_counts_threads`, each new one is asked of the host.
-pub(crate) fn compile(rules: &[Rule], host_counts_threads: bool) -> Result<Filters, FilterError> {
+/// Compiles `rules` for the processor this runs on. If `host_counts_threads`, the host is asked for each new one; if
+/// `learning`, it hears also of what is refused.
+pub(crate) fn compile(rules: &[Rule], host_counts_threads: bool, learning: bool) -> Result<Filters, FilterError> {
     let calls = by_call(rules);
     let mut notify = BTreeMap::new();
     let mut fallback: BTreeMap<u32, Program> = BTreeMap::new();
@@ -61,8 +62,9 @@ pub(crate) fn compile(rules: &[Rule], host_counts_threads: bool) -> Result<Filte
         }
     }
     for (&number, rules) in &calls {
-        let asked = |rule: &&Rule| !(host_counts_threads && rule.call == "clone" && rule.effect == Effect::Allow);
-        let silent: Vec<&Rule> = rules.iter().copied().filter(asked).collect();
+        let counted = |rule: &Rule| host_counts_threads && rule.call == "clone" && rule.effect == Effect::Allow;
+        let heard = |rule: &Rule| learning && rule.effect != Effect::Allow;
+        let silent: Vec<&Rule> = rules.iter().copied().filter(|rule| !counted(rule) && !heard(rule)).collect();
         notify.insert(number, fragment(&silent, &TO_HOST)?);
         fallback.insert(number, fragment(rules, &EPERM)?);
     }
@@ -81,14 +83,18 @@ fn by_call(rules: &[Rule]) -> BTreeMap<u32, Vec<&Rule>> {
     calls
 }
 
-/// What becomes of one call, by all `rules` on it: first the refusals, then what is allowed, then `otherwise`.
+/// What becomes of one call, by all `rules` on it: first the refusals with conditions, then what is allowed, then the refusal
+/// without conditions or, if there is none, `otherwise`.
 fn fragment(rules: &[&Rule], otherwise: &SeccompAction) -> Result<Program, FilterError> {
     let refused = rules.iter().filter(|rule| rule.effect != Effect::Allow);
+    let (always_refused, refused): (Vec<&Rule>, Vec<&Rule>) = refused.partition(|rule| rule.tests.is_empty());
+    let otherwise = always_refused.first().map_or_else(|| otherwise.clone(), |rule| action(rule.effect));
     let mut programs = refused
+        .into_iter()
         .map(|rule| program(&[rule], &action(rule.effect), &SeccompAction::Allow))
         .collect::<Result<Vec<_>, _>>()?;
     let allowed: Vec<&Rule> = rules.iter().copied().filter(|rule| rule.effect == Effect::Allow).collect();
-    programs.push(program(&allowed, &SeccompAction::Allow, otherwise)?);
+    programs.push(program(&allowed, &SeccompAction::Allow, &otherwise)?);
     Ok(link(programs))
 }
 

@@ -67,7 +67,7 @@ fn rules_on(call: &str) -> impl Iterator<Item = Rule> {
 
 #[test]
 fn every_rule_does_what_it_says() {
-    let filters = compile(&crate::rules::decoder(), false).unwrap();
+    let filters = compile(&crate::rules::decoder(), false, false).unwrap();
     for rule in crate::rules::decoder() {
         let Some(number) = number(rule.call) else { continue };
         let wanted = match rule.effect {
@@ -82,7 +82,7 @@ fn every_rule_does_what_it_says() {
 
 #[test]
 fn a_perturbed_argument_is_not_allowed() {
-    let filters = compile(&crate::rules::decoder(), false).unwrap();
+    let filters = compile(&crate::rules::decoder(), false, false).unwrap();
     let mut perturbed = 0;
     for rule in crate::rules::decoder().iter().filter(|rule| rule.effect == Effect::Allow) {
         let Some(number) = number(rule.call) else { continue };
@@ -108,7 +108,7 @@ fn a_perturbed_argument_is_not_allowed() {
 
 #[test]
 fn what_no_rule_names_goes_to_the_host() {
-    let filters = compile(&crate::rules::decoder(), false).unwrap();
+    let filters = compile(&crate::rules::decoder(), false, false).unwrap();
     let rules = crate::rules::decoder();
     for number in -1..1000 {
         let named = usize::try_from(number).ok().and_then(Sysno::new).map(|call| call.name());
@@ -126,7 +126,7 @@ fn what_no_rule_names_goes_to_the_host() {
 
 #[test]
 fn another_architecture_is_deadly() {
-    let filters = compile(&crate::rules::decoder(), false).unwrap();
+    let filters = compile(&crate::rules::decoder(), false, false).unwrap();
     for program in [&filters.notify, &filters.fallback] {
         assert_eq!(answer(program, OTHER_ARCH, 20, &[0; 6]), KILL);
     }
@@ -134,7 +134,7 @@ fn another_architecture_is_deadly() {
 
 #[test]
 fn linked_programs_fit_the_kernel() {
-    let filters = compile(&crate::rules::decoder(), false).unwrap();
+    let filters = compile(&crate::rules::decoder(), false, false).unwrap();
     for program in [filters.notify, filters.fallback] {
         assert!(program.len() <= libc::BPF_MAXINSNS as usize / 2, "{}", program.len());
     }
@@ -146,8 +146,30 @@ fn the_host_is_asked_for_threads_only_if_it_counts_them() {
     let thread = rules_on("clone").find(|rule| rule.effect == Effect::Allow).unwrap();
     let (number, arguments) = (number("clone").unwrap(), satisfying(&thread));
     for (counting, wanted) in [(false, ALLOW), (true, NOTIFY)] {
-        let filters = compile(&rules, counting).unwrap();
+        let filters = compile(&rules, counting, false).unwrap();
         assert_eq!(answer(&filters.notify, ARCH, number, &arguments), wanted);
         assert_eq!(answer(&filters.fallback, ARCH, number, &arguments), ALLOW);
     }
+}
+
+#[test]
+fn a_refusal_without_conditions_is_for_the_rest() {
+    let mut rules = crate::rules::decoder();
+    rules.push(Rule::allow("ioctl", "a test").when(Test::Is(1, 0x6400)));
+    let filters = compile(&rules, false, false).unwrap();
+    let ioctl = number("ioctl").unwrap();
+    for program in [&filters.notify, &filters.fallback] {
+        assert_eq!(answer(program, ARCH, ioctl, &[0, 0x6400, 0, 0, 0, 0]), ALLOW);
+        let refused = libc::SECCOMP_RET_ERRNO | libc::ENOTTY.unsigned_abs();
+        assert_eq!(answer(program, ARCH, ioctl, &[0, 0x6401, 0, 0, 0, 0]), refused);
+    }
+}
+
+#[test]
+fn while_it_learns_the_host_hears_of_refusals_too() {
+    let filters = compile(&crate::rules::decoder(), false, true).unwrap();
+    for (call, arguments) in [("openat", [0; 6]), ("mmap", [0, 1, 4, 0x22, 0, 0]), ("clone", [17, 0, 0, 0, 0, 0])] {
+        assert_eq!(answer(&filters.notify, ARCH, number(call).unwrap(), &arguments), NOTIFY, "{call}");
+    }
+    assert_eq!(answer(&filters.notify, ARCH, number("read").unwrap(), &[0; 6]), ALLOW);
 }

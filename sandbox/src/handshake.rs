@@ -15,10 +15,13 @@ use rustix::net::{
 use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
 
+use crate::cause::SIMULATED;
 use crate::child::{Child, Exit, Process, wait_readable};
+use crate::group::{Group, Parent};
 use crate::launcher::LaunchError;
 use crate::outside::{self, Seen};
 use crate::report::{FULL_NEEDS, Layer, Report, Standing, Tier};
+use crate::rule::{Effect, Rule};
 use crate::spawner::Spawner;
 use crate::stub::Stub;
 use crate::watch::{Prepared, Subject, Watch};
@@ -32,6 +35,8 @@ pub(crate) struct Handshake {
     socket: OwnedFd,
     stub: Stub,
     worker: Option<Process>,
+    /// Of the worker, after which it is dropped.
+    group: Option<Group>,
     setup: Setup,
     stdout: OwnedFd,
     stderr: OwnedFd,
@@ -64,11 +69,16 @@ impl Handshake {
         let stub = Stub::open(pid, threads).map_err(failed)?;
         let spawner = Arc::clone(spawner);
         let watch = Watch::prepare().map_err(LaunchError::Watch)?;
-        Ok(Self { socket, stub, worker: None, setup, stdout, stderr, deadline, spawner, watch })
+        Ok(Self { socket, stub, worker: None, group: None, setup, stdout, stderr, deadline, spawner, watch })
     }
 
     /// Follows the worker until it is confined, checks its claims, and lets it go.
-    pub fn finish(mut self, lacking: &[(Layer, String)]) -> Result<Child, LaunchError> {
+    pub fn finish(
+        mut self,
+        rules: Vec<Rule>,
+        groups: &Parent,
+        lacking: &[(Layer, String)],
+    ) -> Result<Child, LaunchError> {
         let mut looked = false;
         while self.worker.is_none() || !looked {
             match self.hear("the start")? {
@@ -84,7 +94,7 @@ impl Handshake {
             }
         }
         let pid = self.worker_pid()?;
-        let mut seen = Seen::new();
+        let mut seen = Seen::default();
         let confined = self.setup.tier != Tier::Off;
         if confined {
             outside::look(pid, &self.setup, &mut seen);
@@ -96,17 +106,18 @@ impl Handshake {
         if confined {
             self.look_late(pid, &mut seen)?;
         }
-        let report = judge(&self.setup, &claims, seen, lacking)?;
+        let grouped = self.enclose(pid, groups);
+        let report = judge(&self.setup, &claims, &grouped, seen, lacking)?;
         say(&self.socket, &ToWorker::Go)?;
         let Some(worker) = self.worker else { return Err(LaunchError::Protocol { stage: "the end" }) };
         let watch = match listener {
-            Some(listener) => Some(watch(self.watch, &self.setup, listener, &worker, pid, self.stub)?),
+            Some(listener) => Some(watch(self.watch, &self.setup, rules, listener, &worker, pid, self.stub)?),
             None => {
                 self.stub.settle(pid);
                 None
             }
         };
-        Ok(Child::new(worker, pid, report, [self.stdout, self.stderr], watch, self.spawner))
+        Ok(Child::new(worker, self.group, pid, report, [self.stdout, self.stderr], watch, self.spawner))
     }
 
     /// The next message, or what became of the child that should have sent it.
@@ -155,10 +166,28 @@ impl Handshake {
         pid.filter(|&pid| pid > 1).ok_or(LaunchError::Protocol { stage: "the start" })
     }
 
+    /// Puts the worker into a control group of its own, where there can be one.
+    fn enclose(&mut self, pid: u32, groups: &Parent) -> Vec<(Layer, Standing)> {
+        let missing = |layer| self.setup.simulated.iter().any(|(l, _)| *l == layer);
+        if self.setup.tier == Tier::Off {
+            return Vec::new();
+        }
+        let mut standings = match groups.enclose(pid, &self.setup.limits) {
+            Ok(group) => self.group.insert(group).standings.clone(),
+            Err(why) => Parent::absent(&why),
+        };
+        for (layer, standing) in &mut standings {
+            if missing(*layer) {
+                *standing = Standing::Unavailable { why: SIMULATED.to_owned() };
+            }
+        }
+        standings
+    }
+
     /// Looks at the finished worker; waits for the stub if that has not taken the old root away yet.
     fn look_late(&self, pid: u32, seen: &mut Seen) -> Result<(), LaunchError> {
         outside::look(pid, &self.setup, seen);
-        if matches!(seen.get(&Layer::EmptyRoot), Some(Err(_))) {
+        if matches!(seen.layers.get(&Layer::EmptyRoot), Some(Err(_))) {
             if !self.stub.ended_by(Some(self.deadline)).map_err(LaunchError::Channel)? {
                 return Err(LaunchError::TooLate { stage: "the end of the stub" });
             }
@@ -172,6 +201,7 @@ impl Handshake {
 fn watch(
     prepared: Prepared,
     setup: &Setup,
+    rules: Vec<Rule>,
     listener: OwnedFd,
     worker: &Process,
     pid: u32,
@@ -180,20 +210,35 @@ fn watch(
     let pidfd = worker.pidfd.try_clone().map_err(LaunchError::Descriptors)?;
     // In a process namespace of its own it is process 1.
     let own_pid = if setup.tier == Tier::Full { 1 } else { pid };
-    let threads = setup.limits.threads;
-    prepared.start(Subject { listener, pidfd, pid, own_pid, threads, stub }).map_err(LaunchError::Watch)
+    let threads_allowed = rules.iter().any(|rule| rule.call == "clone" && rule.effect == Effect::Allow);
+    let counts = setup.host_counts_threads && threads_allowed;
+    let threads = counts.then_some(setup.limits.threads);
+    let learning = setup.learning.then_some(rules);
+    prepared.start(Subject { listener, pidfd, pid, own_pid, threads, learning, stub }).map_err(LaunchError::Watch)
 }
 
 /// Compares what the worker claims with what the host has seen.
-fn judge(setup: &Setup, claims: &[Claim], seen: Seen, lacking: &[(Layer, String)]) -> Result<Report, LaunchError> {
+fn judge(
+    setup: &Setup,
+    claims: &[Claim],
+    grouped: &[(Layer, Standing)],
+    seen: Seen,
+    lacking: &[(Layer, String)],
+) -> Result<Report, LaunchError> {
     let mut layers = Vec::new();
     for &layer in Layer::ALL {
         if layer == Layer::User && setup.user == UserChange::Keep {
             continue;
         }
+        if let Some(standing) = grouped.iter().find(|(l, _)| *l == layer) {
+            layers.push(standing.clone());
+            continue;
+        }
         let standing = match claims.iter().find(|claim| claim.layer == layer) {
+            // The filter asks the host about what no rule matches, and the host lets it through.
+            Some(_) if setup.learning && layer == Layer::SeccompRules => Standing::Off,
             Some(Claim { missing: Some(why), .. }) => Standing::Unavailable { why: why.clone() },
-            Some(Claim { missing: None, .. }) => match seen.get(&layer) {
+            Some(Claim { missing: None, .. }) => match seen.layers.get(&layer) {
                 Some(Ok(how)) => Standing::Verified { how: how.clone() },
                 Some(Err(seen)) => return Err(LaunchError::FalseClaim { layer, seen: seen.clone() }),
                 None => Standing::Attested,
@@ -205,7 +250,7 @@ fn judge(setup: &Setup, claims: &[Claim], seen: Seen, lacking: &[(Layer, String)
         };
         layers.push((layer, standing));
     }
-    let report = Report::new(layers);
+    let report = Report::new(layers, setup.learning && setup.tier != Tier::Off);
     if report.tier < setup.tier {
         let missing = report.missing_for(setup.tier);
         return Err(LaunchError::TooWeak { least: setup.tier, missing });

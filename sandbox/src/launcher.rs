@@ -10,8 +10,10 @@ use std::time::{Duration, Instant};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use thiserror::Error;
 
+use crate::cause;
 use crate::child::{Child, Exit};
 use crate::filter::{self, FilterError, Filters};
+use crate::group::Parent;
 use crate::handshake::Handshake;
 use crate::profile::{Profile, ProfileError};
 use crate::report::{FULL_NEEDS, Layer, Report, Tier};
@@ -75,21 +77,38 @@ struct Shared {
     filters: Mutex<HashMap<(Profile, bool), Arc<Filters>>>,
     /// Why this system allows no [`Tier::Full`], once that is known.
     no_full: Mutex<Option<Vec<(Layer, String)>>>,
+    /// Where workers get control groups of their own, if anywhere.
+    groups: Parent,
     /// The answer of [`Launcher::probe`].
     probed: Mutex<Option<Report>>,
 }
 
 impl Launcher {
-    /// Starts the spawner thread.
+    /// Starts the spawner thread. Workers get control groups of their own if the host lives below a group that was
+    /// delegated to it.
     ///
     /// # Errors
     /// No thread can be started, or `/proc` is not mounted.
     pub fn new() -> io::Result<Self> {
+        Self::with(Parent::find())
+    }
+
+    /// Like [`new`](Self::new), with control groups of the workers' own below `directory`: a control group of version 2 in
+    /// which no process lives, and which this user may change. [`Layer::MemoryGroup`] and [`Layer::PidsGroup`] say what
+    /// came of it; [`Profile::demand`] makes it a condition.
+    ///
+    /// # Errors
+    /// As for [`new`](Self::new).
+    pub fn in_group(directory: impl Into<PathBuf>) -> io::Result<Self> {
+        Self::with(Parent::named(directory.into()))
+    }
+
+    fn with(groups: Parent) -> io::Result<Self> {
         let own = openat(CWD, "/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
         let own = spawner::out_of_the_way(own)?;
         let spawner = Arc::new(Spawner::new()?);
-        let shared =
-            Shared { spawner, own, filters: Mutex::default(), no_full: Mutex::default(), probed: Mutex::default() };
+        let (filters, no_full, probed) = Default::default();
+        let shared = Shared { spawner, own, filters, no_full, groups, probed };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -126,6 +145,8 @@ impl Launcher {
             let channel = channel.try_clone().map_err(LaunchError::Descriptors)?;
             match self.attempt(launch, tier, channel, &attempt) {
                 Err(LaunchError::TooWeak { missing, .. }) => {
+                    let explained = |(layer, why)| (layer, cause::explain(layer, why));
+                    let missing: Vec<_> = missing.into_iter().map(explained).collect();
                     if tier == Tier::Full {
                         self.remember_without_full(launch, &missing);
                     }
@@ -170,6 +191,7 @@ impl Launcher {
             user,
             filters: (*self.filters(&launch.profile, !alone)?).clone(),
             host_counts_threads: !alone,
+            learning: launch.profile.learning,
             simulated: launch.profile.simulated.clone(),
             throwaway: attempt.throwaway,
         };
@@ -178,7 +200,7 @@ impl Launcher {
             Program::Path(path) => path.clone(),
         };
         let handshake = Handshake::start(&self.shared.spawner, &program, setup, channel, attempt.deadline)?;
-        let child = handshake.finish(&attempt.lacking)?;
+        let child = handshake.finish(launch.profile.rules(), &self.shared.groups, &attempt.lacking)?;
         let missing = child.report().unmet(&launch.profile.demands);
         if missing.is_empty() { Ok(child) } else { Err(LaunchError::Unmet { missing }) }
     }
@@ -189,7 +211,7 @@ impl Launcher {
         if let Some(filters) = known.get(&key) {
             return Ok(Arc::clone(filters));
         }
-        let filters = Arc::new(filter::compile(&profile.rules(), host_counts_threads)?);
+        let filters = Arc::new(filter::compile(&profile.rules(), host_counts_threads, profile.learning)?);
         known.insert(key, Arc::clone(&filters));
         Ok(filters)
     }

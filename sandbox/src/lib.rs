@@ -29,25 +29,34 @@
 //! |---|---|
 //! | to start a child | [`Launcher::launch`] with a [`Launch`] |
 //! | to say what a child may do | [`Profile`]; [`Profile::explain`] prints it |
+//! | to open a little more to it | [`Profile::readable`], [`Profile::rule`], …; [`Profile::widenings`] lists what is open |
+//! | to decode with the graphics processor | [`Profile::hardware`], a weaker kind of child |
+//! | to bound it as a whole | [`Launcher::in_group`], where a control group was delegated |
 //! | to know what is in force | [`Child::report`], a [`Report`] of [`Layer`]s |
 //! | to refuse less | [`Launch::least`], [`Profile::demand`], [`Profile::demand_verified`] |
 //! | to know what this system gives | [`Launcher::probe`] |
 //! | to know how a child ended | [`Child::wait`], an [`Exit`] that names a forbidden call |
 //! | to hear of refused calls | [`Child::violations`] |
+//! | to find out what a child needs | [`Profile::learning`], then [`Child::learned`] prints the rules to add |
 //! | to be the child | [`is_worker`], then [`enter`] or [`enter_after`] |
 //!
 //! The order of the layers, what each of them stops, and what is not promised stand in the book of the house, DESIGN.md.
 
+mod cause;
 mod child;
+mod decode;
 mod dispatch;
 mod enter;
 mod filter;
+mod group;
 mod handshake;
 mod launcher;
 mod layers;
+mod lesson;
 mod outside;
 mod profile;
 mod report;
+mod rule;
 mod rules;
 mod spawner;
 mod stub;
@@ -62,10 +71,11 @@ pub use child::{Child, Ended, Exit, Signal, Usage};
 pub use enter::{EnterError, MARKER, enter, enter_after, is_worker};
 pub use filter::FilterError;
 pub use launcher::{Launch, LaunchError, Launcher, Program};
+pub use lesson::{LESSONS_MAX, Learned, Lesson};
 pub use profile::{
-    DECODER_CPU, DECODER_DESCRIPTORS, DECODER_MEMORY, DECODER_THREADS, DESCRIPTOR_FLOOR, Limits, MEMORY_FLOOR, Profile,
-    ProfileError, Simulated,
+    DECODER_CPU, DECODER_DESCRIPTORS, DECODER_MEMORY, DECODER_RESIDENT, DECODER_THREADS, DESCRIPTOR_FLOOR, Limits,
+    MEMORY_FLOOR, Profile, ProfileError, RESIDENT_FLOOR, Simulated,
 };
 pub use report::{Layer, Report, Standing, Tier};
-pub use rules::{Effect, Rule, Test};
-pub use violation::{VIOLATIONS_MAX, Violation, Violations};
+pub use rule::{Effect, Rule, Test};
+pub use violation::{Consequence, VIOLATIONS_MAX, Violation, Violations};

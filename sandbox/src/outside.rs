@@ -15,8 +15,20 @@ use crate::profile::Limits;
 use crate::report::{Layer, Tier};
 use crate::wire::{Setup, UserChange};
 
-/// What was seen of each layer: how it was seen to be in force, or what was seen instead.
-pub(crate) type Seen = BTreeMap<Layer, Result<String, String>>;
+/// What was seen of a worker.
+#[derive(Default)]
+pub(crate) struct Seen {
+    /// How each layer was seen to be in force, or what was seen instead.
+    pub layers: BTreeMap<Layer, Result<String, String>>,
+    /// How many system-call filters it had at the first look: those that it inherited.
+    inherited_filters: Option<u32>,
+}
+
+impl Seen {
+    fn has(&self, layer: Layer) -> bool {
+        matches!(self.layers.get(&layer), Some(Ok(_)))
+    }
+}
 
 const NAMESPACES: &[(Layer, &str)] = &[
     (Layer::UserNamespace, "user"),
@@ -37,10 +49,10 @@ const DESCRIPTORS: &[&str] = &["0", "1", "2", "3", "4"];
 /// looks again at the rest; some of it is hidden once the worker is not dumpable, the rest is only there at the end.
 pub(crate) fn look(pid: u32, setup: &Setup, seen: &mut Seen) {
     let mut look = |layer, at: &dyn Fn() -> io::Result<Result<String, String>>| {
-        if !matches!(seen.get(&layer), Some(Ok(_)))
+        if !seen.has(layer)
             && let Ok(outcome) = at()
         {
-            seen.insert(layer, outcome);
+            seen.layers.insert(layer, outcome);
         }
     };
     if setup.tier == Tier::Full {
@@ -54,9 +66,7 @@ pub(crate) fn look(pid: u32, setup: &Setup, seen: &mut Seen) {
     look(Layer::Session, &|| session(pid));
     look(Layer::ResourceLimits, &|| resource_limits(pid, &setup.limits));
     look(Layer::NotDumpable, &|| hidden(pid));
-    if !matches!(seen.get(&Layer::Seccomp), Some(Ok(_))) {
-        status(pid, &setup.user, seen);
-    }
+    status(pid, &setup.user, seen);
 }
 
 /// The lines of `/proc/<pid>/status`. What could not be read is not noted, and stays a matter of the worker's word.
@@ -66,19 +76,23 @@ fn status(pid: u32, user: &UserChange, seen: &mut Seen) {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(|value| value.trim().to_owned())
     };
+    // A host may live under a filter itself, as in a container: what counts is that the worker got one more.
+    let filters = field("Seccomp_filters").and_then(|count| count.parse().ok()).unwrap_or_default();
+    let inherited = *seen.inherited_filters.get_or_insert(filters);
     let mut expect = |layer, names: &[&str], is_right: &dyn Fn(&str) -> bool| {
         let values: Option<Vec<String>> = names.iter().map(|name| field(name)).collect();
-        let Some(values) = values else { return };
+        let Some(values) = values.filter(|_| !seen.has(layer)) else { return };
         let right = values.iter().all(|value| is_right(value));
         let pairs: Vec<String> = names.iter().zip(&values).map(|(name, value)| format!("{name} {value}")).collect();
         let text = format!("/proc status: {}", pairs.join(", "));
-        seen.insert(layer, if right { Ok(text) } else { Err(text) });
+        seen.layers.insert(layer, if right { Ok(text) } else { Err(text) });
     };
     let empty = |value: &str| value.bytes().all(|digit| digit == b'0');
     expect(Layer::Capabilities, &["CapEff", "CapPrm", "CapInh", "CapAmb"], &empty);
     expect(Layer::BoundingSet, &["CapBnd"], &empty);
     expect(Layer::NoNewPrivileges, &["NoNewPrivs"], &|value| value == "1");
-    expect(Layer::Seccomp, &["Seccomp"], &|value| value == "2");
+    let own = |value: &str| value.parse().is_ok_and(|count: u32| count > inherited);
+    expect(Layer::Seccomp, &["Seccomp_filters"], &own);
     expect(Layer::StoreBypass, &["Speculation_Store_Bypass"], &|value| value.contains("force mitigated"));
     expect(Layer::IndirectBranch, &["SpeculationIndirectBranch"], &|value| value.contains("force disabled"));
     if let UserChange::Become(number) = user {

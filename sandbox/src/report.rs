@@ -87,6 +87,10 @@ layers! {
     ResourceLimits = "resource-limits",
     /// The number of threads is bounded.
     ThreadLimit = "thread-limit",
+    /// A control group bounds its memory as a whole, where one was delegated to the host.
+    MemoryGroup = "memory-group",
+    /// A control group bounds its threads, where one was delegated to the host.
+    PidsGroup = "pids-group",
     /// Memory never becomes executable (`PR_SET_MDWE`).
     WriteXorExecute = "write-xor-execute",
     /// Speculative store bypass is forced off.
@@ -187,11 +191,14 @@ impl fmt::Display for Standing {
 
 /// The layers of one worker, as the host knows them.
 ///
-/// `{}` prints one line for a table, `{:#}` one line per layer.
+/// `{}` prints one line for a table, which keeps quiet about control groups where there are none; `{:#}` one line per layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// The tier that follows from the layers in force.
     pub tier: Tier,
+    /// Whether the worker only learns, so that the rules on its calls are not in force: see
+    /// [`Profile::learning`](crate::Profile::learning). The tier is then that of all other layers.
+    pub learning: bool,
     /// Each layer once, in [`Layer::ALL`]'s order.
     pub layers: Vec<(Layer, Standing)>,
 }
@@ -203,9 +210,10 @@ impl Report {
         self.layers.iter().find(|(l, _)| *l == layer).map_or(OFF, |(_, s)| s)
     }
 
-    pub(crate) fn new(layers: Vec<(Layer, Standing)>) -> Self {
-        let mut report = Self { tier: Tier::Off, layers };
-        let has = |needs: &[Layer]| needs.iter().all(|&l| report.standing(l).in_force());
+    pub(crate) fn new(layers: Vec<(Layer, Standing)>, learning: bool) -> Self {
+        let mut report = Self { tier: Tier::Off, learning, layers };
+        let waived = |layer| learning && layer == Layer::SeccompRules;
+        let has = |needs: &[Layer]| needs.iter().all(|&l| report.standing(l).in_force() || waived(l));
         let tier = match (has(NO_USERNS_NEEDS), has(FULL_NEEDS)) {
             (true, true) => Tier::Full,
             (true, false) => Tier::NoUserNs,
@@ -246,6 +254,9 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.learning {
+            f.write_str("LEARNING, NO CALL IS REFUSED; otherwise ")?;
+        }
         if f.alternate() {
             writeln!(f, "tier {}", self.tier)?;
             return self.layers.iter().try_for_each(|(layer, standing)| writeln!(f, "  {layer:<22} {standing}"));
@@ -255,8 +266,9 @@ impl fmt::Display for Report {
         }
         let count = |word| self.layers.iter().filter(|(_, s)| s.word() == word).count();
         write!(f, "{}: {} verified, {} attested", self.tier, count("verified"), count("attested"))?;
-        let missing: Vec<_> =
-            self.layers.iter().filter(|(_, s)| s.word() == "unavailable").map(|(l, _)| l.name()).collect();
+        let told = |layer| !matches!(layer, Layer::MemoryGroup | Layer::PidsGroup);
+        let missing = self.layers.iter().filter(|(layer, s)| s.word() == "unavailable" && told(*layer));
+        let missing: Vec<_> = missing.map(|(layer, _)| layer.name()).collect();
         if missing.is_empty() { Ok(()) } else { write!(f, ", without {}", missing.join(" ")) }
     }
 }

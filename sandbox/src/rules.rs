@@ -2,90 +2,10 @@
 //!
 //! What no rule names is *reported*: it fails, and the host hears of it (see [`verdict`](crate::verdict)).
 
-use std::fmt;
-
 use nix::errno::Errno;
 use nix::libc;
 
-/// A condition on one argument of a system call. All 64 bits count, so that dirty high bits never match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Test {
-    /// Argument `.0` is exactly `.1`.
-    Is(u8, u64),
-    /// Argument `.0` is not `.1`.
-    IsNot(u8, u64),
-    /// Argument `.0` has no bit outside `.1`.
-    Within(u8, u64),
-    /// Argument `.0` has all bits of `.1`.
-    Has(u8, u64),
-    /// Argument `.0` has no bit of `.1`.
-    Without(u8, u64),
-}
-
-/// What a rule does to the system calls that it matches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// The kernel carries the call out.
-    Allow,
-    /// The call fails with this error number, silently: libraries ask for it and cope.
-    Refuse(i32),
-}
-
-/// One line of a profile's policy on system calls.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// The call's name. One that this architecture lacks is left out of the filter.
-    pub call: &'static str,
-    /// All of these must hold.
-    pub tests: Vec<Test>,
-    /// What happens then.
-    pub effect: Effect,
-    /// Who needs it.
-    pub why: &'static str,
-}
-
-impl Test {
-    /// Whether the condition holds of a call's `arguments`.
-    pub fn holds(&self, arguments: &[u64; 6]) -> bool {
-        let at = |index: u8| arguments.get(usize::from(index)).copied().unwrap_or_default();
-        match *self {
-            Self::Is(index, value) => at(index) == value,
-            Self::IsNot(index, value) => at(index) != value,
-            Self::Within(index, mask) => at(index) & !mask == 0,
-            Self::Has(index, mask) => at(index) & mask == mask,
-            Self::Without(index, mask) => at(index) & mask == 0,
-        }
-    }
-}
-
-impl fmt::Display for Test {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Is(index, value) => write!(f, "arg{index} = {value:#x}"),
-            Self::IsNot(index, value) => write!(f, "arg{index} is not {value:#x}"),
-            Self::Within(index, mask) => write!(f, "arg{index} within {mask:#x}"),
-            Self::Has(index, mask) => write!(f, "arg{index} has {mask:#x}"),
-            Self::Without(index, mask) => write!(f, "arg{index} without {mask:#x}"),
-        }
-    }
-}
-
-impl fmt::Display for Effect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Allow => f.pad("allow"),
-            Self::Refuse(errno) => f.pad(&format!("{:?}", Errno::from_raw(*errno))),
-        }
-    }
-}
-
-/// One line: effect, call, conditions, reason.
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tests: Vec<String> = self.tests.iter().map(Test::to_string).collect();
-        write!(f, "{:<7} {:<18} {:<52} {}", self.effect, self.call, tests.join(", "), self.why)
-    }
-}
+use crate::rule::{Effect, Rule, Test};
 
 /// `mmap` and `mprotect` may give these protections.
 const READ_WRITE: u64 = (libc::PROT_READ | libc::PROT_WRITE) as u64;
@@ -223,19 +143,40 @@ pub(crate) fn decoder() -> Vec<Rule> {
     rules
 }
 
-/// The rules of a worker that may read directories: those of the strict profile, with files opened for reading only.
-pub(crate) fn reader() -> Vec<Rule> {
+/// The rules of a worker that may read directories: those that it has, with files opened for reading only.
+pub(crate) fn reading(rules: Vec<Rule>) -> Vec<Rule> {
     let widened = ["openat", "newfstatat"];
-    let mut rules: Vec<Rule> = decoder().into_iter().filter(|rule| !widened.contains(&rule.call)).collect();
-    let reading = vec![Test::Within(2, READING)];
+    let mut rules: Vec<Rule> = rules.into_iter().filter(|rule| !widened.contains(&rule.call)).collect();
+    let reading_only = vec![Test::Within(2, READING)];
     for (call, tests, why) in [
-        ("openat", reading, "reading in a readable directory"),
+        ("openat", reading_only, "reading in a readable directory"),
         ("newfstatat", Vec::new(), "reading in a readable directory"),
         ("getdents64", Vec::new(), "listing a readable directory"),
         ("lseek", Vec::new(), "reading in a readable directory"),
     ] {
         rules.push(Rule { call, tests, effect: Effect::Allow, why });
     }
+    rules
+}
+
+/// Requests to a device have the device's letter in these bits.
+const REQUEST_TYPE: u64 = 0xff00;
+
+/// The rules of a worker that decodes with the graphics processor behind a render node it was given: those of the strict
+/// profile, and requests to that device and to the buffers it shares.
+pub(crate) fn hardware() -> Vec<Rule> {
+    let request = |letter: u8, why| {
+        let letter = u64::from(letter) << 8;
+        let exactly =
+            [Test::Has(1, letter), Test::Without(1, REQUEST_TYPE & !letter), Test::Within(1, u32::MAX.into())];
+        exactly.into_iter().fold(Rule::allow("ioctl", why), Rule::when)
+    };
+    let mut rules = decoder();
+    rules.extend([
+        request(b'd', "video driver: work for the graphics processor (DRM)"),
+        request(b'b', "video driver: begin and end of access to a shared picture (DMA-BUF)"),
+        request(b'>', "video driver: waiting for the graphics processor (sync_file)"),
+    ]);
     rules
 }
 
@@ -282,7 +223,22 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_says_why() {
-        assert!(decoder().iter().all(|rule| !rule.why.is_empty()));
+    fn every_rule_says_why_and_can_match() {
+        for rule in [decoder(), reading(decoder()), hardware()].concat() {
+            assert!(!rule.why.is_empty() && !rule.is_contradictory(), "{rule}");
+        }
+    }
+
+    #[test]
+    fn hardware_means_three_kinds_of_requests() {
+        let allowed = |request: u64| {
+            let on = |rule: &Rule| rule.call == "ioctl" && rule.effect == Effect::Allow;
+            hardware().iter().any(|rule| on(rule) && rule.matches(&[3, request, 0, 0, 0, 0]))
+        };
+        let version = 0xc040_6400;
+        assert!(allowed(version));
+        for other in [0x5412, 0x5401, version | 1 << 40, 0xc040_6500, 0x4030_4540] {
+            assert!(!allowed(other), "{other:#x}");
+        }
     }
 }

@@ -4,7 +4,11 @@ use nix::errno::Errno;
 use nix::libc;
 use syscalls::Sysno;
 
+use crate::rule::{Effect, Rule};
 use crate::rules::{NEW_NAMESPACE, THREAD};
+
+/// Calls that make a process, however they are made.
+pub(crate) const NEVER: &[&str] = &["fork", "vfork", "clone3"];
 
 /// Calls that no demuxer or decoder ever makes, whatever their arguments: a worker that makes one is an attacker.
 pub(crate) const DEADLY: &[&str] = &[
@@ -153,6 +157,17 @@ pub(crate) fn judge(number: i32, arguments: &[u64; 6], own_pid: u32) -> Verdict 
     }
 }
 
+/// What a call of a learning worker fails with: what the profile's `rules` say of it, or nothing. A process is never made.
+pub(crate) fn lesson(rules: &[Rule], number: i32, arguments: &[u64; 6]) -> Option<Errno> {
+    let Some(call) = usize::try_from(number).ok().and_then(Sysno::new) else { return Some(Errno::ENOSYS) };
+    let refusal = |rule: &Rule| match rule.effect {
+        Effect::Refuse(errno) if rule.call == call.name() && rule.matches(arguments) => Some(Errno::from_raw(errno)),
+        _ => None,
+    };
+    let makes_a_process = call.name() == "clone" || NEVER.contains(&call.name());
+    rules.iter().find_map(refusal).or_else(|| makes_a_process.then_some(Errno::EPERM))
+}
+
 /// A number that has no name: newer than this list, or of the x32 interface, which nothing here uses.
 fn unknown(number: i32) -> Verdict {
     const X32: i32 = 0x4000_0000;
@@ -178,6 +193,18 @@ mod tests {
         assert_eq!(judge(4000, &[0; 6], 1), Verdict::Fail(Errno::ENOSYS));
         assert_eq!(judge(-1, &[0; 6], 1), Verdict::Kill);
         assert_eq!(judge(0x4000_0027, &[0; 6], 1), Verdict::Kill);
+    }
+
+    #[test]
+    fn learning_refuses_what_rules_refuse_and_processes() {
+        let of = |rules: &[Rule], call: &str, arguments| lesson(rules, call.parse::<Sysno>().unwrap().id(), &arguments);
+        let strict = crate::rules::decoder();
+        assert_eq!(of(&strict, "openat", [0; 6]), Some(Errno::ENOENT));
+        assert_eq!(of(&strict, "mmap", [0, 1, 4, 0, 0, 0]), Some(Errno::EACCES));
+        assert_eq!(of(&strict, "getppid", [0; 6]), None);
+        assert_eq!(of(&[], "clone", [17, 0, 0, 0, 0, 0]), Some(Errno::EPERM));
+        assert_eq!(of(&[], "vfork", [0; 6]), Some(Errno::EPERM));
+        assert_eq!(lesson(&strict, 4000, &[0; 6]), Some(Errno::ENOSYS));
     }
 
     #[test]

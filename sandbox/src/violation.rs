@@ -2,10 +2,9 @@
 
 use std::fmt;
 
-use nix::libc;
-use nix::sys::signal::Signal;
 use syscalls::Sysno;
 
+use crate::decode;
 use crate::sys::Notification;
 
 /// How many different calls of one worker are remembered; those beyond are only counted.
@@ -13,48 +12,64 @@ pub const VIOLATIONS_MAX: usize = 32;
 /// The bit that marks a call of the x32 interface.
 const X32: i32 = 0x4000_0000;
 
-/// One forbidden call, as the kernel told the host.
+/// What became of a forbidden call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Consequence {
+    /// It failed with this error number.
+    Failed(i32),
+    /// The worker was killed for it.
+    Killed,
+    /// It was let through, since the worker only learns ([`Profile::learning`](crate::Profile::learning)).
+    LetThrough,
+}
+
+/// One forbidden call, as the kernel told the host. The worker can neither forge nor hide it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
     /// The call's name, or its number where it has none.
     pub call: String,
-    /// The arguments as they were in the registers, meaningful or not.
+    /// The arguments as they were in the registers, meaningful or not; `{}` names what has a name.
     pub arguments: [u64; 6],
     /// Where in the worker's memory the call was made.
     pub instruction: u64,
     /// The thread that made it, as the host numbers threads.
     pub thread: u32,
-    /// Whether the worker was killed for it.
-    pub killed: bool,
+    /// What became of it.
+    pub consequence: Consequence,
     /// How often the worker has made this call.
     pub count: u64,
+    /// What the worker was busy with, in the words of a host that knows; this crate knows nothing of it.
+    pub during: Option<String>,
 }
 
 impl Violation {
-    pub(crate) fn new(notification: &Notification, killed: bool) -> Self {
+    pub(crate) fn new(notification: &Notification, consequence: Consequence) -> Self {
         Self {
             call: name(notification.number),
             arguments: notification.arguments,
             instruction: notification.instruction,
             thread: notification.thread,
-            killed,
+            consequence,
             count: 1,
+            during: None,
         }
+    }
+
+    /// Whether the worker was killed for it.
+    pub fn killed(&self) -> bool {
+        self.consequence == Consequence::Killed
     }
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}(", self.call)?;
-        for (index, &argument) in self.arguments.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            match decoded(&self.call, index, argument) {
-                Some(text) => write!(f, "{comma}{text}")?,
-                None => write!(f, "{comma}{argument:#x}")?,
-            }
+        let arguments = decode::arguments(&self.call, &self.arguments);
+        write!(f, "{}({arguments}) at {:#x} in thread {}", self.call, self.instruction, self.thread)?;
+        if let Some(during) = &self.during {
+            write!(f, " during {during}")?;
         }
-        write!(f, ") at {:#x} in thread {}", self.instruction, self.thread)?;
         if self.count > 1 { write!(f, ", {} times", self.count) } else { Ok(()) }
     }
 }
@@ -80,7 +95,9 @@ impl Violations {
     pub(crate) fn add(&mut self, violation: Violation) {
         if let Some(known) = self.calls.iter_mut().find(|known| known.call == violation.call) {
             known.count = known.count.saturating_add(1);
-            known.killed |= violation.killed;
+            if violation.killed() {
+                known.consequence = Consequence::Killed;
+            }
         } else if self.calls.len() < VIOLATIONS_MAX {
             self.calls.push(violation);
         } else {
@@ -102,51 +119,27 @@ pub(crate) fn name(number: i32) -> String {
     }
 }
 
-/// The meaning of one argument, where it is a number with a name.
-fn decoded(call: &str, index: usize, argument: u64) -> Option<String> {
-    let number = i32::try_from(argument).ok()?;
-    match (call, index) {
-        ("socket" | "socketpair", 0) => Some(
-            match number {
-                libc::AF_UNIX => "AF_UNIX",
-                libc::AF_INET => "AF_INET",
-                libc::AF_INET6 => "AF_INET6",
-                libc::AF_NETLINK => "AF_NETLINK",
-                libc::AF_PACKET => "AF_PACKET",
-                libc::AF_VSOCK => "AF_VSOCK",
-                libc::AF_ALG => "AF_ALG",
-                _ => return None,
-            }
-            .to_owned(),
-        ),
-        ("kill" | "tkill", 1) | ("tgkill", 2) => Signal::try_from(number).ok().map(|signal| signal.to_string()),
-        ("prctl", 0) => Some(
-            match number {
-                libc::PR_SET_DUMPABLE => "PR_SET_DUMPABLE",
-                libc::PR_SET_PDEATHSIG => "PR_SET_PDEATHSIG",
-                libc::PR_SET_SECCOMP => "PR_SET_SECCOMP",
-                libc::PR_SET_NO_NEW_PRIVS => "PR_SET_NO_NEW_PRIVS",
-                _ => return None,
-            }
-            .to_owned(),
-        ),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nix::libc;
 
     fn call(number: i32) -> Violation {
         let arguments = [2, 1, 0, 0, 0, 0];
-        Violation::new(&Notification { id: 1, number, arguments, instruction: 0x1000, thread: 7 }, false)
+        Violation::new(
+            &Notification { id: 1, number, arguments, instruction: 0x1000, thread: 7 },
+            Consequence::Failed(libc::EPERM),
+        )
     }
 
     #[test]
     fn arguments_are_decoded() {
         let number = i32::try_from(libc::SYS_socket).unwrap();
-        assert_eq!(call(number).to_string(), "socket(AF_INET, 0x1, 0x0, 0x0, 0x0, 0x0) at 0x1000 in thread 7");
+        let mut violation = call(number);
+        assert_eq!(violation.to_string(), "socket(AF_INET, SOCK_STREAM, 0) at 0x1000 in thread 7");
+        violation.during = Some("decode of packet 7".to_owned());
+        violation.count = 3;
+        assert!(violation.to_string().ends_with("in thread 7 during decode of packet 7, 3 times"), "{violation}");
     }
 
     #[test]

@@ -8,14 +8,17 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use rustix::event::PollFlags;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::child::wait_readable;
+use crate::lesson::Learned;
+use crate::rule::Rule;
 use crate::stub::Stub;
 use crate::sys::{self, Answer, Notification};
 use crate::verdict::{self, Verdict};
-use crate::violation::{Violation, Violations};
+use crate::violation::{Consequence, Violation, Violations};
 
 /// The thread reads a file of `/proc` and little else.
 const STACK: usize = 64 << 10;
@@ -35,6 +38,7 @@ pub(crate) struct Watch {
 #[derive(Debug, Default)]
 struct Heard {
     violations: Violations,
+    learned: Learned,
     sentence: Option<Sentence>,
 }
 
@@ -68,8 +72,10 @@ pub(crate) struct Subject {
     pub pid: u32,
     /// The worker's number in its own process namespace.
     pub own_pid: u32,
-    /// The most threads that the worker may have.
-    pub threads: u32,
+    /// The most threads that the worker may have, if the host is asked for each one.
+    pub threads: Option<u32>,
+    /// If the worker only learns: the rules of its profile. What they refuse stays refused.
+    pub learning: Option<Vec<Rule>>,
     /// The stub, which may still be busy taking the old root away.
     pub stub: Stub,
 }
@@ -98,6 +104,11 @@ impl Watch {
     /// The violations so far.
     pub fn violations(&self) -> Violations {
         self.lock().violations.clone()
+    }
+
+    /// What a learning worker was seen to need.
+    pub fn learned(&self) -> Learned {
+        self.lock().learned.clone()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Heard> {
@@ -132,17 +143,42 @@ impl Watcher {
 
     fn handle(&mut self, notification: &Notification) {
         let verdict = verdict::judge(notification.number, &notification.arguments, self.subject.own_pid);
-        let violation = || Violation::new(notification, matches!(verdict, Verdict::Kill));
         match verdict {
-            Verdict::Kill => self.execute(Sentence::Forbidden(violation())),
-            Verdict::Abort => self.execute(Sentence::Abort),
-            Verdict::Thread => self.answer(notification, self.thread_answer()),
-            Verdict::Fail(errno) => {
-                self.watch.lock().violations.add(violation());
-                self.pace.hold();
-                self.answer(notification, Answer::Fail(errno));
+            Verdict::Kill => {
+                if self.subject.learning.is_some() {
+                    self.watch.lock().learned.add(notification, Consequence::Killed);
+                }
+                self.execute(Sentence::Forbidden(Violation::new(notification, Consequence::Killed)));
             }
+            Verdict::Abort => self.execute(Sentence::Abort),
+            Verdict::Thread => match self.subject.threads {
+                Some(most) => self.answer(notification, self.thread_answer(most)),
+                None => self.refuse(notification, Errno::EPERM),
+            },
+            Verdict::Fail(errno) => match &self.subject.learning {
+                Some(rules) => {
+                    let answer = verdict::lesson(rules, notification.number, &notification.arguments);
+                    self.learn(notification, answer);
+                }
+                None => self.refuse(notification, errno),
+            },
         }
+    }
+
+    /// Notes a forbidden call, and has it fail.
+    fn refuse(&mut self, notification: &Notification, errno: Errno) {
+        let violation = Violation::new(notification, Consequence::Failed(errno as i32));
+        self.watch.lock().violations.add(violation);
+        self.pace.hold();
+        self.answer(notification, Answer::Fail(errno));
+    }
+
+    /// Notes a call of a learning worker; `refused` as its profile has it, or let through.
+    fn learn(&mut self, notification: &Notification, refused: Option<Errno>) {
+        let consequence = refused.map_or(Consequence::LetThrough, |errno| Consequence::Failed(errno as i32));
+        self.watch.lock().learned.add(notification, consequence);
+        let answer = refused.map_or(Answer::Continue, Answer::Fail);
+        let _ = sys::answer_notification(self.subject.listener.as_fd(), notification.id, answer);
     }
 
     fn execute(&self, sentence: Sentence) {
@@ -166,17 +202,17 @@ impl Watcher {
 
     /// One more thread, if there are not too many. The flags were checked by the filter and lie in a register, so that
     /// they are still the same when the call goes on.
-    fn thread_answer(&self) -> Answer {
+    fn thread_answer(&self, most: u32) -> Answer {
         let deadline = Instant::now() + HOLD;
         loop {
             let now = crate::outside::threads(self.subject.pid);
             let settled = now != self.granted || Instant::now() >= deadline;
             match now {
-                Some(count) if count >= self.subject.threads => return Answer::Fail(nix::errno::Errno::EAGAIN),
+                Some(count) if count >= most => return Answer::Fail(Errno::EAGAIN),
                 // The thread granted last may not be there yet; without waiting for it, several could slip in at once.
                 Some(_) if !settled => std::thread::yield_now(),
                 Some(_) => return Answer::Continue,
-                None => return Answer::Fail(nix::errno::Errno::EAGAIN),
+                None => return Answer::Fail(Errno::EAGAIN),
             }
         }
     }

@@ -26,6 +26,8 @@ pub(crate) struct Setup {
     pub filters: Filters,
     /// The kernel could only count all threads of the user, so the host is asked for each one.
     pub host_counts_threads: bool,
+    /// The host lets through what no rule matches.
+    pub learning: bool,
     pub simulated: Vec<(Layer, Simulated)>,
     /// The worker only shows that it can be confined, and ends.
     pub throwaway: bool,

@@ -1,10 +1,14 @@
 //! Running the built example `player`.
 
+#[path = "../promptly/mod.rs"]
+pub mod promptly;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// The arguments that choose how the player does its work.
@@ -77,6 +81,16 @@ impl Stage {
         run
     }
 
+    /// Starts the player, sends it SIGINT after `delay`, and waits until it has ended; also how long that took.
+    pub fn interrupt(&self, arguments: &[&str], delay: Duration) -> (Run, Duration) {
+        let child = self.start(arguments);
+        std::thread::sleep(delay);
+        let sent = Instant::now();
+        kill_process(Pid::from_child(&child), Signal::INT).expect("the player runs");
+        let run = self.wait(child);
+        (run, sent.elapsed())
+    }
+
     /// Runs the player to its end.
     pub fn run(&self, arguments: &[&str]) -> Run {
         self.wait(self.start(arguments))
@@ -106,7 +120,7 @@ const STDOUT: &str = ".stdout";
 const STDERR: &str = ".stderr";
 
 /// The built player: `cargo test` puts it beside the folder of the running test.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     let test = std::env::current_exe().expect("the test knows its own path");
     let profile = test.parent().and_then(Path::parent).expect("tests run in target/<profile>/deps");
     let program = profile.join("examples/player");

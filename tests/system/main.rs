@@ -15,6 +15,8 @@ mod life;
 mod malice;
 mod pools;
 mod predecessor;
+#[path = "../promptly/mod.rs"]
+mod promptly;
 mod puppet;
 mod raw;
 mod revoke;

@@ -31,6 +31,10 @@
 //! | a [`Worker`] | a link to another worker, or to the host | [`Worker::open`] |
 //! | a [`Worker`] | to do what others ask, and nothing else | [`Worker::serve`] |
 //! | a [`Worker`] with work of its own | to serve now and then | [`Worker::provide`], then [`Worker::serve_once`] in its loop |
+//! | a trait that is an [`interface`](macro@interface) | a client of whoever plays a role | its client's `bind` |
+//! | an implementation of it | to serve with it | [`Worker::serve`] or [`Worker::provide`] its server |
+//! | the same | state for each link that leads here | [`PerLink`] |
+//! | several implementations | to serve them all in one worker | [`Stages`] |
 //! | a [`Link`] | an answer | [`Link::call`] |
 //! | a [`Link`] | several answers at a time | [`Link::start`], then [`PendingCall::wait`] |
 //! | a [`Link`] | to tell something | [`Link::oneway`] |
@@ -54,6 +58,7 @@
 //! | [`Gone::Moved`](msg::Gone::Moved) | this worker gave the link away; or its peer did, while the call was under way | nothing; or call again: the new peer may not have seen it, and the old one may have served it |
 //! | [`CallFailure::Overloaded`](msg::CallFailure::Overloaded) | it was not sent: the peer does not keep up | send less; the message is as it was |
 //! | [`CallFailure::Unsendable`](msg::CallFailure::Unsendable) | it was not sent: the system would not take it | look at the message, which is as it was |
+//! | [`CallFailure::Unreadable`](msg::CallFailure::Unreadable) | the reply is not what the contract says; it was served | build both sides from one release; [binding](msg::contract::bind) would have said so |
 //! | [`AcquireError::AllLent`] | the consumer of the pictures does not keep up | drop a picture, or wait longer |
 //! | [`Disconnect::Ended`] | the host has ended, or told this worker to | return from main; it counts as success |
 //!
@@ -80,6 +85,7 @@
 mod buffers;
 mod carry;
 mod clock;
+mod contract;
 mod departed;
 mod error;
 mod lending;
@@ -99,7 +105,10 @@ mod words;
 mod worker;
 
 pub use cloison_ipc::{BufferMut, BufferRef, OutOfRange, Passed, PoolShape, ProcessIpc, ReturnError, Rows};
+pub use cloison_macros::interface_of_worker as interface;
 pub use cloison_msg as msg;
+pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed};
+pub use contract::{PerLink, Stages, Started};
 pub use error::{AcquireError, BorrowError, Disconnect, OpenError, OpenFailure, PoolError, ServeError, StartError};
 pub use link::Link;
 pub use pending::{Incoming, PendingCall};

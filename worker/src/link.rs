@@ -127,6 +127,13 @@ impl Link {
         self.worker.session().peer_of(self.name).map_or_else(|| Rc::clone(&self.peer), Rc::clone)
     }
 
+    /// The interface for which the broker granted the link: it says what the numbers of its methods mean. `None` once the
+    /// link is gone.
+    #[must_use]
+    pub fn interface(&self) -> Option<Name> {
+        self.worker.session().ends.get(self.name).map(|end| end.interface.clone())
+    }
+
     /// The worker whose link this is.
     #[must_use]
     pub const fn worker(&self) -> &Worker {

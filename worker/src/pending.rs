@@ -4,7 +4,7 @@ use std::fmt;
 
 use cloison_ipc::Passed;
 use cloison_msg::{
-    CallError, CallFailure, CallId, Failure, Kind, Reader, RecvError, RpcIndex, Text, Time, decode_whole,
+    CallError, CallFailure, CallId, ChainId, Failure, Kind, Reader, RecvError, RpcIndex, Text, Time, decode_whole,
 };
 use serde::Deserialize;
 
@@ -41,6 +41,42 @@ impl PendingCall {
 
     /// Waits for the reply to a call that has begun just now.
     pub(crate) fn wait_from_start(self) -> Result<Incoming, CallError> {
+        self.outcome()
+    }
+
+    /// Waits for the reply to a call that has begun just now, and reads it.
+    pub(crate) fn read_from_start<T>(
+        self,
+        read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>,
+    ) -> Result<T, CallError> {
+        let mut reply = self.outcome()?;
+        let mut reader = reply.reader();
+        let value = read(&mut reader).and_then(|value| reader.finish().map(|()| value));
+        value.map_err(|error| self.fail(CallFailure::Unreadable(error.to_string().into())))
+    }
+
+    /// The chain it belongs to.
+    pub(crate) const fn chain(&self) -> ChainId {
+        self.frame.chain
+    }
+
+    /// When it ends in any case.
+    pub(crate) const fn deadline(&self) -> Time {
+        self.frame.deadline
+    }
+
+    /// The link it was made over.
+    pub(crate) const fn link(&self) -> &Link {
+        &self.link
+    }
+
+    /// Whether waiting for it would end at once. The session is that of its worker.
+    pub(crate) fn is_over(&self, session: &Session) -> bool {
+        let has_outcome = session.outcomes.get(self.slot).is_none_or(|outcome| !matches!(outcome, Outcome::Awaited));
+        has_outcome || session.disconnect.is_some() || session.time >= self.frame.deadline
+    }
+
+    fn outcome(&self) -> Result<Incoming, CallError> {
         let worker = self.link.worker();
         let awaited = Awaited::Answer(self.frame.chain, self.link.name());
         let outcome = worker.wait_for(self.frame.deadline, awaited, |session| {

@@ -136,6 +136,13 @@ impl Drop for Request<'_> {
     }
 }
 
+impl<'a> Request<'a> {
+    /// What it carries.
+    pub(crate) const fn reader(&mut self) -> &mut Reader<'a, Passed> {
+        &mut self.reader
+    }
+}
+
 impl fmt::Debug for Request<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").field("peer", &self.peer).field("rpc", &self.rpc()).finish_non_exhaustive()

@@ -64,6 +64,8 @@ pub(crate) struct End {
     /// The machine. Its calls are numbered by their place among [`Session::outcomes`].
     pub(crate) link: LinkEnd<usize>,
     pub(crate) peer: Rc<Name>,
+    /// What the link was granted for.
+    pub(crate) interface: Name,
     /// Whether the peer is the host, whose requests begin chains of their own.
     pub(crate) is_host: bool,
     pub(crate) rights: Rights,

@@ -75,9 +75,9 @@ impl Session {
                 None => self.welcome = Some(Welcome { version, role, origin }),
                 Some(_) => self.breach(Destination::BROKER, "a second welcome"),
             },
-            ToWorker::Granted { link, peer, rights, peer_rights, route, balance } => {
+            ToWorker::Granted { link, peer, interface, rights, peer_rights, route, balance } => {
                 let end = LinkEnd::new(link, peer, route, peer_rights).resume(balance);
-                self.take_grant(end, rights, passed.next());
+                self.take_grant(end, interface, rights, passed.next());
             }
             ToWorker::Reroute { link, route } => self.take_reroute(link, route, passed.next()),
             ToWorker::AtRest { link } => self.note_rest(link),
@@ -109,7 +109,7 @@ impl Session {
         }
     }
 
-    fn take_grant(&mut self, link: LinkEnd<usize>, rights: Rights, socket: Option<Passed>) {
+    fn take_grant(&mut self, link: LinkEnd<usize>, interface: Name, rights: Rights, socket: Option<Passed>) {
         let wire = match link.outbound() {
             Route::Relayed => None,
             Route::Direct => match adopt(socket) {
@@ -119,7 +119,7 @@ impl Session {
         };
         let (name, peer) = (link.name(), Rc::new(link.peer().clone()));
         let is_host = peer.as_str() == HOST;
-        let end = End { link, peer, is_host, rights, wire, rest: Rest::No, lending: Lending::default() };
+        let end = End { link, peer, interface, is_host, rights, wire, rest: Rest::No, lending: Lending::default() };
         self.ends.insert(name, end);
     }
 

@@ -6,12 +6,15 @@
 #[macro_use]
 mod world;
 
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use allocation_counter::measure;
+use cloison_msg::contract::{Client, Stub};
 use cloison_msg::{Interface, Message, Route, RpcIndex};
-use cloison_worker::{Request, Worker};
+use cloison_worker::{Answer, Answers, Link, Request, Service, Worker, interface};
+use serde::{Deserialize, Serialize};
 use world::World;
 
 const TEST: Interface = Interface::new("test", &["echo", "note"]);
@@ -23,7 +26,14 @@ const WARM_UP: usize = 300;
 const ROUNDS: usize = 1000;
 const SOON: Duration = Duration::from_secs(60);
 
-over_both_routes![calls_allocate_nothing, oneways_allocate_nothing];
+over_both_routes![
+    calls_allocate_nothing,
+    oneways_allocate_nothing,
+    calls_by_contract_allocate_nothing,
+    calls_by_contract_in_flight_allocate_nothing,
+    oneways_by_contract_allocate_nothing,
+    collecting_allocates_nothing,
+];
 
 fn calls_allocate_nothing(route: Route) {
     exchange(route, |link, message, bytes| {
@@ -39,13 +49,77 @@ fn oneways_allocate_nothing(route: Route) {
     });
 }
 
-fn exchange(route: Route, step: impl Fn(&cloison_worker::Link, &mut Message<OwnedFd>, &[u8])) {
+/// The same methods, as a contract.
+#[interface]
+trait Meter {
+    fn measure(&self, name: &str, bytes: &[u8], more: &(u32, u64)) -> Answer<(u64, u32), Absurd>;
+    #[oneway]
+    fn note(&self, bytes: &[u8]) -> Answer<()>;
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+enum Absurd {}
+
+struct Scales;
+
+impl Meter for Scales {
+    fn measure(&self, name: &str, bytes: &[u8], more: &(u32, u64)) -> Answer<(u64, u32), Absurd> {
+        Ok((more.1 + name.len() as u64 + bytes.len() as u64, more.0))
+    }
+
+    fn note(&self, _: &[u8]) -> Answer<()> {
+        Ok(())
+    }
+}
+
+fn calls_by_contract_allocate_nothing(route: Route) {
+    exchange_with(route, MeterServer::new(Scales), |link, _, bytes| {
+        let answer = meter(link).measure("weight", bytes, &(7, 1)).unwrap();
+        assert_eq!(answer, (7 + bytes.len() as u64, 7));
+    });
+}
+
+fn calls_by_contract_in_flight_allocate_nothing(route: Route) {
+    exchange_with(route, MeterServer::new(Scales), |link, _, bytes| {
+        let call = meter(link).start().measure("weight", bytes, &(7, 1));
+        assert_eq!(call.wait().unwrap().1, 7);
+    });
+}
+
+fn oneways_by_contract_allocate_nothing(route: Route) {
+    exchange_with(route, MeterServer::new(Scales), |link, _, bytes| meter(link).note(bytes).unwrap());
+}
+
+fn collecting_allocates_nothing(route: Route) {
+    let answers = RefCell::new(Answers::new());
+    exchange_with(route, MeterServer::new(Scales), move |link, _, bytes| {
+        let mut answers = answers.borrow_mut();
+        answers.add(bytes.len(), meter(link).start().measure("weight", bytes, &(7, 1)));
+        let (len, answer) = answers.next().unwrap();
+        assert_eq!((len, answer.unwrap().1), (bytes.len(), 7));
+    });
+}
+
+fn meter(link: &Link) -> MeterClient<Link> {
+    MeterClient::over(Stub::new(link.clone(), 2))
+}
+
+fn exchange(route: Route, step: impl Fn(&Link, &mut Message<OwnedFd>, &[u8])) {
+    let echo = |_: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>| {
+        reply.append_bytes(request.recv::<&[u8]>()?)?;
+        Ok(request.finish()?)
+    };
+    exchange_with(route, echo, step);
+}
+
+fn exchange_with(
+    route: Route,
+    service: impl Service + Send + 'static,
+    step: impl Fn(&Link, &mut Message<OwnedFd>, &[u8]),
+) {
     let mut world = World::new(route);
     let server = world.worker("server", |worker| {
-        worker.provide(|_: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>| {
-            reply.append_bytes(request.recv::<&[u8]>()?)?;
-            Ok(request.finish()?)
-        });
+        worker.provide(service);
         let serve = |count| (0..count).for_each(|_| assert!(worker.serve_once(SOON).unwrap()));
         serve(WARM_UP);
         let served = measure(|| serve(ROUNDS - WARM_UP)).count_total;
@@ -63,7 +137,8 @@ fn exchange(route: Route, step: impl Fn(&cloison_worker::Link, &mut Message<Owne
     };
     steps(WARM_UP);
     let called = measure(|| steps(ROUNDS - WARM_UP)).count_total;
+    // Whatever the service makes of it: it was served when it is answered.
     message.append_bytes(&[]).unwrap();
-    link.call(ECHO, &mut message).unwrap();
+    let _ = link.call(ECHO, &mut message);
     assert_eq!((called, server.join().unwrap()), (0, 0));
 }

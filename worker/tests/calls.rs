@@ -145,6 +145,13 @@ fn errors_come_back(route: Route) {
 }
 
 fn a_deadline_counts_from_the_start_of_the_call(route: Route) {
+    // A busy machine can be late, but nothing is early: one try of three that is in time will do.
+    let in_time = || waited_late_for_a_call_of_two_seconds(route) < Duration::from_millis(3500);
+    assert!((0..3).any(|_| in_time()));
+}
+
+/// How long a call took that nobody answered, and that was waited for from 1.5 s on.
+fn waited_late_for_a_call_of_two_seconds(route: Route) -> Duration {
     let mut world = World::new(route);
     let raw = Raw::new(&mut world, "server");
     let (worker, link) = client(&mut world);
@@ -155,8 +162,9 @@ fn a_deadline_counts_from_the_start_of_the_call(route: Route) {
     std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(pending.wait().unwrap_err().why, CallFailure::Deadline);
     let after = start.elapsed();
-    assert!(after >= Duration::from_secs(2) && after < Duration::from_secs(3), "{after:?}");
+    assert!(after >= Duration::from_secs(2), "{after:?}");
     drop(raw);
+    after
 }
 
 fn a_deadline_passes_and_the_late_reply_does_no_harm(route: Route) {

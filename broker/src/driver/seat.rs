@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc, RecvError, SendError};
-use cloison_msg::Time;
+use cloison_msg::{Time, WINDOW_DESCRIPTORS};
 
 use super::now;
 
@@ -23,6 +23,12 @@ const CROWD_DESCRIPTORS: usize = 64;
 /// does not take the descriptors.
 const DESCRIPTORS_WAITING: usize = 4 * CROWD_DESCRIPTORS;
 
+/// Most descriptors that lie unread in one worker's socket: one window of one link. The kernel charges them to the user, and
+/// lets nobody of that user send any while there are more than the sender itself may have open, which for a worker is a few
+/// hundred. What the worker says that it has taken bounds nothing here, since it can say so without reading.
+#[expect(clippy::cast_possible_truncation, reason = "a window is a small number")]
+const DESCRIPTORS_IN_SOCKET: usize = WINDOW_DESCRIPTORS as usize;
+
 /// Most packets that are taken from one worker before the next one has its turn.
 const PACKETS_PER_TURN: usize = 32;
 
@@ -32,6 +38,8 @@ pub(super) struct Seat {
     backlog: VecDeque<Parcel>,
     backlog_bytes: usize,
     backlog_descriptors: usize,
+    /// Descriptors that went into the socket since the worker was last known to have read all of it.
+    unread_descriptors: usize,
     /// Whether it was too much that waited, and has not all gone since.
     crowded: bool,
     /// How many packets may be taken from it in its turn, and when that was last asked.
@@ -73,6 +81,7 @@ impl Seat {
             backlog: VecDeque::new(),
             backlog_bytes: 0,
             backlog_descriptors: 0,
+            unread_descriptors: 0,
             crowded: false,
             allowance: (1, 0),
             wants_room: false,
@@ -142,11 +151,19 @@ impl Seat {
 
     /// Whether the message needs no further attention.
     fn pass(&mut self, bytes: &[u8], descriptors: &[Passed]) -> bool {
+        if !self.has_room_for(descriptors.len()) {
+            self.retry_at = Some(now().after(RETRY_AFTER));
+            return false;
+        }
         let sent = match descriptors {
             [] => self.ipc.try_send(bytes, &[]),
             some => self.ipc.try_send(bytes, &some.iter().map(AsFd::as_fd).collect::<Vec<_>>()),
         };
         match sent {
+            Ok(()) => {
+                self.unread_descriptors += descriptors.len();
+                true
+            }
             Err(SendError::WouldBlock) => false,
             Err(SendError::TooManyInFlight | SendError::System(_)) => {
                 self.retry_at = Some(now().after(RETRY_AFTER));
@@ -154,6 +171,21 @@ impl Seat {
             }
             _ => true,
         }
+    }
+
+    /// Whether so many descriptors may go into the socket now. Always, once the worker has read what is there.
+    fn has_room_for(&mut self, descriptors: usize) -> bool {
+        if descriptors == 0 {
+            return true;
+        }
+        if self.unread_descriptors + descriptors > DESCRIPTORS_IN_SOCKET {
+            // A system that does not tell is no reason to send nothing more.
+            if !self.ipc.is_all_read().unwrap_or(true) {
+                return false;
+            }
+            self.unread_descriptors = 0;
+        }
+        true
     }
 
     /// Nobody can send anything more. What is queued can still be received.
@@ -172,5 +204,40 @@ impl Seat {
 impl AsFd for Seat {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.ipc.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the worker at the other end reads: the first byte of each packet, and how many descriptors came along.
+    fn read(worker: &ProcessIpc) -> Vec<(u8, usize)> {
+        let mut packet = [0; 8];
+        let packets = std::iter::from_fn(|| {
+            let mut passed = Vec::new();
+            worker.try_recv(&mut packet, &mut passed).ok().map(|_| (packet[0], passed.len()))
+        });
+        packets.collect()
+    }
+
+    #[test]
+    fn few_descriptors_lie_in_the_socket_of_a_worker_that_does_not_read() {
+        let (ipc, worker) = ProcessIpc::pair().unwrap();
+        let mut seat = Seat::new(ipc);
+        let pipe = || Passed::new(std::io::pipe().unwrap().0.into());
+        for number in 0..10 {
+            let mut descriptors = std::iter::repeat_with(pipe).take(if number % 2 == 0 { 10 } else { 0 }).collect();
+            assert!(matches!(seat.send(&[number], &mut descriptors), Sent::Accepted));
+        }
+        for _ in 0..3 {
+            seat.flush();
+            assert!(seat.retry_at().is_some() && !seat.waits_for_room(), "no socket says when it was read");
+        }
+        assert_eq!(read(&worker), [(0, 10), (1, 0), (2, 10), (3, 0), (4, 10), (5, 0)]);
+        // All of it was read, so there is room for as many again.
+        seat.flush();
+        assert_eq!(read(&worker), [(6, 10), (7, 0), (8, 10), (9, 0)]);
+        assert!(seat.retry_at().is_none() && !seat.waits_for_room());
     }
 }

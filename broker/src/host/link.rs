@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use cloison_ipc::BufferRef;
 use cloison_msg::control::PoolId;
 use cloison_msg::{CallError, CallFailure, Destination, Gone, Header, Name, Named, Refusal, Route, RpcIndex, Taken};
 use tokio::sync::oneshot;
 
-use super::pools::LinkPools;
+use super::pools::{BorrowError, Borrowed, LinkPools};
 use super::{Incoming, Ticket};
 use crate::driver::{Command, Commands, Done, HostMessage, Outgoing, Purpose};
 use crate::wait::wait;
@@ -153,10 +154,28 @@ impl HostLink {
     /// # Errors
     /// [`CallError`] if it was not sent.
     pub fn oneway(&self, rpc: RpcIndex, message: HostMessage) -> Result<(), CallError> {
+        wait(self.tell(rpc, message, CALL_DEADLINE))
+    }
+
+    /// Begins to send a message that nobody answers; it is on its way, or given up, within `within`.
+    pub(super) fn tell(
+        &self,
+        rpc: RpcIndex,
+        message: HostMessage,
+        within: Duration,
+    ) -> impl Future<Output = Result<(), CallError>> + Send + 'static {
         let (done, sent) = oneshot::channel();
-        let since = Instant::now();
-        self.core.send(rpc, message, CALL_DEADLINE, Purpose::Oneway(done));
-        wait(sent).unwrap_or_else(|_| Err(broker_ended(&self.peer(), rpc, since)))
+        let (peer, since) = (self.peer(), Instant::now());
+        self.core.send(rpc, message, within, Purpose::Oneway(done));
+        async move { sent.await.unwrap_or_else(|_| Err(broker_ended(&peer, rpc, since))) }
+    }
+
+    /// Borrows a buffer that the worker says it has lent.
+    ///
+    /// # Errors
+    /// [`BorrowError`]. A worker that made the reference up is evicted.
+    pub fn borrow(&self, buffer: BufferRef) -> Result<Borrowed, BorrowError> {
+        Borrowed::new(&self.core, buffer)
     }
 }
 

@@ -1,11 +1,13 @@
 //! What a host holds: links, calls that wait, messages that came, pictures it was lent.
 
+mod contract;
 mod inbox;
 mod incoming;
 mod link;
 mod pools;
 mod question;
 
+pub use contract::Started;
 pub(crate) use inbox::Mailbox;
 pub use inbox::{Inbox, Item, Ticket};
 pub use incoming::Incoming;

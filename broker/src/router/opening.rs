@@ -255,6 +255,7 @@ impl<D: Descriptor> Router<D> {
         ToWorker::Granted {
             link: own.name,
             peer: self.role_name(peer.port),
+            interface: link.lineage.ask.interface.clone(),
             rights: own.rights.clone(),
             peer_rights: peer.rights.clone(),
             route: if link.way == Way::Direct { Route::Direct } else { Route::Relayed },

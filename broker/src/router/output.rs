@@ -25,6 +25,7 @@ pub struct Forward {
 
 /// What whoever drives the router is to do, in this order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are `Send`, and a box would be an allocation for each")]
 pub enum Output<D> {
     /// Send a message of the broker's own.
     Send {

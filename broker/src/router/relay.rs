@@ -248,7 +248,7 @@ fn credit(link: &mut Link, side: Side, header: &Header, payload: &[u8]) -> Resul
     }
     let receipt: Receipt = decode_whole(payload).map_err(|_| Violation::Word)?;
     if receipt.route == Route::Direct {
-        // Only the peer can check it. A few come when a link has become relayed.
+        // Only the peer can check it. A few come when a link has become relayed; one that crosses a move is for nobody.
         let holder = link.holder_mut(side);
         holder.foreign_receipts = holder.foreign_receipts.checked_sub(1).ok_or(Overdraft::Credit)?;
         let is_stale = holder.receipts_are_stale;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cloison_msg::{Key, Name, Text};
-use cloison_sandbox::{Report, Usage};
+use cloison_sandbox::{Learned, Report, Usage};
 use tokio::sync::mpsc;
 
 use super::restart::{Killers, Quarantined};
@@ -62,6 +62,8 @@ pub struct WorkerStatus {
     pub direct: Traffic,
     /// CPU time of all its processes together, and the highest peak of memory of any.
     pub usage: Usage,
+    /// What it was seen to need, if its profile is a learning one; all its processes together.
+    pub learned: Learned,
 }
 
 /// What the roster keeps about one worker.
@@ -99,6 +101,7 @@ impl Roster {
             relayed: Traffic::default(),
             direct: Traffic::default(),
             usage: Usage::default(),
+            learned: Learned::default(),
         };
         let record = Record { status, port: None, input: None, past: Default::default(), orders };
         records.insert(spec.role.clone(), record);

@@ -280,8 +280,10 @@ fn reap(office: &Office, spec: &WorkerSpec, running: &mut Running) -> Exit {
         Ok(Some(ended)) => (ended.exit, ended.usage),
         Ok(None) | Err(_) => (Exit::Lost, Usage::default()),
     };
+    let learned = running.child.learned();
     office.roster.update(&spec.role, |record| {
         record.bury(usage);
+        record.status.learned.extend(&learned);
         record.status.state = WorkerState::Restarting;
     });
     exit

@@ -83,7 +83,7 @@ impl<'a> Conductor<'a> {
             order,
             playback: None,
             demux: None,
-            spawning: crew::spawn(broker, order.sandbox),
+            spawning: crew::spawn(broker, order),
             linking: None,
             faults: Faults::new(order.faults),
             recovery: Recovery::default(),

@@ -7,6 +7,7 @@ use cloison_broker::sandbox::{Profile, Tier};
 use cloison_broker::{Broker, SpawnError, WorkerSpec, WorkerState, WorkerStatus};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::Order;
 use super::awaited::Awaited;
 use super::fault::{Fault, FaultKind};
 use crate::protocol::{decoder, demux};
@@ -23,12 +24,17 @@ const RESTARTS: u32 = 5;
 /// How long workers may take to end when playing is over.
 const END_WITHIN: Duration = Duration::from_millis(500);
 
-/// Starts the workers, all at the same time, with at least `least` confinement.
-pub fn spawn(broker: &Broker, least: Tier) -> Vec<Awaited<'_, Result<(), SpawnError>>> {
+/// Starts the workers, all at the same time, with the least confinement, and for the family of demuxers and decoders, that
+/// the order names. If they are to learn, their calls are let through.
+pub fn spawn<'a>(broker: &'a Broker, order: &Order<'_>) -> Vec<Awaited<'a, Result<(), SpawnError>>> {
+    let least = order.sandbox;
     let most = if least == Tier::Off { Tier::Off } else { Tier::Full };
     let spec = |role| {
         let spec = WorkerSpec::own(role).expect("roles are names");
-        spec.profile(Profile::decoder().threads(1)).least(least).most(most).restarts(RESTARTS)
+        // The strict profile, narrowed to the threads that the role needs.
+        let threads = if role == VIDEO { 1 + order.family.helpers() } else { 1 };
+        let profile = Profile::decoder().threads(threads);
+        spec.profile(if order.learn { profile.learning() } else { profile }).least(least).most(most).restarts(RESTARTS)
     };
     ROLES.map(|role| Awaited::new(broker.spawn_async(spec(role)))).into()
 }
@@ -62,15 +68,17 @@ pub fn dismiss(broker: &Broker) -> Vec<Worker> {
 
 fn row(status: &WorkerStatus) -> Worker {
     let traffic = status.relayed.plus(status.direct);
+    let learns = status.report.as_ref().is_some_and(|report| report.learning);
     Worker {
         role: status.role.to_string(),
         pid: status.pid.unwrap_or_default(),
         confinement: status.report.as_ref().map_or_else(|| "never ran".to_owned(), |report| report.to_string()),
-        messages: traffic.messages,
-        bytes: traffic.bytes,
-        restarts: status.restarts,
+        messages: Some(traffic.messages),
+        bytes: Some(traffic.bytes),
+        restarts: Some(status.restarts),
         cpu_seconds: status.usage.cpu.as_secs_f64(),
         peak_memory_bytes: status.usage.peak_memory,
+        learned: if learns { status.learned.to_string() } else { String::new() },
     }
 }
 

@@ -20,7 +20,7 @@ pub use fault::Fault;
 use crate::input::Input;
 use crate::play::{PlayError, Played};
 use crate::progress::Progress;
-use crate::protocol::Nanos;
+use crate::protocol::{Family, Nanos};
 use crate::sink::Wanted;
 use crate::usage::this_process;
 
@@ -30,6 +30,8 @@ use conductor::Conductor;
 pub struct Order<'a> {
     /// The file.
     pub input: Input,
+    /// Whose demuxers and decoders do the work.
+    pub family: Family,
     /// The files to write.
     pub wanted: &'a Wanted,
     /// Where to start.
@@ -40,6 +42,8 @@ pub struct Order<'a> {
     pub model: Model,
     /// The least confinement that is accepted.
     pub sandbox: Tier,
+    /// Whether the workers' system calls are let through, to find out what they need.
+    pub learn: bool,
     /// What is to go wrong.
     pub faults: &'a [Fault],
 }

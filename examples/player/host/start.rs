@@ -62,15 +62,15 @@ impl Conductor<'_> {
 
     fn open(&mut self) -> Result<(), PlayError> {
         let mut message = Message::new();
-        message.append(&self.order.input.length)?;
-        message.attach(dup(&self.order.input.file).map_err(|error| PlayError::Broker(error.into()))?.into())?;
+        message.append(&(self.order.input.length, self.order.family))?;
+        message.attach(dup(&self.order.input.file).map_err(|error| PlayError::Passing(error.into()))?.into())?;
         self.ask(Phase::Opening, demux::OPEN, message, OPEN_WITHIN);
         Ok(())
     }
 
     pub(super) fn opened(&mut self, media: Media) -> Result<(), PlayError> {
         if self.playback.is_none() {
-            self.playback = Some(Playback::new(media, self.order.wanted)?);
+            self.playback = Some(Playback::new(media, self.order.family, self.order.wanted)?);
         }
         self.select()
     }

@@ -8,7 +8,7 @@ mod video;
 
 use std::collections::HashMap;
 
-use crate::protocol::{Kind, MAX_TRACKS, Media, Nanos, Picture, Samples, Stepped, Track};
+use crate::protocol::{Family, Kind, MAX_TRACKS, Media, Nanos, Picture, Samples, Stepped, Track};
 use crate::sink::{OutputError, PictureData, Sinks, Wanted};
 use crate::stage::codec;
 use crate::text::plain;
@@ -70,17 +70,19 @@ struct Packets {
 }
 
 impl Playback {
-    /// Prepares to play what a demuxer found: the first track of each kind that can be decoded.
+    /// Prepares to play what a demuxer found: the first track of each kind that decoders of this family decode.
     ///
     /// # Errors
     /// If there is none, or an output file cannot be written.
-    pub fn new(media: Media, wanted: &Wanted) -> Result<Self, PlaybackError> {
+    pub fn new(media: Media, family: Family, wanted: &Wanted) -> Result<Self, PlaybackError> {
         if !(1..=MAX_TRACKS).contains(&media.tracks.len()) {
             return Err(PlaybackError::Tracks(media.tracks.len()));
         }
-        let first = |kind| media.tracks.iter().find(|track| track.kind == kind && is_decodable(track)).cloned();
+        let is_decodable = |track: &&Track| codec::is_decodable(family, track.kind, &track.codec);
+        let first = |kind| media.tracks.iter().filter(|track| track.kind == kind).find(is_decodable).cloned();
         let (video, audio) = (first(Kind::Video).map(VideoLane::new), first(Kind::Audio).map(AudioLane::new));
-        let notes: Vec<_> = media.tracks.iter().filter(|track| !is_decodable(track)).map(refusal).collect();
+        let notes: Vec<_> =
+            media.tracks.iter().filter(|track| !is_decodable(track)).map(|track| refusal(family, track)).collect();
         if video.is_none() && audio.is_none() {
             return Err(PlaybackError::NoTrack(notes));
         }
@@ -243,8 +245,7 @@ impl Playback {
         let mut notes = std::mem::take(&mut self.notes);
         let lanes = self.media.tracks.iter().filter_map(|track| self.failures(track));
         notes.extend(lanes.chain(self.end_note()).chain(self.audio.as_ref().and_then(AudioLane::note)));
-        let sound_is_whole = self.audio.as_ref().and_then(AudioLane::note).is_none();
-        if self.has_restarted && !self.has_skipped && sound_is_whole && self.complaint.is_none() {
+        if self.has_restarted && self.is_whole() {
             notes.push("nothing was lost".to_owned());
         }
         notes.extend(self.sinks.finish()?);
@@ -256,6 +257,13 @@ impl Playback {
             sound: audio.and_then(|audio| audio.format),
             notes,
         })
+    }
+
+    /// Whether everything that the file holds has arrived.
+    fn is_whole(&self) -> bool {
+        let sound_is_whole = self.audio.as_ref().and_then(AudioLane::note).is_none();
+        let all_decoded = self.packets.values().all(|packets| packets.failed == 0);
+        !self.has_skipped && sound_is_whole && all_decoded && self.complaint.is_none()
     }
 
     /// What is said of a track whose packets could not all be decoded.
@@ -307,12 +315,11 @@ impl Playback {
     }
 }
 
-fn is_decodable(track: &Track) -> bool {
-    codec::is_decodable(track.kind, &track.codec)
-}
-
-fn refusal(track: &Track) -> String {
+fn refusal(family: Family, track: &Track) -> String {
     match track.kind {
+        Kind::Video | Kind::Audio if family != Family::Rust => {
+            format!("{}: FFmpeg has no decoder for it", title(track))
+        }
         Kind::Video => format!("{}: there is no decoder for it; AV1 can be played", title(track)),
         Kind::Audio => {
             format!("{}: there is no decoder for it; PCM, FLAC, ALAC, AAC, MP3 and Vorbis can be played", title(track))

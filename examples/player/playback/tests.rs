@@ -17,7 +17,7 @@ fn track(id: u32, kind: Kind, codec: &str, ticks: u32) -> Track {
 
 fn playback(tracks: Vec<Track>) -> Result<Playback, PlaybackError> {
     let media = Media { container: "test".to_owned(), duration: None, tracks };
-    Playback::new(media, &Wanted::default())
+    Playback::new(media, Family::Rust, &Wanted::default())
 }
 
 /// A track of pictures with 25 ticks a second, one of sound with 1000.
@@ -180,6 +180,22 @@ fn what_could_not_be_decoded_is_told_once_a_track() {
             "the file ends in the middle of a packet after 1.960 s; kept 40 pictures and 0.000 s of sound",
         ]
     );
+}
+
+#[test]
+fn only_what_was_kept_whole_is_called_whole() {
+    let notes = |fails: bool| {
+        let mut playback = both();
+        step(&mut playback, 1, 0, true);
+        show(&mut playback, 0);
+        playback.replaced("a worker died".to_owned());
+        if fails {
+            playback.undecodable(1, 1, "nonsense");
+        }
+        playback.finish().expect("no output fails").notes.join("; ")
+    };
+    assert!(notes(false).ends_with("nothing was lost"), "{}", notes(false));
+    assert!(!notes(true).contains("nothing was lost"), "{}", notes(true));
 }
 
 #[test]

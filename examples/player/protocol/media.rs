@@ -100,6 +100,8 @@ pub struct Packet {
     pub track: u32,
     /// When what it decodes to is shown or heard, in ticks.
     pub pts: i64,
+    /// Whether `pts` only says when the packet is decoded, for the container does not say when that is shown.
+    pub is_decode_time: bool,
     /// For how long, in ticks; 0 if the container does not say.
     pub duration: u64,
     /// Whether decoding can start here.

@@ -2,7 +2,7 @@
 //!
 //! | interface | who calls whom | method | arguments | reply |
 //! |---|---|---|---|---|
-//! | [`DEMUX`] | host → demux | `open` | the file's length, its descriptor | [`Media`](super::Media) |
+//! | [`DEMUX`] | host → demux | `open` | the file's length, the [`Family`](super::Family), the descriptor | [`Media`](super::Media) |
 //! | | | `select` | [`Selection`] | the tracks that cannot be played, as a list of [`Refused`] |
 //! | | | `seek` | [`SeekTo`] | where that was |
 //! | | | `step` | | [`StepReply`] |
@@ -19,7 +19,7 @@ use cloison_broker::ipc::BufferRef;
 use cloison_broker::msg::Interface;
 use serde::{Deserialize, Serialize};
 
-use super::{AudioParameters, Nanos, Stepped};
+use super::{Nanos, Parameters, Stepped};
 
 /// What the host asks of the demuxer.
 pub const DEMUX: Interface = Interface::new("demux", &["open", "select", "seek", "step", "hang"]);
@@ -121,7 +121,7 @@ pub struct Trouble {
 pub enum Mishap {
     /// The decoder cannot make sense of it.
     Undecodable(String),
-    /// The decoder did not answer in time.
+    /// The decoder did not answer in time, or could not deliver what it decoded.
     Silence,
     /// The decoder is gone.
     Gone,
@@ -132,8 +132,8 @@ pub enum Mishap {
 pub struct Setup {
     /// The [`Selection`]'s round.
     pub round: u32,
-    /// For an audio decoder.
-    pub audio: Option<AudioParameters>,
+    /// What the decoder must know.
+    pub parameters: Parameters,
 }
 
 /// A [`Packet`](super::Packet) without its data.
@@ -141,6 +141,8 @@ pub struct Setup {
 pub struct PacketHead {
     /// When what it decodes to is shown or heard, in ticks.
     pub pts: i64,
+    /// Whether `pts` only says when the packet is decoded, for the container does not say when that is shown.
+    pub is_decode_time: bool,
     /// For how long, in ticks.
     pub duration: u64,
     /// Samples a channel to leave out at the start.

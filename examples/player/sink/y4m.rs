@@ -63,18 +63,18 @@ impl PictureSink for Y4m {
     }
 }
 
+/// How long a header is. libaom's tools read 79 bytes of one and FFmpeg 96, and then give up.
+const HEADER_BYTES: usize = 72;
+
 /// The header, always of the same length, so that it can be written again when the rate is known. What fills it up is a
 /// comment to every reader of the format.
 fn header(layout: &Layout, cadence: &Cadence, time_base: TimeBase) -> Vec<u8> {
-    const BYTES: usize = 128;
-    let (pictures, seconds) = match cadence.rate() {
-        Some(rate) => (rate.pictures, rate.seconds),
-        None => (time_base.denominator.get().into(), time_base.numerator.get().into()),
-    };
+    let rate = cadence.rate().and_then(|rate| Some((rate.pictures.try_into().ok()?, rate.seconds.try_into().ok()?)));
+    let (pictures, seconds): (u32, u32) = rate.unwrap_or((time_base.denominator.get(), time_base.numerator.get()));
     let Layout { width, height, .. } = layout;
     let colours = colours(layout);
-    let header = format!("YUV4MPEG2 W{width} H{height} F{pictures}:{seconds} Ip A1:1 C{colours} XFILL=");
-    format!("{header:_<width$}\n", width = BYTES - 1).into_bytes()
+    let header = format!("YUV4MPEG2 W{width} H{height} F{pictures}:{seconds} Ip A1:1 C{colours} X");
+    format!("{header:_<width$}\n", width = HEADER_BYTES - 1).into_bytes()
 }
 
 fn colours(layout: &Layout) -> String {
@@ -90,6 +90,7 @@ fn colours(layout: &Layout) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::MAX_PICTURE_PIXELS;
     use std::num::NonZeroU32;
 
     fn written(layouts: &[Layout]) -> (Vec<u8>, Vec<String>) {
@@ -110,19 +111,36 @@ mod tests {
     fn the_header_tells_size_rate_and_form() {
         let layout = Layout { width: 3, height: 1, bits: 10, chroma: Chroma::Half };
         let (bytes, notes) = written(&[layout; 3]);
-        let header = String::from_utf8(bytes[..128].to_vec()).expect("text");
-        assert!(header.starts_with("YUV4MPEG2 W3 H1 F25:1 Ip A1:1 C420p10 XFILL=_"), "{header}");
+        let header = String::from_utf8(bytes[..HEADER_BYTES].to_vec()).expect("text");
+        assert!(header.starts_with("YUV4MPEG2 W3 H1 F25:1 Ip A1:1 C420p10 X_"), "{header}");
         assert!(header.ends_with("_\n"));
-        assert_eq!(&bytes[128..148], b"FRAME\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
-        assert_eq!(bytes.len(), 128 + 3 * (6 + layout.bytes()));
+        assert_eq!(&bytes[HEADER_BYTES..HEADER_BYTES + 20], b"FRAME\n\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(bytes.len(), HEADER_BYTES + 3 * (6 + layout.bytes()));
         assert!(notes.is_empty());
+    }
+
+    #[test]
+    fn the_longest_header_has_the_length_of_any_other() {
+        let widest = Layout { width: MAX_PICTURE_PIXELS, height: 1, bits: 12, chroma: Chroma::Half };
+        let squarest = Layout { width: 8192, height: 4352, ..widest };
+        let time_base = TimeBase { numerator: NonZeroU32::MAX, denominator: NonZeroU32::MAX };
+        let mut slow = Cadence::new(time_base);
+        slow.see(0, 1 << 40);
+        slow.see(1 << 40, 1 << 40);
+        for layout in [widest, squarest] {
+            for cadence in [&slow, &Cadence::new(time_base)] {
+                let header = String::from_utf8(header(&layout, cadence, time_base)).expect("text");
+                assert_eq!(header.len(), HEADER_BYTES, "{header}");
+                assert!(header.contains(" C420p12 X") && header.ends_with("_\n"), "{header}");
+            }
+        }
     }
 
     #[test]
     fn pictures_of_another_form_are_left_out_and_told() {
         let layout = Layout { width: 4, height: 2, bits: 8, chroma: Chroma::Mono };
         let (bytes, notes) = written(&[layout, Layout { width: 2, ..layout }, layout]);
-        assert_eq!(bytes.len(), 128 + 2 * (6 + 8));
+        assert_eq!(bytes.len(), HEADER_BYTES + 2 * (6 + 8));
         assert!(notes[0].ends_with("left out 1 pictures of another size or form"), "{notes:?}");
     }
 }

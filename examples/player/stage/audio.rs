@@ -43,6 +43,17 @@ pub enum AudioError {
         /// Channels.
         channels: usize,
     },
+    /// The track has no sound.
+    #[error("this is the audio decoder")]
+    NotSound,
+    /// It is FFmpeg's, and the player was built without.
+    #[cfg(not(feature = "ffmpeg"))]
+    #[error("this player was built without FFmpeg; `cargo build --features ffmpeg` makes one that has it")]
+    NotBuilt,
+    /// FFmpeg's own reason.
+    #[cfg(feature = "ffmpeg")]
+    #[error(transparent)]
+    Ffmpeg(#[from] super::ffmpeg::DecodeError),
 }
 
 impl AudioDecoder {
@@ -174,7 +185,7 @@ mod tests {
     }
 
     fn packet(data: Vec<u8>, trim_start: u32, trim_end: u32) -> Packet {
-        Packet { track: 0, pts: 5, duration: 0, key: true, trim_start, trim_end, data }
+        Packet { track: 0, pts: 5, is_decode_time: false, duration: 0, key: true, trim_start, trim_end, data }
     }
 
     #[test]

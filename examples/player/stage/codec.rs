@@ -4,7 +4,7 @@ use symphonia::core::codecs::CodecParameters;
 use symphonia::core::codecs::audio::{AudioCodecId, CODEC_ID_NULL_AUDIO, well_known as audio};
 use symphonia::core::codecs::video::{VideoCodecId, well_known as video};
 
-use crate::protocol::Kind;
+use crate::protocol::{Family, Kind};
 
 /// The short name of the one video codec that has a decoder here.
 pub const AV1: &str = "av1";
@@ -39,9 +39,10 @@ pub fn audio_codec(short: &str) -> AudioCodecId {
     AUDIO.iter().find(|row| row.1 == short).map_or(CODEC_ID_NULL_AUDIO, |row| row.0)
 }
 
-/// Whether a decoder here decodes the codec called `short`.
-pub fn is_decodable(kind: Kind, short: &str) -> bool {
+/// Whether a decoder of this family decodes the codec called `short`. FFmpeg's demuxer names no others.
+pub fn is_decodable(family: Family, kind: Kind, short: &str) -> bool {
     match kind {
+        Kind::Video | Kind::Audio if family != Family::Rust => !short.is_empty(),
         Kind::Video => short == AV1,
         Kind::Audio => symphonia::default::get_codecs().get_audio_decoder(audio_codec(short)).is_some(),
         Kind::Subtitle | Kind::Other => false,
@@ -148,12 +149,12 @@ mod tests {
     #[test]
     fn what_can_be_decoded_is_told_apart() {
         for short in ["pcm_s16le", "flac", "vorbis", "mp3", "aac", "alac"] {
-            assert!(is_decodable(Kind::Audio, short), "{short}");
+            assert!(is_decodable(Family::Rust, Kind::Audio, short), "{short}");
         }
         for short in ["opus", "ac3", "", "av1"] {
-            assert!(!is_decodable(Kind::Audio, short), "{short}");
+            assert!(!is_decodable(Family::Rust, Kind::Audio, short), "{short}");
         }
-        assert!(is_decodable(Kind::Video, "av1") && !is_decodable(Kind::Video, "h264"));
+        assert!(is_decodable(Family::Rust, Kind::Video, "av1") && !is_decodable(Family::Rust, Kind::Video, "h264"));
     }
 
     #[test]

@@ -6,6 +6,9 @@
 pub mod audio;
 pub mod codec;
 pub mod demux;
+pub mod family;
+#[cfg(feature = "ffmpeg")]
+pub mod ffmpeg;
 mod mp4;
 mod obu;
 pub mod source;

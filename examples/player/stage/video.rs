@@ -47,6 +47,17 @@ pub enum VideoError {
     /// The picture has a form that no picture has.
     #[error("a picture of {0}x{1} pixels is more than can be")]
     Excessive(u32, u32),
+    /// The track has no pictures.
+    #[error("this is the video decoder")]
+    NotPictures,
+    /// It is FFmpeg's, and the player was built without.
+    #[cfg(not(feature = "ffmpeg"))]
+    #[error("this player was built without FFmpeg; `cargo build --features ffmpeg` makes one that has it")]
+    NotBuilt,
+    /// FFmpeg's own reason.
+    #[cfg(feature = "ffmpeg")]
+    #[error(transparent)]
+    Ffmpeg(#[from] super::ffmpeg::DecodeError),
 }
 
 impl VideoDecoder {
@@ -165,7 +176,8 @@ mod tests {
     use super::*;
 
     fn packet(data: &[u8]) -> Packet {
-        Packet { track: 1, pts: 7, duration: 1, key: true, trim_start: 0, trim_end: 0, data: data.to_vec() }
+        let (duration, key, is_decode_time) = (1, true, false);
+        Packet { track: 1, pts: 7, is_decode_time, duration, key, trim_start: 0, trim_end: 0, data: data.to_vec() }
     }
 
     fn decode(decoder: &mut VideoDecoder, data: &[u8]) -> Result<usize, VideoError> {

@@ -8,8 +8,8 @@ use cloison_broker::msg::{Failure, Message};
 use cloison_worker::{Link, Request, ServeError, Service, Worker};
 
 use super::{Undelivered, hang, media, out_of_turn, packets};
-use crate::protocol::{SINK, Setup, decoder, sink};
-use crate::stage::audio::AudioDecoder;
+use crate::protocol::{SINK, Samples, Setup, decoder, sink};
+use crate::stage::family::AudioDecoder;
 
 /// The worker's main.
 pub fn main(worker: &Worker) -> Result<(), ServeError> {
@@ -47,9 +47,8 @@ impl Service for Audio {
 
 impl OpenTrack {
     fn open(worker: &Worker, request: &mut Request<'_>, sink: Option<Link>) -> Result<Self, Failure> {
-        let Setup { round, audio } = request.recv()?;
+        let Setup { round, parameters } = request.recv()?;
         request.finish()?;
-        let parameters = audio.ok_or_else(|| media("this is the audio decoder"))?;
         let decoder = AudioDecoder::open(&parameters).map_err(media)?;
         let sink = match sink {
             Some(sink) => sink,
@@ -60,7 +59,12 @@ impl OpenTrack {
 
     fn packet(&mut self, request: &mut Request<'_>) -> Result<(), Failure> {
         let packet = packets::receive(request)?;
-        for piece in self.decoder.decode(packet).map_err(media)? {
+        let pieces = self.decoder.decode(packet).map_err(media)?;
+        self.deliver(pieces)
+    }
+
+    fn deliver(&mut self, pieces: Vec<Samples>) -> Result<(), Failure> {
+        for piece in pieces {
             self.message.clear().append(&piece)?;
             self.sink.oneway(sink::SAMPLES, &mut self.message).map_err(Undelivered::from)?;
         }
@@ -69,6 +73,9 @@ impl OpenTrack {
 
     fn finish(&mut self, request: &mut Request<'_>) -> Result<(), Failure> {
         request.finish()?;
+        // What is still in the decoder may be damaged; that all is said must be said all the same.
+        let rest = self.decoder.finish().unwrap_or_default();
+        self.deliver(rest)?;
         self.message.clear().append(&self.round)?;
         Ok(self.sink.oneway(sink::END, &mut self.message).map_err(Undelivered::from)?)
     }

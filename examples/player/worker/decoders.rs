@@ -7,8 +7,8 @@ use cloison_broker::msg::{CallError, CallFailure, Failure, Message, Refusal};
 use cloison_worker::{Link, OpenFailure, PendingCall, Worker};
 
 use super::packets::{PacketSender, SendError};
-use super::{AUDIO, VIDEO};
-use crate::protocol::{DECODER, Mishap, Packet, Setup, Trouble, decoder};
+use super::{AUDIO, VIDEO, code};
+use crate::protocol::{DECODER, Kind, Mishap, Packet, Setup, Trouble, decoder};
 
 /// How long a decoder may take to answer. Software decodes the largest pictures in less than half a second.
 pub const ANSWER_WITHIN: Duration = Duration::from_secs(3);
@@ -30,7 +30,7 @@ pub struct Decoder {
 impl Decoder {
     /// Opens the decoder of a track, over a new link.
     pub fn open(worker: &Worker, track: u32, setup: &Setup) -> Result<Self, Mishap> {
-        let role = if setup.audio.is_some() { AUDIO } else { VIDEO };
+        let role = if setup.parameters.kind() == Kind::Audio { AUDIO } else { VIDEO };
         let link = worker.open_within(role, &DECODER, ANSWER_WITHIN).map_err(|error| match error.why {
             OpenFailure::Refused(Refusal::PeerGone(_)) | OpenFailure::Deadline(_) => Mishap::Gone,
             _ => Mishap::Undecodable(error.to_string()),
@@ -129,7 +129,31 @@ fn judge(error: &CallError) -> Mishap {
     match &error.why {
         CallFailure::Deadline | CallFailure::Overloaded => Mishap::Silence,
         CallFailure::Gone(_) => Mishap::Gone,
+        // The packet is not to blame, so it must not be given up: a successor delivers what comes of it.
+        CallFailure::Failed(Failure::Remote { code: code::UNDELIVERED, .. }) => Mishap::Silence,
         CallFailure::Failed(Failure::Remote { text, .. }) => Mishap::Undecodable(text.to_string()),
-        CallFailure::Failed(_) | CallFailure::Unsendable(_) => Mishap::Undecodable(error.to_string()),
+        CallFailure::Failed(_) | CallFailure::Unsendable(_) | CallFailure::Unreadable(_) => {
+            Mishap::Undecodable(error.to_string())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloison_broker::msg::Name;
+
+    use super::*;
+
+    fn judged(why: CallFailure) -> Mishap {
+        let peer = Name::new(VIDEO).expect("a name");
+        judge(&CallError { peer, rpc: decoder::PACKET, after: ANSWER_WITHIN, why })
+    }
+
+    #[test]
+    fn only_what_cannot_be_decoded_is_given_up() {
+        let remote = |code| CallFailure::Failed(Failure::remote(code, "why"));
+        assert_eq!(judged(remote(code::MEDIA)), Mishap::Undecodable("why".to_owned()));
+        assert_eq!(judged(remote(code::UNDELIVERED)), Mishap::Silence);
+        assert_eq!(judged(CallFailure::Deadline), Mishap::Silence);
     }
 }

@@ -10,8 +10,8 @@ use cloison_worker::{Request, ServeError, Service, Worker};
 
 use super::decoders::Decoder;
 use super::{hang, media, out_of_turn};
-use crate::protocol::{Refused, SeekTo, Selection, Setup, Step, StepReply, Stepped, Trouble, demux};
-use crate::stage::demux::Demuxer;
+use crate::protocol::{Family, Refused, SeekTo, Selection, Setup, Step, StepReply, Stepped, Trouble, demux};
+use crate::stage::family::Demuxer;
 
 /// The worker's main.
 pub fn main(worker: &Worker) -> Result<(), ServeError> {
@@ -56,10 +56,10 @@ impl Service for Demux {
 
 impl OpenFile {
     fn open(request: &mut Request<'_>) -> Result<Self, Failure> {
-        let length: u64 = request.recv()?;
+        let (length, family): (u64, Family) = request.recv()?;
         let file = File::from(request.descriptor()?.into_fd());
         request.finish()?;
-        let demuxer = Demuxer::open(Arc::new(file), length).map_err(media)?;
+        let demuxer = Demuxer::open(family, Arc::new(file), length).map_err(media)?;
         Ok(Self { demuxer, decoders: Vec::new(), is_finished: false })
     }
 
@@ -71,7 +71,8 @@ impl OpenFile {
         let mut before = std::mem::take(&mut self.decoders);
         let mut refused = Vec::new();
         for track in tracks {
-            let setup = Setup { round, audio: self.demuxer.audio_parameters(track).cloned() };
+            let Some(parameters) = self.demuxer.parameters(track) else { continue };
+            let setup = Setup { round, parameters };
             let known = before.iter().position(|decoder| decoder.track() == track && decoder.is_there());
             let opened = match known {
                 Some(at) => before.swap_remove(at).reopen(&setup),

@@ -43,8 +43,8 @@ impl PacketSender {
     pub fn start(&mut self, link: &Link, packet: &Packet) -> Result<PendingCall, SendError> {
         self.message.clear();
         let lent = if packet.data.len() > INLINE_BYTES { Some(self.lend(link, &packet.data)?) } else { None };
-        let Packet { pts, duration, trim_start, trim_end, .. } = *packet;
-        self.message.append(&PacketHead { pts, duration, trim_start, trim_end, lent })?;
+        let Packet { pts, is_decode_time, duration, trim_start, trim_end, .. } = *packet;
+        self.message.append(&PacketHead { pts, is_decode_time, duration, trim_start, trim_end, lent })?;
         if lent.is_none() {
             self.message.append_bytes(&packet.data)?;
         }
@@ -89,7 +89,7 @@ pub fn receive(request: &mut Request<'_>) -> Result<Packet, Failure> {
         None => request.recv::<&[u8]>()?.to_vec(),
     };
     request.finish()?;
-    let PacketHead { pts, duration, trim_start, trim_end, .. } = head;
+    let PacketHead { pts, is_decode_time, duration, trim_start, trim_end, .. } = head;
     // Which track it is, and whether decoding can start with it, only concerns the demuxer.
-    Ok(Packet { track: 0, pts, duration, key: false, trim_start, trim_end, data })
+    Ok(Packet { track: 0, pts, is_decode_time, duration, key: false, trim_start, trim_end, data })
 }

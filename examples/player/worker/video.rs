@@ -9,7 +9,8 @@ use cloison_worker::{BufferMut, Link, Pool, PoolShape, Request, ServeError, Serv
 
 use super::{Undelivered, hang, out_of_turn, packets};
 use crate::protocol::{SINK, Setup, decoder, sink};
-use crate::stage::video::{DecodedPicture, PictureTarget, VideoDecoder, VideoError};
+use crate::stage::family::{DecodedPicture, VideoDecoder};
+use crate::stage::video::{PictureTarget, VideoError};
 
 /// The worker's main.
 pub fn main(worker: &Worker) -> Result<(), ServeError> {
@@ -48,8 +49,7 @@ impl Service for Video {
         match (request.rpc(), open.as_mut()) {
             (decoder::HANG, _) => hang(request),
             (decoder::OPEN, _) => {
-                let screen = open.take().map(|open| open.screen);
-                *open = Some(OpenTrack::open(worker, request, screen)?);
+                *open = Some(OpenTrack::open(worker, request, open.take())?);
                 Ok(())
             }
             (decoder::PACKET, Some(open)) => open.packet(request),
@@ -61,10 +61,13 @@ impl Service for Video {
 }
 
 impl OpenTrack {
-    fn open(worker: &Worker, request: &mut Request<'_>, screen: Option<Screen>) -> Result<Self, Failure> {
-        let Setup { round, .. } = request.recv()?;
+    /// Opens a track. Of what was open before, the link and the pool serve again, and so does the memory of a decoder that
+    /// is to decode the same.
+    fn open(worker: &Worker, request: &mut Request<'_>, before: Option<Self>) -> Result<Self, Failure> {
+        let Setup { round, parameters } = request.recv()?;
         request.finish()?;
-        let decoder = VideoDecoder::open().map_err(super::media)?;
+        let (former, screen) = before.map_or((None, None), |before| (Some(before.decoder), Some(before.screen)));
+        let decoder = VideoDecoder::reopen(former, &parameters).map_err(super::media)?;
         let screen = match screen {
             Some(screen) => screen,
             None => {
@@ -83,6 +86,12 @@ impl OpenTrack {
 
     fn finish(&mut self, request: &mut Request<'_>) -> Result<(), Failure> {
         request.finish()?;
+        let Self { decoder, screen, .. } = self;
+        match decoder.finish(|picture| screen.show(&picture).map_err(Unshown::from)) {
+            // What is still in the decoder may be damaged; that all is said must be said all the same.
+            Ok(()) | Err(Unshown::Undecodable(_)) => {}
+            Err(undelivered) => return Err(undelivered.into()),
+        }
         self.screen.message.clear().append(&self.round)?;
         Ok(self.screen.link.oneway(sink::END, &mut self.screen.message).map_err(Undelivered::from)?)
     }

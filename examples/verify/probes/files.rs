@@ -41,6 +41,19 @@ fn leaked(attempt: impl Fn(u64) -> Outcome) -> Outcome {
     }
 }
 
+/// The root directory under the numbers of the standard three, which a rule might trust. The worst outcome of all.
+fn reused(world: &World, attempt: impl Fn(u64) -> Outcome) -> Outcome {
+    let mut worst = Outcome::Failed(libc::ENOENT);
+    for number in 0..3 {
+        call(libc::SYS_close, &[number]);
+        let outcome = call(libc::SYS_fcntl, &[world.root, libc::F_DUPFD_CLOEXEC as u64, number]).then(&attempt);
+        if !matches!(outcome, Outcome::Failed(libc::ENOENT | libc::EPERM)) {
+            worst = outcome;
+        }
+    }
+    worst
+}
+
 fn memfd() -> Outcome {
     call(libc::SYS_memfd_create, &[text(c"probe"), 0])
 }
@@ -114,6 +127,10 @@ fn by_descriptor() -> Vec<Row> {
             call(libc::SYS_openat, &[w.root, text(c"bin/true"), READ, 0])
                 .then(|fd| call(libc::SYS_execveat, &[fd, text(c""), 0, 0, EMPTY_PATH]))
         }),
+        (FILES, "reused_descriptor_openat", Hidden, |w| {
+            reused(w, |fd| call(libc::SYS_openat, &[fd, text(c"etc"), READ, 0]))
+        }),
+        (FILES, "reused_descriptor_fchdir", Hidden, |w| reused(w, |fd| call(libc::SYS_fchdir, &[fd]))),
         (FILES, "name_to_handle", Kills, |w| {
             call(libc::SYS_name_to_handle_at, &[w.root, text(c"etc"), space(&128u32.to_le_bytes()), space(&[]), 0])
         }),

@@ -2,8 +2,8 @@
 
 use super::Row;
 use crate::probe::Outcome;
-use crate::probe::Wanted::{Errno, Kills, Reported};
-use crate::raw::{call, space, text};
+use crate::probe::Wanted::{Errno, Hidden, Kills, Reported};
+use crate::raw::{call, space, text, text_of};
 
 const GROUP: &str = "processes";
 const SIGCHLD: u64 = libc::SIGCHLD as u64;
@@ -25,7 +25,25 @@ fn pidfd_of(pid: u64) -> u64 {
 }
 
 pub fn probes() -> Vec<Row> {
-    [created(), namespaces(), signalled(), inspected(), scheduled()].concat()
+    [created(), namespaces(), signalled(), inspected(), scheduled(), other_threads()].concat()
+}
+
+/// What a second thread attempts.
+fn in_thread(attempt: fn() -> Outcome) -> Outcome {
+    std::thread::spawn(attempt).join().unwrap_or(Outcome::Failed(libc::EAGAIN))
+}
+
+fn other_threads() -> Vec<Row> {
+    const READ: u64 = libc::O_RDONLY as u64;
+    vec![
+        (GROUP, "second_thread_socket", Kills, |_| in_thread(|| call(libc::SYS_socket, &[2, 1, 0]))),
+        (GROUP, "second_thread_ptrace", Kills, |_| in_thread(|| call(libc::SYS_ptrace, &[0, 0, 0, 0]))),
+        (GROUP, "second_thread_fork", Errno(libc::EPERM), |_| in_thread(|| child(call(libc::SYS_clone, &[SIGCHLD])))),
+        (GROUP, "second_thread_getppid", Reported, |_| in_thread(|| call(libc::SYS_getppid, &[]))),
+        (GROUP, "second_thread_open", Hidden, |_| {
+            in_thread(|| call(libc::SYS_openat, &[ALL, text(c"/etc/passwd"), READ, 0]))
+        }),
+    ]
 }
 
 fn created() -> Vec<Row> {
@@ -59,6 +77,10 @@ fn signalled() -> Vec<Row> {
     vec![
         (GROUP, "kill_victim_0", Kills, |w| call(libc::SYS_kill, &[w.victim, 0])),
         (GROUP, "kill_sibling_0", Kills, |w| call(libc::SYS_kill, &[w.sibling, 0])),
+        (GROUP, "sibling_seen", Hidden, |w| {
+            let path = text_of(format!("/proc/{}/status", w.sibling));
+            call(libc::SYS_openat, &[ALL, path, 0, 0])
+        }),
         (GROUP, "kill_ppid_0", Kills, |_| call(libc::SYS_kill, &[u64::from(std::os::unix::process::parent_id()), 0])),
         (GROUP, "kill_all_0", Kills, |_| call(libc::SYS_kill, &[ALL, 0])),
         (GROUP, "kill_pgrp_0", Kills, |_| call(libc::SYS_kill, &[0, 0])),
@@ -81,6 +103,9 @@ fn inspected() -> Vec<Row> {
         }),
         (GROUP, "process_vm_writev", Kills, |w| {
             call(libc::SYS_process_vm_writev, &[w.victim, space(&[]), 1, space(&[]), 1, 0])
+        }),
+        (GROUP, "process_vm_readv_sibling", Kills, |w| {
+            call(libc::SYS_process_vm_readv, &[w.sibling, space(&[]), 1, space(&[]), 1, 0])
         }),
         (GROUP, "kcmp_victim", Kills, |w| call(libc::SYS_kcmp, &[w.victim, w.victim, 0, 0, 0])),
         (GROUP, "get_robust_list_victim", Reported, |w| {

@@ -8,6 +8,7 @@ use landlock::{
 };
 
 use super::Dressing;
+use crate::cause::SIMULATED;
 use crate::report::Layer;
 
 /// The newest interface whose rights are handled; a kernel that knows fewer enforces those it knows.
@@ -36,7 +37,7 @@ pub(crate) fn restrict(dressing: &mut Dressing, readable: &[PathBuf]) {
 /// Returns the interface that was used.
 fn enforce(files: bool, network: bool, scopes: bool, readable: &[PathBuf]) -> Result<ABI, String> {
     if !(files || network || scopes) {
-        return Err("simulated".to_owned());
+        return Err(SIMULATED.to_owned());
     }
     let refused = |error: landlock::RulesetError| error.to_string();
     let mut ruleset = Ruleset::default().set_compatibility(CompatLevel::BestEffort);

@@ -6,6 +6,7 @@ pub(crate) mod namespaces;
 pub(crate) mod privileges;
 pub(crate) mod root;
 
+use crate::cause::SIMULATED;
 use crate::profile::Simulated;
 use crate::report::Layer;
 use crate::wire::Claim;
@@ -24,7 +25,7 @@ impl Dressing {
     /// Puts `layer` on by `step` and claims it, or claims why it is missing. Returns whether it was really put on.
     pub fn put_on<E: std::fmt::Display>(&mut self, layer: Layer, step: impl FnOnce() -> Result<(), E>) -> bool {
         let (outcome, done) = match self.simulation(layer) {
-            Some(Simulated::Missing) => (Err("simulated".to_owned()), false),
+            Some(Simulated::Missing) => (Err(SIMULATED.to_owned()), false),
             Some(Simulated::Lied) => (Ok(()), false),
             None => {
                 let outcome = step().map_err(|error| error.to_string());

@@ -23,6 +23,7 @@ pub fn trials() -> Vec<(&'static str, fn())> {
         ("a_bad_profile_is_refused", a_bad_profile_is_refused),
         ("a_missing_program_is_named", a_missing_program_is_named),
         ("cpu_time_is_bounded", cpu_time_is_bounded),
+        ("the_kind_for_hardware_is_confined_too", the_kind_for_hardware_is_confined_too),
     ]
 }
 
@@ -162,5 +163,16 @@ fn cpu_time_is_bounded() {
         let launch = Launch { profile: Profile::decoder().cpu_seconds(1), ..plan("spin", tier) };
         let (child, _channel) = start(launch).unwrap();
         assert_eq!(end(child).exit.to_string(), "killed by SIGKILL");
+    }
+}
+
+fn the_kind_for_hardware_is_confined_too() {
+    for &tier in tiers() {
+        let launch = Launch { profile: Profile::hardware(), ..plan("files", tier) };
+        let (child, mut channel) = start(launch).unwrap();
+        assert_eq!(child.report().tier, tier);
+        let mut letters = [0; 4];
+        channel.read_exact(&mut letters).unwrap();
+        assert_eq!(&letters, b"nnnn", "{tier}");
     }
 }

@@ -4,6 +4,7 @@
 
 use libtest_mimic::{Arguments, Trial};
 
+mod grouped;
 mod host;
 mod lasting;
 mod launching;
@@ -20,14 +21,21 @@ fn main() -> std::process::ExitCode {
         return lasting::play(&part);
     }
     let arguments = Arguments::from_args();
-    let trials = [launching::trials(), violating::trials(), layering::trials(), reading::trials(), lasting::trials()]
-        .concat()
-        .into_iter()
-        .map(|(name, test)| {
-            Trial::test(name, move || {
-                test();
-                Ok(())
-            })
-        });
+    let trials = [
+        launching::trials(),
+        violating::trials(),
+        layering::trials(),
+        reading::trials(),
+        grouped::trials(),
+        lasting::trials(),
+    ]
+    .concat()
+    .into_iter()
+    .map(|(name, test)| {
+        Trial::test(name, move || {
+            test();
+            Ok(())
+        })
+    });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
 }

@@ -31,6 +31,7 @@ pub fn main(role: &str) -> ExitCode {
         "spin" => loop {
             std::hint::black_box(role);
         },
+        "hog" => hog(channel),
         "getppid" => getppid(channel),
         "connect" => drop(std::net::TcpStream::connect("127.0.0.1:9")),
         "unshare" => drop(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER)),
@@ -54,6 +55,15 @@ fn getppid(mut channel: UnixStream) {
     let failed = u32::try_from(failed).expect("at most 300");
     channel.write_all(&failed.to_le_bytes()).expect("the host listens");
     wait(channel);
+}
+
+/// Waits for a byte, then takes 256 MiB and says so.
+fn hog(mut channel: UnixStream) {
+    channel.read_exact(&mut [0]).expect("the host says when");
+    let mut block = vec![0u8; 256 << 20];
+    block.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+    std::hint::black_box(&block);
+    channel.write_all(b"!").expect("the host listens");
 }
 
 /// Ends when the host closes the channel.

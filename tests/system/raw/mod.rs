@@ -9,6 +9,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use cloison_broker::msg::control::{PROTOCOL_VERSION, PoolShape, ToBroker, ToWorker};
 use cloison_broker::msg::{
@@ -16,6 +17,7 @@ use cloison_broker::msg::{
 };
 use cloison_ipc::{Passed, ProcessIpc, WritablePool};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +48,9 @@ pub enum Loot {
     /// The memory of a pool that it was given.
     Pool(usize),
 }
+
+/// How long to wait before trying again what too many descriptors of this user's under way have kept from leaving.
+const RETRY_AFTER: Duration = Duration::from_millis(5);
 
 /// What an attacker is told to do.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -321,12 +326,13 @@ impl Raw {
         let _ = self.send(Via::Control, &word_packet(word), &[]);
     }
 
-    /// Sends one packet of any length with any descriptors, and waits for room.
+    /// Sends one packet of any length with any descriptors, and waits for room: in the socket, and in what the system lets
+    /// all processes of this user have under way, which is not for one test to have to itself.
     fn send(&self, via: Via, bytes: &[u8], loot: &[Loot]) -> rustix::io::Result<usize> {
         let socket = match via {
             Via::Control => self.control.as_fd(),
-            Via::Direct(at) => self.links[at].socket.as_ref().ok_or(rustix::io::Errno::BADF)?.as_fd(),
-            Via::Stolen(at) => self.stolen.get(at).ok_or(rustix::io::Errno::BADF)?.as_fd(),
+            Via::Direct(at) => self.links[at].socket.as_ref().ok_or(Errno::BADF)?.as_fd(),
+            Via::Stolen(at) => self.stolen.get(at).ok_or(Errno::BADF)?.as_fd(),
         };
         let (stdin, stderr) = (std::io::stdin(), std::io::stderr());
         let descriptors: Vec<BorrowedFd<'_>> = loot
@@ -343,7 +349,12 @@ impl Raw {
         if !descriptors.is_empty() {
             control.push(SendAncillaryMessage::ScmRights(&descriptors));
         }
-        rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL)
+        loop {
+            match rustix::net::sendmsg(socket, &[IoSlice::new(bytes)], &mut control, SendFlags::NOSIGNAL) {
+                Err(Errno::TOOMANYREFS) => std::thread::sleep(RETRY_AFTER),
+                sent => return sent,
+            }
+        }
     }
 
     fn send_many(&self, via: Via, bytes: &[u8], loot: &[Loot], times: u32) -> RawOutcome {

@@ -27,7 +27,7 @@ pub struct World {
 struct State {
     ports: Vec<Port>,
     links: Vec<LinkState>,
-    waiting: Vec<(usize, RequestId, Name)>,
+    waiting: Vec<(usize, RequestId, Name, Name)>,
     route: Option<Route>,
     rights: BTreeMap<(String, String), Rights>,
     pools_made: PoolId,
@@ -43,6 +43,7 @@ struct Port {
 }
 
 struct LinkState {
+    interface: Name,
     /// Port and name there, of the two holders.
     ends: [(usize, Destination); 2],
     /// What the broker keeps of a direct link.
@@ -209,11 +210,11 @@ impl State {
                 self.ports[port].greeted = true;
                 let (role, origin) = (self.ports[port].role.clone(), u32::try_from(port).unwrap() + 1);
                 self.say(port, &ToWorker::Welcome { version, role, origin }, &[]);
-                for (from, request, role) in std::mem::take(&mut self.waiting) {
-                    self.open(from, request, role);
+                for (from, request, role, interface) in std::mem::take(&mut self.waiting) {
+                    self.open(from, request, role, interface);
                 }
             }
-            ToBroker::Open { request, role, .. } => self.open(port, request, role),
+            ToBroker::Open { request, role, interface } => self.open(port, request, role, interface),
             ToBroker::MakePool { request, link, shape } => {
                 let Some((link, side)) = self.find(port, link) else {
                     let pool = Err(Refusal::PeerGone(Gone::Closed));
@@ -250,19 +251,19 @@ impl State {
         }
     }
 
-    fn open(&mut self, from: usize, request: RequestId, role: Name) {
+    fn open(&mut self, from: usize, request: RequestId, role: Name, interface: Name) {
         if role.as_str() == "nobody" {
             return self.say(from, &ToWorker::Opened { request, link: Err(Refusal::NotFound) }, &[]);
         }
         let Some(to) = self.ports.iter().position(|port| port.role == role && port.greeted) else {
-            return self.waiting.push((from, request, role));
+            return self.waiting.push((from, request, role, interface));
         };
-        let link = self.introduce([from, to], self.route.unwrap(), &self.rights(from, to));
+        let link = self.introduce([from, to], self.route.unwrap(), &self.rights(from, to), &interface);
         self.say(from, &ToWorker::Opened { request, link: Ok(link) }, &[]);
     }
 
     /// Makes a link between two, of whom the first has these rights; its name for it.
-    fn introduce(&mut self, ports: [usize; 2], route: Route, rights: &Rights) -> Destination {
+    fn introduce(&mut self, ports: [usize; 2], route: Route, rights: &Rights, interface: &Name) -> Destination {
         let ends = ports.map(|port| (port, self.ports[port].name()));
         let pair = (route == Route::Direct).then(|| ProcessIpc::pair().unwrap());
         let all = [rights.clone(), self.rights(ports[1], ports[0])];
@@ -272,12 +273,14 @@ impl State {
             let peer = self.ports[ports[1 - side]].role.clone();
             let (rights, peer_rights) = (all[side].clone(), all[1 - side].clone());
             let socket = pair.as_ref().map(|(a, b)| [a, b][side].try_clone().unwrap().into());
-            let word = ToWorker::Granted { link, peer, rights, peer_rights, route, balance: Balance::default() };
+            let (interface, balance) = (interface.clone(), Balance::default());
+            let word = ToWorker::Granted { link, peer, interface, rights, peer_rights, route, balance };
             self.say(port, &word, socket.as_slice());
         }
         let (sent, calls) = ([Account::default(); 2], [CallId::NONE; 2]);
         let (settled, rest, moves) = ([true; 2], [false; 2], [0; 2]);
-        self.links.push(LinkState { ends, pair, open: true, route, settled, rest, sent, calls, moves });
+        let interface = interface.clone();
+        self.links.push(LinkState { interface, ends, pair, open: true, route, settled, rest, sent, calls, moves });
         ends[0].1
     }
 

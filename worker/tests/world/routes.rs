@@ -121,13 +121,17 @@ impl State {
         let (link, side) = self.find(from, carried.link).unwrap();
         let (peer, _) = self.links[link].ends[1 - side];
         match carried.transfer {
-            Transfer::Copy => self.introduce([to, peer], Route::Relayed, &carried.rights),
+            Transfer::Copy => {
+                let interface = self.links[link].interface.clone();
+                self.introduce([to, peer], Route::Relayed, &carried.rights, &interface)
+            }
             Transfer::Move => self.move_end(link, side, to, carried),
         }
     }
 
     fn move_end(&mut self, link: usize, side: usize, to: usize, carried: &LinkRef) -> Destination {
         let name = self.ports[to].name();
+        let interface = self.links[link].interface.clone();
         let state = &mut self.links[link];
         assert_eq!((state.settled, state.route), ([true; 2], Route::Relayed), "only a link at rest moves");
         let (peer, peer_name) = state.ends[1 - side];
@@ -138,7 +142,12 @@ impl State {
         (state.ends[side], state.rest[side]) = ((to, name), false);
         let (own, balance) = (
             state.calls[1 - side],
-            Balance { sent: state.sent[side], received: refund.taken, moves: state.moves[side] },
+            Balance {
+                sent: state.sent[side],
+                received: refund.taken,
+                moves: state.moves[side],
+                peer_moves: state.moves[1 - side],
+            },
         );
         state.calls[side] = CallId::first_of(state.moves[side]);
         if is_news {
@@ -147,7 +156,7 @@ impl State {
         self.say(peer, &ToWorker::Moved { link: peer_name, peer: self.ports[to].role.clone(), own }, &[]);
         let (rights, peer_rights) = (carried.rights.clone(), self.rights(peer, to));
         let (peer, route) = (self.ports[peer].role.clone(), Route::Relayed);
-        self.say(to, &ToWorker::Granted { link: name, peer, rights, peer_rights, route, balance }, &[]);
+        self.say(to, &ToWorker::Granted { link: name, peer, interface, rights, peer_rights, route, balance }, &[]);
         name
     }
 

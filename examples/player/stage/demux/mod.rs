@@ -60,6 +60,10 @@ pub enum ReadError {
     /// It holds something that nobody here knows.
     #[error("the file goes on in a way this player does not know: {0}")]
     Unsupported(&'static str),
+    /// FFmpeg's own reason.
+    #[cfg(feature = "ffmpeg")]
+    #[error(transparent)]
+    Ffmpeg(#[from] super::ffmpeg::FormatError),
 }
 
 /// Why a seek failed; the position is then undefined.
@@ -119,6 +123,7 @@ impl Lane {
         let mut packet = Packet {
             track: packet.track_id,
             pts: packet.pts.get(),
+            is_decode_time: false,
             duration: packet.dur.get(),
             key: self.kind != Kind::Video || self.codec != codec::AV1 || obu::is_key(&packet.data),
             trim_start: narrow(packet.trim_start.get()),

@@ -38,6 +38,14 @@ pub enum OpenError {
     /// It has no tracks, or too many.
     #[error("the file has {0} tracks (1 to {MAX_TRACKS} are played)")]
     Tracks(usize),
+    /// It is FFmpeg's, and the player was built without.
+    #[cfg(not(feature = "ffmpeg"))]
+    #[error("this player was built without FFmpeg; `cargo build --features ffmpeg` makes one that has it")]
+    NotBuilt,
+    /// FFmpeg's own reason.
+    #[cfg(feature = "ffmpeg")]
+    #[error(transparent)]
+    Ffmpeg(#[from] crate::stage::ffmpeg::FormatError),
 }
 
 impl Demuxer {

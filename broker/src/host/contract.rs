@@ -1,0 +1,241 @@
+//! Contracts in a host: calling by them, and serving them.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll as Progress};
+use std::time::{Duration, Instant};
+
+use cloison_ipc::Passed;
+use cloison_msg::contract::bind::{self, BindError};
+use cloison_msg::contract::{Bind, BindAsync, Carrier, Dispatch, Pending, Poll, Server, Stub};
+use cloison_msg::{AppendError, CallError, CallFailure, Contract, Name, Reader, RecvError, RpcIndex};
+
+use super::{CALL_DEADLINE, HostLink, Incoming, OpenError, PendingCall};
+use crate::Broker;
+use crate::driver::HostMessage;
+use crate::wait::wait;
+
+impl Carrier for HostLink {
+    type Sent = Passed;
+    type Passed = Passed;
+    type Pending = Started;
+
+    fn call<T>(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut HostMessage) -> Result<(), AppendError>,
+        read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>,
+    ) -> Result<T, CallError> {
+        Carrier::start(self, rpc, within, build).wait(read)
+    }
+
+    fn start(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut HostMessage) -> Result<(), AppendError>,
+    ) -> Started {
+        let begin = |message| Stage::Called(self.start(rpc, message, within.unwrap_or(CALL_DEADLINE)));
+        Started::new(self, rpc, build, begin)
+    }
+
+    fn oneway(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut HostMessage) -> Result<(), AppendError>,
+    ) -> Result<(), CallError> {
+        self.start_oneway(rpc, within, build).wait(|_| Ok(()))
+    }
+
+    fn start_oneway(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut HostMessage) -> Result<(), AppendError>,
+    ) -> Started {
+        let begin = |message| Stage::Told(Box::pin(self.tell(rpc, message, within.unwrap_or(CALL_DEADLINE))));
+        Started::new(self, rpc, build, begin)
+    }
+}
+
+/// A call by a contract that was begun.
+#[derive(Debug)]
+pub struct Started {
+    peer: Name,
+    rpc: RpcIndex,
+    since: Instant,
+    stage: Stage,
+}
+
+/// How far it has come.
+enum Stage {
+    /// It waits for its reply.
+    Called(PendingCall),
+    /// It is a oneway, and waits for room.
+    Told(Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>),
+    /// It is over. A oneway has no reply.
+    Over(Result<Option<Incoming>, CallError>),
+}
+
+impl fmt::Debug for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Called(_) => "Called",
+            Self::Told(_) => "Told",
+            Self::Over(_) => "Over",
+        })
+    }
+}
+
+impl Started {
+    fn new(
+        link: &HostLink,
+        rpc: RpcIndex,
+        build: impl FnOnce(&mut HostMessage) -> Result<(), AppendError>,
+        begin: impl FnOnce(HostMessage) -> Stage,
+    ) -> Self {
+        let mut message = HostMessage::new();
+        let (peer, since) = (Name::clone(&link.peer()), Instant::now());
+        let stage = match build(&mut message) {
+            Ok(()) => begin(message),
+            Err(error) => {
+                let why = CallFailure::Unsendable(error.to_string().into());
+                Stage::Over(Err(CallError { peer: peer.clone(), rpc, after: Duration::ZERO, why }))
+            }
+        };
+        Self { peer, rpc, since, stage }
+    }
+
+    fn poll_stage(&mut self, context: &mut Context<'_>) -> Progress<()> {
+        let outcome = match &mut self.stage {
+            Stage::Called(call) => Pin::new(call).poll(context).map(|outcome| outcome.map(Some)),
+            Stage::Told(sent) => sent.as_mut().poll(context).map(|outcome| outcome.map(|()| None)),
+            Stage::Over(_) => return Progress::Ready(()),
+        };
+        outcome.map(|outcome| self.stage = Stage::Over(outcome))
+    }
+
+    fn unreadable(&self, error: RecvError) -> CallError {
+        let why = CallFailure::Unreadable(error.to_string().into());
+        CallError { peer: self.peer.clone(), rpc: self.rpc, after: self.since.elapsed(), why }
+    }
+}
+
+impl Pending for Started {
+    type Passed = Passed;
+
+    fn wait<T>(mut self, read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>) -> Result<T, CallError> {
+        wait(poll_fn(|context| self.poll_stage(context)));
+        let over = std::mem::replace(&mut self.stage, Stage::Over(Ok(None)));
+        let Stage::Over(outcome) = over else { unreachable!("it was waited for until it was over") };
+        let value = match outcome? {
+            Some(mut reply) => {
+                let mut reader = reply.reader();
+                read(&mut reader).and_then(|value| reader.finish().map(|()| value))
+            }
+            None => read(&mut Reader::new(&[], Vec::new())),
+        };
+        value.map_err(|error| self.unreadable(error))
+    }
+
+    fn wait_any(started: &mut [Self]) -> usize {
+        wait(poll_fn(|context| {
+            let over = started.iter_mut().position(|call| call.poll_done(context));
+            over.map_or(Progress::Pending, Progress::Ready)
+        }))
+    }
+}
+
+impl Poll for Started {
+    fn poll_done(&mut self, context: &mut Context<'_>) -> bool {
+        self.poll_stage(context).is_ready()
+    }
+}
+
+impl Bind for Broker {
+    type Carrier = HostLink;
+    type Error = OpenError;
+
+    fn bind_stub(&self, role: &str, contract: &'static Contract) -> Result<Stub<HostLink>, BindError<OpenError>> {
+        wait(self.bind_stub_async(role, contract))
+    }
+}
+
+impl BindAsync for Broker {
+    async fn bind_stub_async(
+        &self,
+        role: &str,
+        contract: &'static Contract,
+    ) -> Result<Stub<HostLink>, BindError<OpenError>> {
+        let link = self.open_async(role, contract).await.map_err(BindError::Open)?;
+        let link = Unbound(Some(link));
+        let asked = bind::ask_async(link.get(), &link.get().peer(), contract).await?;
+        Ok(Stub::new(link.bound(), asked))
+    }
+}
+
+/// A link that is closed unless it comes to be bound: also when whoever binds it stops waiting.
+struct Unbound(Option<HostLink>);
+
+impl Unbound {
+    fn get(&self) -> &HostLink {
+        self.0.as_ref().expect("only `bound` and `drop` take it")
+    }
+
+    fn bound(mut self) -> HostLink {
+        self.0.take().expect("only `bound` and `drop` take it")
+    }
+}
+
+impl Drop for Unbound {
+    fn drop(&mut self) {
+        if let Some(link) = self.0.take() {
+            link.close();
+        }
+    }
+}
+
+impl Incoming {
+    /// Serves the request that this is, and answers it.
+    ///
+    /// ```no_run
+    /// use cloison_broker::{Answer, Inbox, Item, interface};
+    ///
+    /// #[interface]
+    /// trait Log {
+    ///     #[oneway]
+    ///     fn note(&self, line: &str) -> Answer<()>;
+    /// }
+    ///
+    /// struct Terminal;
+    /// impl Log for Terminal {
+    ///     fn note(&self, line: &str) -> Answer<()> {
+    ///         println!("{}", cloison_broker::msg::Text::new(line));
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// async fn hear(mut inbox: Inbox) {
+    ///     let log = LogServer::new(Terminal);
+    ///     while let Some(item) = inbox.next().await {
+    ///         if let Item::Message(message) = item {
+    ///             message.serve(&log);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    pub fn serve<M: Dispatch<Passed, Passed>>(mut self, server: &Server<M>) {
+        let mut reply = HostMessage::new();
+        let rpc = self.rpc();
+        let mut request = self.reader();
+        let served = server.answer(rpc, &mut request, &mut reply);
+        drop(request);
+        match served {
+            Ok(()) => self.reply(reply),
+            Err(failure) => self.fail(failure),
+        }
+    }
+}

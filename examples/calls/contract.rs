@@ -1,0 +1,45 @@
+//! What is agreed on: traits. A host and its workers, and whoever else serves or calls, share this file.
+
+use std::os::fd::OwnedFd;
+
+use cloison_worker::{Answer, interface};
+use serde::{Deserialize, Serialize};
+
+/// Knows what words mean.
+#[interface(version = 1)]
+pub trait Dictionary {
+    /// What a word means. The word is borrowed from the message it came in.
+    fn look_up(&self, word: &str) -> Answer<String, LookUpError>;
+    /// Learns a word. Nobody waits for it: what is sent later over the same link is served later.
+    #[oneway]
+    fn learn(&self, word: &str, meaning: &str) -> Answer<()>;
+    /// Learns all words that come through a pipe, one in a line, its meaning behind a colon.
+    #[deadline("10s")]
+    #[descriptors(PIPE)]
+    fn learn_all(&self, book: OwnedFd) -> Answer<u32>;
+    /// A method that older dictionaries lack.
+    #[optional]
+    fn count(&self) -> Answer<u32>;
+}
+
+/// Why a dictionary knows no answer. An error travels like any value, and arrives as it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+pub enum LookUpError {
+    #[error("{word:?} is not in the dictionary")]
+    Unknown { word: String },
+}
+
+/// Translates whole sentences.
+#[interface(version = 1)]
+pub trait Translator {
+    /// Translates word by word. A text is no longer than a kilobyte; both sides see to it.
+    #[limit(request = 1024)]
+    fn translate(&self, text: &str) -> Answer<String, LookUpError>;
+}
+
+/// Keeps a diary; what the host serves to its workers.
+#[interface]
+pub trait Diary {
+    /// A line of the diary, and how many there are now.
+    fn enter(&self, line: &str) -> Answer<u32>;
+}

@@ -1,0 +1,56 @@
+//! Every kind of call, each in a file of its own that can be read alone:
+//!
+//! | file | what it shows |
+//! |---|---|
+//! | `contract` | the traits, with every kind of argument, answer and attribute |
+//! | `dictionary`, `translator` | implementations |
+//! | `workers` | serving them; a worker that calls another worker, and the host |
+//! | `blocking` | calls, oneways, descriptors, errors, deadlines, optional methods |
+//! | `asynchronous` | the same calls, awaited on tokio |
+//! | `collecting` | many in flight, answers as they come, answers looked at without a copy |
+//! | `objects` | a state for each link |
+//! | `placing` | the same caller with an implementation in its own process, or in a worker |
+//! | `serving` | a host that is called by its workers |
+//!
+//! `cargo run --example calls`, or with `-- --direct`: the workers' code does not change.
+
+mod asynchronous;
+mod blocking;
+mod collecting;
+mod contract;
+mod dictionary;
+mod objects;
+mod placing;
+mod serving;
+mod translator;
+mod workers;
+
+use std::error::Error;
+
+use cloison_broker::{Broker, HOST, Model, Rules, WorkerSpec};
+use contract::{DIARY, DICTIONARY, TRANSLATOR};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    cloison_worker::roles(&[("dictionary", workers::dictionary), ("translator", workers::translator)]);
+
+    // The contracts know which methods, descriptors and buffers they need: no more than that is granted.
+    let policy = Rules::new()
+        .allow_contract(HOST, "dictionary", &DICTIONARY)
+        .allow_contract(HOST, "translator", &TRANSLATOR)
+        .allow_contract("translator", HOST, &DIARY)
+        // Less can be granted, too: the translator may look words up, and do nothing else.
+        .allow_with("translator", "dictionary", &DICTIONARY, DICTIONARY.rights_to(DICTIONARY.only(&["look_up"])));
+    let is_direct = std::env::args().any(|argument| argument == "--direct");
+    let model = if is_direct { Model::Orchestrator } else { Model::Broker };
+    let (broker, inbox) = Broker::start(policy, model)?;
+    serving::keep_diary(inbox);
+    broker.spawn(WorkerSpec::own("dictionary")?)?;
+    broker.spawn(WorkerSpec::own("translator")?)?;
+
+    blocking::run(&broker)?;
+    asynchronous::run(&broker)?;
+    collecting::run(&broker)?;
+    objects::run(&broker)?;
+    placing::run(&broker)?;
+    serving::run(&broker)
+}

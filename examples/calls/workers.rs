@@ -1,0 +1,20 @@
+//! The workers: each serves an implementation.
+
+use cloison_broker::HOST;
+use cloison_worker::{Link, PerLink, Worker};
+
+use crate::contract::{DiaryClient, DictionaryClient, DictionaryServer, TranslatorServer};
+use crate::dictionary::Words;
+use crate::translator::WordByWord;
+
+/// Serves a dictionary of its own to each link that leads here: what one peer teaches, no other hears.
+pub fn dictionary(worker: &Worker) -> Result<(), String> {
+    worker.serve(PerLink::new(|_: &Link| DictionaryServer::new(Words::new()))).map_err(|error| error.to_string())
+}
+
+/// Calls another worker, and the host, while it is called itself. Its calls block: a worker has one thread.
+pub fn translator(worker: &Worker) -> Result<(), String> {
+    let dictionary = DictionaryClient::bind(worker, "dictionary").map_err(|error| error.to_string())?;
+    let diary = DiaryClient::bind(worker, HOST).map_err(|error| error.to_string())?;
+    worker.serve(TranslatorServer::new(WordByWord { dictionary, diary })).map_err(|error| error.to_string())
+}

@@ -1,0 +1,201 @@
+//! The client, and the view of it whose calls are begun.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::types::{given, taken};
+use super::{Names, descriptor_types};
+use crate::parse::{Argument, Contract, Element, Kind, Method};
+
+pub fn client(contract: &Contract, names: &Names) -> TokenStream {
+    let Names { contract: path, data, client, calls, .. } = names;
+    let (vis, ident, docs) = (&contract.vis, &contract.ident, &contract.docs);
+    let doc = format!("Calls the methods of [`{ident}`] over a carrier: a worker's link, or a host's.");
+    let bounds = bounds(contract);
+    let own = own_methods(names);
+    let methods = contract.methods.iter().enumerate().map(|(number, method)| {
+        let (sig, attrs) = (&method.sig, lint_attributes(method));
+        let body = call(method, number, names, false);
+        quote!(#attrs #[inline] #sig { #body })
+    });
+    quote! {
+        #(#docs)*
+        #[doc = ""]
+        #[doc = #doc]
+        #[derive(Clone, Debug)]
+        #vis struct #client<L>(#path::Stub<L>);
+
+        #[allow(dead_code)]
+        impl<L: #path::Carrier> #client<L> {
+            #own
+            /// The same methods, begun and not waited for.
+            #vis fn start(&self) -> #calls<L> {
+                #calls(::core::clone::Clone::clone(&self.0))
+            }
+        }
+
+        impl<L: #path::Carrier> #path::Client for #client<L> {
+            type Carrier = L;
+            const CONTRACT: &'static #path::Contract = &#data;
+            fn over(stub: #path::Stub<L>) -> Self {
+                Self(stub)
+            }
+        }
+
+        impl<L: #path::Carrier> #ident for #client<L> where #bounds {
+            #(#methods)*
+        }
+    }
+}
+
+/// What every client has, whatever its contract.
+fn own_methods(names: &Names) -> TokenStream {
+    let Names { contract: path, data, .. } = names;
+    quote! {
+        /// Opens a link to whoever plays `role`, makes sure that both sides mean the same contract, and calls through it.
+        ///
+        /// # Errors
+        /// There is no link, or the other side means something else. No link is left then.
+        pub fn bind<B: #path::Bind<Carrier = L>>(
+            through: &B,
+            role: &str,
+        ) -> ::core::result::Result<Self, #path::bind::BindError<B::Error>> {
+            #path::Bind::bind_stub(through, role, &#data).map(Self)
+        }
+
+        /// The same as [`bind`](Self::bind), to be awaited on any executor.
+        ///
+        /// # Errors
+        /// There is no link, or the other side means something else. No link is left then.
+        pub async fn bind_async<B: #path::BindAsync<Carrier = L>>(
+            through: &B,
+            role: &str,
+        ) -> ::core::result::Result<Self, #path::bind::BindError<B::Error>> {
+            #path::BindAsync::bind_stub_async(through, role, &#data).await.map(Self)
+        }
+
+        /// The same client, with another deadline for calls of methods that state none.
+        #[must_use]
+        pub fn within(self, within: ::core::time::Duration) -> Self {
+            Self(self.0.within(within))
+        }
+
+        /// Whether the other side has that method.
+        ///
+        /// # Panics
+        /// If the contract has no method of that name.
+        #[must_use]
+        pub fn serves(&self, method: &str) -> bool {
+            self.0.serves(&#data.methods()[usize::from(#data.method(method).0)])
+        }
+
+        /// What it calls through.
+        #[must_use]
+        pub fn link(&self) -> &L {
+            self.0.link()
+        }
+    }
+}
+
+pub fn calls(contract: &Contract, names: &Names) -> TokenStream {
+    let Names { contract: path, calls, .. } = names;
+    let (vis, ident) = (&contract.vis, &contract.ident);
+    let doc = format!("Begins calls of the methods of [`{ident}`]: await them, wait for them, or collect them.");
+    let bounds = bounds(contract);
+    let methods = contract.methods.iter().enumerate().map(|(number, method)| {
+        let Method { ident, attrs, generics, arguments, value, .. } = method;
+        let inputs = arguments.iter().map(|Argument { ident, ty, .. }| quote!(#ident: #ty));
+        let error = error(method, names);
+        let body = call(method, number, names, true);
+        quote! {
+            #(#attrs)*
+            #[allow(dead_code, clippy::too_many_arguments)]
+            #vis fn #ident #generics(&self, #(#inputs),*) -> #path::Call<L::Pending, #value, #error> {
+                #body
+            }
+        }
+    });
+    quote! {
+        #[doc = #doc]
+        #[derive(Clone, Debug)]
+        #vis struct #calls<L>(#path::Stub<L>);
+
+        impl<L: #path::Carrier> #calls<L> where #bounds {
+            #(#methods)*
+        }
+    }
+}
+
+/// That descriptors can be sent through the carrier, and taken from it.
+fn bounds(contract: &Contract) -> TokenStream {
+    let taken = descriptor_types(contract, taken);
+    let given = descriptor_types(contract, given);
+    quote!(#(L::Sent: ::core::convert::From<#taken>,)* #(#given: ::core::convert::From<L::Passed>,)*)
+}
+
+fn call(method: &Method, number: usize, names: &Names, start: bool) -> TokenStream {
+    let data = names.method(number);
+    let build = build(method);
+    if method.options.oneway.is_some() {
+        let how = if start { quote!(start_oneway) } else { quote!(oneway) };
+        return quote!(self.0.#how(#data, #build));
+    }
+    let how = if start { quote!(start) } else { quote!(call) };
+    let read = read(method, number, names);
+    quote!(self.0.#how(#data, #build, #read))
+}
+
+/// Writes the arguments.
+fn build(method: &Method) -> TokenStream {
+    let steps = method.arguments.iter().map(|Argument { ident, kind, .. }| match kind {
+        Kind::Value => quote!(__message.append(&#ident)?;),
+        Kind::Reference | Kind::Str | Kind::Slice => quote!(__message.append(#ident)?;),
+        Kind::Bytes => quote!(__message.append_bytes(#ident)?;),
+        Kind::ByteVec => quote!(__message.append_bytes(&#ident)?;),
+        Kind::Descriptor => quote!(__message.attach(::core::convert::From::from(#ident))?;),
+    });
+    quote!(|__message| {
+        #(#steps)*
+        ::core::result::Result::Ok(())
+    })
+}
+
+/// Reads the reply.
+fn read(method: &Method, number: usize, names: &Names) -> TokenStream {
+    let path = &names.contract;
+    let data = names.method(number);
+    let error = error(method, names);
+    let failed = method.error.as_ref().map(|_| {
+        quote! {
+            if #path::made::failed(__reply)? {
+                return ::core::result::Result::Ok(::core::result::Result::Err(__reply.recv::<#error>()?));
+            }
+        }
+    });
+    let elements = method.elements.iter().map(|Element { ty, kind }| match kind {
+        Kind::ByteVec => quote!(__reply.recv::<&[u8]>()?.to_vec()),
+        Kind::Descriptor => quote!(<#ty as ::core::convert::From<_>>::from(#path::made::descriptor(#data, __reply)?)),
+        _ => quote!(__reply.recv::<#ty>()?),
+    });
+    let value =
+        if matches!(method.value, syn::Type::Tuple(_)) { quote!((#(#elements,)*)) } else { quote!(#(#elements)*) };
+    quote!(|__reply| {
+        #failed
+        ::core::result::Result::Ok(::core::result::Result::Ok(#value))
+    })
+}
+
+fn error(method: &Method, names: &Names) -> TokenStream {
+    let path = &names.contract;
+    match &method.error {
+        Some(error) => quote!(#error),
+        None => quote!(#path::Never),
+    }
+}
+
+/// Of a trait's attributes, an implementation takes those that are for the compiler.
+pub fn lint_attributes(method: &Method) -> TokenStream {
+    let is_lint = |attribute: &&syn::Attribute| ["allow", "expect"].iter().any(|name| attribute.path().is_ident(name));
+    let lints = method.attrs.iter().filter(is_lint);
+    quote!(#(#lints)*)
+}

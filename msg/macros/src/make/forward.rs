@@ -1,0 +1,48 @@
+//! The trait, for what holds an implementation.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+use super::Names;
+use super::client::lint_attributes;
+use crate::parse::{Argument, Contract};
+
+pub fn all(contract: &Contract, names: &Names) -> TokenStream {
+    let (path, ident) = (&names.contract, &contract.ident);
+    let held = [quote!(&T), quote!(::std::rc::Rc<T>), quote!(::std::sync::Arc<T>)].map(|holder| {
+        let methods = methods(contract, &quote!(T::), &quote!(&**self));
+        quote! {
+            impl<T: #ident + ?::core::marker::Sized> #ident for #holder {
+                #methods
+            }
+        }
+    });
+    let here = each(contract, |name, arguments| {
+        quote! {
+            match self {
+                #path::Placed::Here(here) => here.#name(#(#arguments),*),
+                #path::Placed::There(there) => there.#name(#(#arguments),*),
+            }
+        }
+    });
+    quote! {
+        #(#held)*
+
+        impl<A: #ident, B: #ident> #ident for #path::Placed<A, B> {
+            #here
+        }
+    }
+}
+
+fn methods(contract: &Contract, of: &TokenStream, on: &TokenStream) -> TokenStream {
+    each(contract, |name, arguments| quote!(#of #name(#on, #(#arguments),*)))
+}
+
+fn each(contract: &Contract, body: impl Fn(&syn::Ident, &[&syn::Ident]) -> TokenStream) -> TokenStream {
+    let methods = contract.methods.iter().map(|method| {
+        let arguments: Vec<_> = method.arguments.iter().map(|Argument { ident, .. }| ident).collect();
+        let (sig, attrs, body) = (&method.sig, lint_attributes(method), body(&method.ident, &arguments));
+        quote!(#attrs #[inline] #sig { #body })
+    });
+    quote!(#(#methods)*)
+}

@@ -1,0 +1,129 @@
+//! The server.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote, quote_spanned};
+use syn::Type;
+use syn::spanned::Spanned;
+
+use super::types::{for_now, given, referent, taken};
+use super::{Names, descriptor_types};
+use crate::parse::{Argument, Contract, Element, Kind, Method};
+
+pub fn server(contract: &Contract, names: &Names) -> TokenStream {
+    let Names { contract: path, msg, data, server, methods, .. } = names;
+    let (vis, ident) = (&contract.vis, &contract.ident);
+    let doc = format!("Serves with an implementation of [`{ident}`]: `{server}::new(implementation)`.");
+    let methods_doc = format!("The methods of an implementation of [`{ident}`], by number.");
+    let (taken, given) = (descriptor_types(contract, taken), descriptor_types(contract, given));
+    let arms = contract.methods.iter().enumerate().map(|(number, method)| {
+        let rpc = u16::try_from(number).unwrap_or(u16::MAX);
+        let body = arm(contract, method, number, names);
+        quote!(#rpc => { #body })
+    });
+    quote! {
+        #[doc = #doc]
+        #[allow(dead_code)]
+        #vis type #server<S> = #path::Server<#methods<S>>;
+
+        #[doc = #methods_doc]
+        #[derive(Clone, Debug)]
+        #vis struct #methods<S>(S);
+
+        impl<S: #ident> #path::Serve for #methods<S> {
+            const CONTRACT: &'static #path::Contract = &#data;
+            type Implementation = S;
+            fn new(implementation: S) -> Self {
+                Self(implementation)
+            }
+            fn implementation(&self) -> &S {
+                &self.0
+            }
+        }
+
+        impl<S: #ident, D: #msg::Descriptor, F> #path::Dispatch<D, F> for #methods<S>
+        where
+            #(#taken: ::core::convert::From<D>,)*
+            #(F: ::core::convert::From<#given>,)*
+        {
+            #[allow(unused_variables)]
+            fn dispatch(
+                &self,
+                __rpc: #msg::RpcIndex,
+                __request: &mut #msg::Reader<'_, D>,
+                __reply: &mut #msg::Message<F>,
+            ) -> ::core::result::Result<(), #msg::Failure> {
+                match __rpc.0 {
+                    #(#arms)*
+                    _ => ::core::result::Result::Err(#msg::Failure::NoSuchMethod),
+                }
+            }
+        }
+    }
+}
+
+fn arm(contract: &Contract, method: &Method, number: usize, names: &Names) -> TokenStream {
+    let path = &names.contract;
+    let (data, of, ident) = (names.method(number), &contract.ident, &method.ident);
+    let receive = method.arguments.iter().enumerate().map(|(at, argument)| receive(argument, at, names));
+    let pass = method.arguments.iter().enumerate().map(|(at, argument)| pass(argument, at));
+    let (pattern, append) = reply(method);
+    quote! {
+        let __method = #data;
+        #path::made::admit(__method, __request)?;
+        #(#receive)*
+        #path::made::finish(__request)?;
+        match <S as #of>::#ident(&self.0, #(#pass),*) {
+            ::core::result::Result::Ok(#pattern) => {
+                #path::made::succeed(__method, __reply)?;
+                #append
+                ::core::result::Result::Ok(())
+            }
+            ::core::result::Result::Err(__error) => #path::made::fail(__error, __reply),
+        }
+    }
+}
+
+/// Reads an argument.
+fn receive(argument: &Argument, at: usize, names: &Names) -> TokenStream {
+    let path = &names.contract;
+    let name = format_ident!("__argument_{}", at);
+    let ty = for_now(&argument.ty);
+    let span = argument.ty.span();
+    match argument.kind {
+        Kind::Value | Kind::Str | Kind::Bytes => quote_spanned!(span=> let #name: #ty = __request.recv()?;),
+        Kind::ByteVec => quote!(let #name: #ty = __request.recv::<&[u8]>()?.to_vec();),
+        Kind::Reference => {
+            let ty = referent(&ty);
+            quote_spanned!(span=> let #name: #ty = __request.recv()?;)
+        }
+        Kind::Slice => {
+            let Type::Slice(slice) = referent(&ty) else { return TokenStream::new() };
+            let element = &slice.elem;
+            quote_spanned!(span=> let #name: ::std::vec::Vec<#element> = __request.recv()?;)
+        }
+        Kind::Descriptor => quote! {
+            let #name = <#ty as ::core::convert::From<D>>::from(#path::made::descriptor(__method, __request)?);
+        },
+    }
+}
+
+/// Gives an argument to the method.
+fn pass(argument: &Argument, at: usize) -> TokenStream {
+    let name = format_ident!("__argument_{}", at);
+    match argument.kind {
+        Kind::Reference | Kind::Slice => quote!(&#name),
+        _ => quote!(#name),
+    }
+}
+
+/// How the value is taken apart, and written.
+fn reply(method: &Method) -> (TokenStream, TokenStream) {
+    let names: Vec<_> = (0..method.elements.len()).map(|at| format_ident!("__value_{}", at)).collect();
+    let steps = method.elements.iter().zip(&names).map(|(Element { kind, .. }, name)| match kind {
+        Kind::ByteVec => quote!(__reply.append_bytes(&#name)?;),
+        Kind::Descriptor => quote!(__reply.attach(<F as ::core::convert::From<_>>::from(#name))?;),
+        _ => quote!(__reply.append(&#name)?;),
+    });
+    let append = quote!(#(#steps)*);
+    if matches!(method.value, Type::Tuple(_)) { (quote!((#(#names,)*)), append) } else { (quote!(#(#names)*), append) }
+}

@@ -1,0 +1,131 @@
+//! What a client calls through.
+
+use std::future::Future;
+use std::task::Context;
+use std::time::Duration;
+
+use super::bind::BindError;
+use super::{Contract, Stub};
+use crate::{AppendError, CallError, Descriptor, Message, Reader, RecvError, RpcIndex};
+
+/// Something that takes calls to somebody who serves them: a worker's link, or a host's.
+///
+/// `build` writes the arguments, and is called once; `read` reads the reply, whose end is checked behind it. `within` is
+/// how long the call may take; `None` for what the carrier holds to be usual.
+pub trait Carrier: Clone {
+    /// Descriptors, as they are attached to a message.
+    type Sent;
+    /// Descriptors, as they arrive.
+    type Passed: Descriptor;
+    /// A call that was begun.
+    type Pending: Pending<Passed = Self::Passed>;
+
+    /// Calls, and waits for the reply.
+    ///
+    /// # Errors
+    /// [`CallError`], the one outcome of a call that brought nothing to be read.
+    fn call<T>(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut Message<Self::Sent>) -> Result<(), AppendError>,
+        read: impl FnOnce(&mut Reader<'_, Self::Passed>) -> Result<T, RecvError>,
+    ) -> Result<T, CallError>;
+
+    /// Begins a call. What fails at once is told by whoever waits for it.
+    fn start(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut Message<Self::Sent>) -> Result<(), AppendError>,
+    ) -> Self::Pending;
+
+    /// Sends what nobody answers, and waits until it is on its way.
+    ///
+    /// # Errors
+    /// [`CallError`] if it was not sent.
+    fn oneway(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut Message<Self::Sent>) -> Result<(), AppendError>,
+    ) -> Result<(), CallError>;
+
+    /// Begins to send what nobody answers. What is waited for is that it is on its way; there is nothing to be read.
+    fn start_oneway(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut Message<Self::Sent>) -> Result<(), AppendError>,
+    ) -> Self::Pending;
+}
+
+/// A call that was begun. Dropped, it is forgotten: the peer serves it all the same.
+pub trait Pending: Sized {
+    /// Descriptors, as they arrive.
+    type Passed: Descriptor;
+
+    /// Waits for the reply and reads it.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    fn wait<T>(self, read: impl FnOnce(&mut Reader<'_, Self::Passed>) -> Result<T, RecvError>) -> Result<T, CallError>;
+
+    /// Waits until one of these calls has its outcome, and says which. There is at least one.
+    fn wait_any(pending: &mut [Self]) -> usize;
+}
+
+/// A call that was begun where there is an executor.
+pub trait Poll: Pending + Unpin {
+    /// Whether the outcome is there, so that [`wait`](Pending::wait) would not block. If not, `context` is woken when it
+    /// is.
+    fn poll_done(&mut self, context: &mut Context<'_>) -> bool;
+}
+
+/// A client of one contract, over any carrier; [`interface`](macro@crate::interface) makes one of each trait.
+pub trait Client: Sized {
+    /// The carrier.
+    type Carrier: Carrier;
+
+    /// What it calls.
+    const CONTRACT: &'static Contract;
+
+    /// The client whose calls go through this stub.
+    fn over(stub: Stub<Self::Carrier>) -> Self;
+}
+
+/// Somebody who can open a link to a role: a worker, or a broker.
+pub trait Bind {
+    /// The link.
+    type Carrier: Carrier;
+    /// Why there is none.
+    type Error: std::error::Error;
+
+    /// Opens a link to whoever plays `role`, and makes sure that both sides mean the same contract.
+    ///
+    /// # Errors
+    /// [`BindError`]. No link is left then.
+    fn bind_stub(&self, role: &str, contract: &'static Contract)
+    -> Result<Stub<Self::Carrier>, BindError<Self::Error>>;
+
+    /// A client of whoever plays `role`. The client's own `bind` does the same and reads better.
+    ///
+    /// # Errors
+    /// [`BindError`]. No link is left then.
+    fn bind<C: Client<Carrier = Self::Carrier>>(&self, role: &str) -> Result<C, BindError<Self::Error>> {
+        self.bind_stub(role, C::CONTRACT).map(C::over)
+    }
+}
+
+/// Somebody who can open a link where there is an executor: a broker.
+pub trait BindAsync: Bind {
+    /// [`Bind::bind_stub`], to be awaited on any executor.
+    ///
+    /// # Errors
+    /// [`BindError`]. No link is left then.
+    fn bind_stub_async(
+        &self,
+        role: &str,
+        contract: &'static Contract,
+    ) -> impl Future<Output = Result<Stub<Self::Carrier>, BindError<Self::Error>>> + Send;
+}

@@ -1,0 +1,108 @@
+//! Contracts: traits whose methods are called in other processes.
+//!
+//! [`interface`](macro@crate::interface) turns a trait into a [`Contract`], a client that implements the trait, a view of
+//! the client whose calls are begun and not waited for, and a server that has the trait's implementation answer. None of
+//! it knows what a link is: a link is whatever is a [`Carrier`], and workers and hosts have one each.
+//!
+//! ```
+//! use cloison_msg::{Answer, interface};
+//!
+//! /// Counts.
+//! #[interface(version = 1)]
+//! pub trait Counter {
+//!     /// The count after `by` more.
+//!     fn add(&self, by: u32) -> Answer<u32>;
+//!     /// Starts again.
+//!     #[oneway]
+//!     fn reset(&self) -> Answer<()>;
+//! }
+//! assert_eq!(COUNTER.method("reset"), cloison_msg::RpcIndex(1));
+//! assert!(COUNTER.methods()[1].oneway);
+//! ```
+//!
+//! # You hold X → use Y
+//!
+//! | you hold | you want | use |
+//! |---|---|---|
+//! | a worker, or a broker | a client | `CounterClient::bind`; where there is an executor, `bind_async` |
+//! | a client | an answer, now | the trait's methods |
+//! | a client | to await answers | `client.start()`, whose methods give a [`Call`] each |
+//! | a client | many in flight | the same, and [`Answers`] |
+//! | a [`Call`] that gives a `String` or bytes | to look at them without a copy | [`Call::view`] |
+//! | an implementation | to serve it | `CounterServer::new(implementation)`: a worker serves it like any service |
+//! | the same | to call it where you are | the trait's methods: no link, no broker |
+//! | either, not known before the program runs | one type | [`Placed`] |
+//! | a policy | the rights that a contract needs | [`Contract::rights`], [`Contract::rights_to`], [`Contract::answer_rights`] |
+//! | a raw link that you know to lead to the right server | a client, unasked | [`Client::over`] a [`Stub`] |
+//!
+//! # You get X → do Y
+//!
+//! | you get | it means | do |
+//! |---|---|---|
+//! | [`MethodError::Own`] | it was served, and this is what it says | what the contract says |
+//! | [`MethodError::Call`] | something else became of the call | as follows |
+//! | [`Deadline`](crate::CallFailure::Deadline) | no answer in time; it may still be served | again, if doing it twice does no harm |
+//! | [`Gone`](crate::CallFailure::Gone) | the peer, the link or the broker is gone; it may have been served | bind again, unless it was revoked |
+//! | [`Overloaded`](crate::CallFailure::Overloaded) | it was not sent: the peer does not keep up | send less |
+//! | [`Unsendable`](crate::CallFailure::Unsendable) | it was not sent: the arguments are too long, or do not travel | send less at once, or large things by a buffer |
+//! | [`Unreadable`](crate::CallFailure::Unreadable) | it was served; the reply is not what the contract says | distrust the peer; build both sides from one release |
+//! | [`Failed`](crate::CallFailure::Failed): [`Denied`](crate::Failure::Denied) | it was not served: there is no right to it | ask the policy's author for [`Contract::rights`] |
+//! | … [`NoSuchMethod`](crate::Failure::NoSuchMethod) | it was not served: the server is older | ask `serves` before you call what is `#[optional]` |
+//! | … [`Undecodable`](crate::Failure::Undecodable) | it was not served: the server could not read the arguments | build both sides from one release |
+//! | … [`Unanswerable`](crate::Failure::Unanswerable) | it was served, or given up unserved; the answer did not fit, or came too late | ask for less, or earlier |
+//! | … [`WouldDeadlock`](crate::Failure::WouldDeadlock) | it was not served: it would wait for itself | make one direction oneways |
+//! | … [`Remote`](crate::Failure::Remote) with [`NESTED`](crate::Failure::NESTED) | the server made a call of its own, which failed as the text says | as the peer would |
+//! | [`BindError::Mismatch`](bind::BindError::Mismatch) | both sides, and the first method that differs | build both from one release, or add a new interface |
+//! | [`BindError::Ask`](bind::BindError::Ask) | the server does not say what it serves | as its call's failure says |
+//!
+//! # Versions
+//!
+//! What both sides must agree on is the interface's name, its version, and the shape of every method that the client
+//! knows: its name, the order and types of its arguments, its answer and its own error, down to the fields of structs and
+//! the variants of enums; not the names of arguments or types. It is compared when a link is bound, and a mismatch names
+//! both sides and the method. So:
+//!
+//! | you mean to | do |
+//! |---|---|
+//! | add a method | add it at the end. Older clients bind to newer servers. If newer clients are to bind to older servers, mark it `#[optional]`, and ask `serves("…")` before it is called |
+//! | change what a method takes or gives | add a new method at the end, and let the old one call it. A changed one binds only to its like |
+//! | change what a method does, without a change of its shape | raise `version` |
+//! | remove a method | leave it, and have it fail: those behind it would get other numbers |
+//! | add a field to a struct, a variant to an enum | that changes the shape of each method that has it: the same as the second row |
+//! | change a deadline, a limit, descriptor classes | nothing: each side keeps its own |
+//! | break with everything | give the new trait another name: both can be served side by side, by two roles |
+//!
+//! # On the wire
+//!
+//! A call's payload is its arguments, one after the other, as [`Message::append`](crate::Message::append) writes them;
+//! descriptors travel beside it, in the same order. The reply of a method without an error of its own is its value, a
+//! tuple's elements one after the other; of a method with one, a `Result` of the two. So the raw interface can call what a
+//! contract serves, and serve what a contract calls.
+//!
+//! [`RpcIndex::BIND`](crate::RpcIndex::BIND) is no method: by it a client asks whether the other side means the same
+//! contract ([`bind`](mod@bind)).
+
+mod answer;
+pub mod bind;
+mod call;
+mod carrier;
+mod description;
+mod placed;
+mod serve;
+mod sketch;
+mod stub;
+
+pub use answer::{Answer, MethodError, Never};
+pub use call::{Answers, Call, Ready, View};
+pub use carrier::{Bind, BindAsync, Carrier, Client, Pending, Poll};
+pub use description::{Contract, Method};
+pub use placed::Placed;
+pub use serve::{Dispatch, Serve, Server};
+pub use sketch::Sketch;
+pub use stub::Stub;
+
+/// What the code that `interface` makes calls; not for anybody else.
+#[doc(hidden)]
+pub mod made {
+    pub use super::serve::{admit, descriptor, fail, failed, finish, succeed};
+}

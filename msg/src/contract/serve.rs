@@ -1,0 +1,131 @@
+//! From requests to methods, and from what they give to replies.
+
+use serde::Serialize;
+
+use super::bind::{BindAnswer, BindQuestion};
+use super::{Contract, Method, MethodError};
+use crate::{AppendError, Descriptor, Failure, Message, Reader, RecvError, RpcIndex};
+
+/// Serves a contract with an implementation of its trait. Made by [`interface`](macro@crate::interface): for a trait
+/// `Decoder`, `DecoderServer::new(implementation)` is one.
+///
+/// A worker serves it wherever it serves a service; a host has what came to it served.
+#[derive(Clone, Debug)]
+pub struct Server<M>(M);
+
+/// An implementation of a contract.
+pub trait Serve {
+    /// The contract.
+    const CONTRACT: &'static Contract;
+
+    /// What implements it.
+    type Implementation;
+
+    /// The methods of this implementation.
+    fn new(implementation: Self::Implementation) -> Self;
+
+    /// The implementation.
+    fn implementation(&self) -> &Self::Implementation;
+}
+
+/// The methods of a contract, by number. `D` is how descriptors arrive, `F` how they are sent.
+pub trait Dispatch<D, F>: Serve {
+    /// Serves one request: reads the arguments, calls the method, appends its answer.
+    ///
+    /// # Errors
+    /// [`Failure`], to be sent instead of a reply; what is in `reply` is then to be forgotten.
+    fn dispatch(&self, rpc: RpcIndex, request: &mut Reader<'_, D>, reply: &mut Message<F>) -> Result<(), Failure>;
+}
+
+impl<M: Serve> Server<M> {
+    /// Serves with `implementation`.
+    pub fn new(implementation: M::Implementation) -> Self {
+        Self(M::new(implementation))
+    }
+
+    /// The implementation.
+    pub fn implementation(&self) -> &M::Implementation {
+        self.0.implementation()
+    }
+
+    /// The contract that it serves.
+    #[must_use]
+    pub const fn contract(&self) -> &'static Contract {
+        M::CONTRACT
+    }
+
+    /// Serves one request: a method, or the question whether the contract is the same.
+    ///
+    /// # Errors
+    /// [`Failure`], to be sent instead of a reply; what is in `reply` is then to be forgotten.
+    pub fn answer<D, F>(
+        &self,
+        rpc: RpcIndex,
+        request: &mut Reader<'_, D>,
+        reply: &mut Message<F>,
+    ) -> Result<(), Failure>
+    where
+        M: Dispatch<D, F>,
+    {
+        if rpc == RpcIndex::BIND {
+            return answer_bind(M::CONTRACT, request, reply);
+        }
+        self.0.dispatch(rpc, request, reply)
+    }
+}
+
+/// Nothing that is answered depends on more than whether two numbers are the same; nothing is kept.
+fn answer_bind<D, F>(contract: &Contract, request: &mut Reader<'_, D>, reply: &mut Message<F>) -> Result<(), Failure> {
+    let question: BindQuestion = request.recv()?;
+    finish(request)?;
+    reply.append(&BindAnswer::to(&question, contract))?;
+    Ok(())
+}
+
+/// Whether a request may be read at all.
+pub fn admit<D>(method: &Method, request: &Reader<'_, D>) -> Result<(), Failure> {
+    let (bytes, most) = (request.remaining(), method.request_max);
+    if bytes > most as usize {
+        return Err(RecvError::Bound { bytes, most }.into());
+    }
+    Ok(())
+}
+
+/// The next descriptor, if it is of a class that the method names.
+pub fn descriptor<D: Descriptor>(method: &Method, reader: &mut Reader<'_, D>) -> Result<D, RecvError> {
+    let descriptor = reader.descriptor()?;
+    if method.classes.contains(descriptor.class()) { Ok(descriptor) } else { Err(RecvError::Class) }
+}
+
+/// All arguments were read.
+pub fn finish<D>(request: &mut Reader<'_, D>) -> Result<(), RecvError> {
+    std::mem::replace(request, Reader::new(&[], Vec::new())).finish()
+}
+
+/// What stands in front of a value.
+pub fn succeed<F>(method: &Method, reply: &mut Message<F>) -> Result<(), AppendError> {
+    if method.fallible {
+        reply.append(&0u8)?;
+    }
+    Ok(())
+}
+
+/// Whether what follows in a reply is the method's own error.
+pub fn failed<D>(reply: &mut Reader<'_, D>) -> Result<bool, RecvError> {
+    match reply.recv::<u8>()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(RecvError::Value),
+    }
+}
+
+/// The whole answer of a method that gave no value.
+pub fn fail<E: Serialize, F>(error: MethodError<E>, reply: &mut Message<F>) -> Result<(), Failure> {
+    match error {
+        MethodError::Own(error) => {
+            reply.append(&1u8)?.append(&error)?;
+            Ok(())
+        }
+        MethodError::Call(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,113 @@
+//! What all clients share.
+
+use std::time::Duration;
+
+use super::call::{Call, Read};
+use super::{Answer, Carrier, Method, Never};
+use crate::{AppendError, Message};
+
+/// The inside of a client: a carrier, and how it is called through. Generated clients are a shell around it.
+#[derive(Clone, Debug)]
+pub struct Stub<L> {
+    link: L,
+    within: Option<Duration>,
+    served: u16,
+}
+
+impl<L> Stub<L> {
+    /// A stub over a carrier, at whose other end the first `served` methods are. Nothing is asked or compared:
+    /// [`Bind::bind_stub`](super::Bind::bind_stub) does that.
+    pub const fn new(link: L, served: u16) -> Self {
+        Self { link, within: None, served }
+    }
+
+    /// The carrier.
+    pub const fn link(&self) -> &L {
+        &self.link
+    }
+
+    /// The same, with another deadline for calls of methods that state none.
+    #[must_use]
+    pub fn within(self, within: Duration) -> Self {
+        Self { within: Some(within), ..self }
+    }
+
+    /// Whether the other side has that method; one that is not optional it has.
+    #[must_use]
+    pub const fn serves(&self, method: &Method) -> bool {
+        method.rpc.0 < self.served
+    }
+}
+
+impl<L: Carrier> Stub<L> {
+    /// Calls and waits.
+    ///
+    /// # Errors
+    /// [`MethodError`](super::MethodError).
+    pub fn call<T, E>(
+        &self,
+        method: &'static Method,
+        build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
+        read: Read<L::Passed, T, E>,
+    ) -> Answer<T, E> {
+        let within = method.deadline.or(self.within);
+        let answer = self.link.call(method.rpc, within, bounded(method, build), |reader| {
+            check_reply(method, reader.remaining())?;
+            read(reader)
+        });
+        answer?.map_err(super::MethodError::Own)
+    }
+
+    /// Begins a call.
+    pub fn start<T, E>(
+        &self,
+        method: &'static Method,
+        build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
+        read: Read<L::Passed, T, E>,
+    ) -> Call<L::Pending, T, E> {
+        let within = method.deadline.or(self.within);
+        Call::new(self.link.start(method.rpc, within, bounded(method, build)), method, read)
+    }
+
+    /// Sends what nobody answers.
+    ///
+    /// # Errors
+    /// [`MethodError::Call`](super::MethodError::Call) if it was not sent.
+    pub fn oneway(
+        &self,
+        method: &'static Method,
+        build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
+    ) -> Answer<()> {
+        let within = method.deadline.or(self.within);
+        Ok(self.link.oneway(method.rpc, within, bounded(method, build))?)
+    }
+
+    /// Begins to send what nobody answers.
+    pub fn start_oneway(
+        &self,
+        method: &'static Method,
+        build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
+    ) -> Call<L::Pending, (), Never> {
+        let within = method.deadline.or(self.within);
+        Call::new(self.link.start_oneway(method.rpc, within, bounded(method, build)), method, |_| Ok(Ok(())))
+    }
+}
+
+/// Builds the arguments, and sees that they are no longer than the contract says.
+fn bounded<F>(
+    method: &'static Method,
+    build: impl FnOnce(&mut Message<F>) -> Result<(), AppendError>,
+) -> impl FnOnce(&mut Message<F>) -> Result<(), AppendError> {
+    |message| {
+        build(message)?;
+        let (bytes, most) = (message.payload_len(), method.request_max);
+        if bytes > most { Err(AppendError::Bound { bytes, most }) } else { Ok(()) }
+    }
+}
+
+pub(super) fn check_reply(method: &Method, bytes: usize) -> Result<(), crate::RecvError> {
+    if bytes > method.reply_max as usize {
+        return Err(crate::RecvError::Bound { bytes, most: method.reply_max });
+    }
+    Ok(())
+}

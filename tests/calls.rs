@@ -1,0 +1,44 @@
+//! The examples of calls do what they say, under both models, with real processes.
+
+use std::process::Command;
+
+const SAID: &str = "\
+world: monde
+cloison: unknown
+cloison: partition
+learnt 2 words from a pipe
+it knows 6 words
+morning: matin
+good world: bon monde
+good: bon
+four meanings have 16 letters
+one of them 5
+mine knows 4 words, yours 3
+yours still knows 3
+in this process: bon matin
+in a worker: bon matin
+wherever it is: bon matin
+wherever it is: bon matin
+diary: good morning world = bon matin monde
+translated: bon matin monde
+";
+
+fn run(arguments: &[&str]) -> String {
+    // Cargo builds the examples before it runs all tests of a package.
+    let test = std::env::current_exe().expect("a test knows its executable");
+    let path = test.ancestors().nth(2).expect("tests are built below target").join("examples/calls");
+    assert!(path.exists(), "{} is not built: cargo build --examples", path.display());
+    let output = Command::new(path).args(arguments).output().expect("it can be started");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
+#[test]
+fn every_kind_of_call_does_what_it_says() {
+    assert_eq!(run(&[]), SAID);
+}
+
+#[test]
+fn none_of_them_knows_the_model() {
+    assert_eq!(run(&["--direct"]), SAID);
+}

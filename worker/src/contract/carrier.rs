@@ -1,0 +1,144 @@
+//! Calling over a link by a contract.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use cloison_ipc::Passed;
+use cloison_msg::contract::{Carrier, Pending};
+use cloison_msg::{AppendError, CallError, CallFailure, Message, Reader, RecvError, RpcIndex};
+
+use crate::clock::NEVER;
+use crate::pending::PendingCall;
+use crate::worker::DEFAULT_DEADLINE;
+use crate::{Link, Worker};
+
+impl Carrier for Link {
+    type Sent = OwnedFd;
+    type Passed = Passed;
+    type Pending = Started;
+
+    fn call<T>(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut Message<OwnedFd>) -> Result<(), AppendError>,
+        read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>,
+    ) -> Result<T, CallError> {
+        let within = within.unwrap_or(DEFAULT_DEADLINE);
+        self.with_message(rpc, build, |message| self.start_within(rpc, message, within))?.read_from_start(read)
+    }
+
+    fn start(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut Message<OwnedFd>) -> Result<(), AppendError>,
+    ) -> Started {
+        let within = within.unwrap_or(DEFAULT_DEADLINE);
+        let started = self.with_message(rpc, build, |message| self.start_within(rpc, message, within));
+        Started(started.map(Some))
+    }
+
+    fn oneway(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut Message<OwnedFd>) -> Result<(), AppendError>,
+    ) -> Result<(), CallError> {
+        let within = within.unwrap_or(DEFAULT_DEADLINE);
+        self.with_message(rpc, build, |message| self.oneway_within(rpc, message, within))
+    }
+
+    fn start_oneway(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        build: impl FnOnce(&mut Message<OwnedFd>) -> Result<(), AppendError>,
+    ) -> Started {
+        Started(Carrier::oneway(self, rpc, within, build).map(|()| None))
+    }
+}
+
+impl Link {
+    /// Builds a message in memory that has grown already, and sends it.
+    fn with_message<T>(
+        &self,
+        rpc: RpcIndex,
+        build: impl FnOnce(&mut Message<OwnedFd>) -> Result<(), AppendError>,
+        send: impl FnOnce(&mut Message<OwnedFd>) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
+        let mut message = self.worker().session().spare_message();
+        let sent = match build(&mut message) {
+            Ok(()) => send(&mut message),
+            Err(error) => {
+                let now = self.worker().tick();
+                Err(self.call_error(rpc, now, CallFailure::Unsendable(error.to_string().into())))
+            }
+        };
+        self.worker().session().return_message(message);
+        sent
+    }
+}
+
+/// A call by a contract that was begun: it waits for its reply, was a oneway and is sent, or has failed.
+#[derive(Debug)]
+pub struct Started(Result<Option<PendingCall>, CallError>);
+
+impl Started {
+    const fn pending(&self) -> Option<&PendingCall> {
+        match &self.0 {
+            Ok(pending) => pending.as_ref(),
+            Err(_) => None,
+        }
+    }
+}
+
+impl Pending for Started {
+    type Passed = Passed;
+
+    fn wait<T>(self, read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>) -> Result<T, CallError> {
+        match self.0? {
+            Some(pending) => {
+                // Between the start of the call and now its maker may have done anything, for any time.
+                pending.link().worker().tick();
+                pending.read_from_start(read)
+            }
+            None => Ok(read(&mut Reader::new(&[], Vec::new())).expect("there is nothing to be read of a oneway")),
+        }
+    }
+
+    /// Meanwhile requests of the same chains are served. All calls are of one worker.
+    fn wait_any(started: &mut [Self]) -> usize {
+        let Some(worker) = started.iter().find_map(Self::pending).map(|pending| pending.link().worker().clone()) else {
+            return 0;
+        };
+        worker.tick();
+        loop {
+            if let Some(over) = look_or_wait(&worker, started) {
+                return over;
+            }
+        }
+    }
+}
+
+/// Which of them is over; if none is, waits until something happens.
+fn look_or_wait(worker: &Worker, started: &[Started]) -> Option<usize> {
+    let mut session = worker.session();
+    let over = started.iter().position(|call| call.pending().is_none_or(|pending| pending.is_over(&session)));
+    if over.is_some() {
+        return over;
+    }
+    let pending = || started.iter().filter_map(Started::pending);
+    let has_service = worker.has_service();
+    if let Some(queued) = pending().find_map(|call| session.take_nested(Some(call.chain()), has_service)) {
+        drop(session);
+        worker.serve_nested(queued);
+        worker.tick();
+        return None;
+    }
+    let first = pending().next().map(|call| call.link().name());
+    let one_link = first.filter(|&first| pending().all(|call| call.link().name() == first));
+    let until = pending().map(PendingCall::deadline).min().unwrap_or(NEVER);
+    session.pump(until, one_link);
+    None
+}
