@@ -1,9 +1,10 @@
 //! Two confined workers, one of which calls the other.
 
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use cloison_broker::msg::{Failure, Message, RpcIndex};
-use cloison_broker::{HOST, Model, Rules};
+use cloison_broker::{Broker, HOST, Model, Rules};
 use cloison_worker::{Answer, Request, Role, ServeError, Worker, interface};
 
 use crate::crew::{self, Crew, MEASURER};
@@ -15,6 +16,10 @@ pub const DIRECT: Row =
 /// A call that passes the broker and is checked there.
 pub const RELAYED: Row =
     Row { name: "call, through the broker", against: Some("raw relay"), start: |at| start(at, Model::Broker, 2) };
+
+/// The same call while the model changes all the time.
+pub const SWITCHING: Row =
+    Row { name: "call, while it changes", against: Some("call, through the broker"), start: start_switching };
 
 /// The same call, by a contract's client and server.
 pub const DIRECT_BY_CONTRACT: Row = Row {
@@ -99,11 +104,27 @@ fn start_by_contract(placement: Placement, model: Model, hops: usize) -> Running
     } else {
         &[("contract-caller", 0), ("contract-echo", 2)]
     };
-    crew::start(placement, Crew { policy, model, roles, host: crew::idle }, ())
+    crew::start(placement, Crew { policy, model, roles, host: crew::idle, beside: None }, ())
 }
 
 fn start(placement: Placement, model: Model, hops: usize) -> Running {
-    let policy = Rules::new().allow(HOST, "caller", &MEASURER).allow("caller", "echo", &ECHO);
+    let policy = policy();
     let roles: &[_] = if hops == 1 { &[("caller", 0), ("echo", 1)] } else { &[("caller", 0), ("echo", 2)] };
-    crew::start(placement, Crew { policy, model, roles, host: crew::idle }, ())
+    crew::start(placement, Crew { policy, model, roles, host: crew::idle, beside: None }, ())
+}
+
+/// What the caller may do.
+pub fn policy() -> Rules {
+    Rules::new().allow(HOST, "caller", &MEASURER).allow("caller", "echo", &ECHO)
+}
+
+fn start_switching(placement: Placement) -> Running {
+    let flip = |broker: &Broker| {
+        for model in [Model::Orchestrator, Model::Broker] {
+            broker.set_model(model).wait();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let (model, roles) = (Model::Broker, &[("caller", 0), ("echo", 2)]);
+    crew::start(placement, Crew { policy: policy(), model, roles, host: crew::idle, beside: Some(flip) }, ())
 }

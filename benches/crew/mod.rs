@@ -1,6 +1,9 @@
 //! Confined workers, one of which measures what it does with another, or with the host.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use cloison_broker::msg::{Failure, Interface, Message, RpcIndex};
@@ -26,6 +29,8 @@ pub struct Crew {
     pub roles: &'static [(&'static str, usize)],
     /// What the host does with its inbox, on a thread of its own beside the router's.
     pub host: fn(Inbox),
+    /// What it does again and again while something is measured.
+    pub beside: Option<fn(&Broker)>,
 }
 
 /// Starts a crew; its first worker carries out `order`.
@@ -44,8 +49,12 @@ pub fn start(placement: Placement, crew: Crew, order: impl Serialize + 'static) 
     for (process, (_, hops)) in processes.iter().zip(crew.roles) {
         pin(Some(*process), placement.core(*hops));
     }
-    // Dropped in this order: the broker's end ends the inbox, which ends the thread.
-    let ends = (broker, Joined(Some(host)));
+    let ends = Ends::new(broker, host);
+    if let Some(beside) = crew.beside {
+        pin(None, placement.core(1));
+        ends.repeat(beside);
+        pin(None, placement.core(0));
+    }
     Running::new(processes, Vec::new(), move |count, took| {
         let _alive = &ends;
         let mut left = count;
@@ -91,8 +100,53 @@ fn ask(measurer: &HostLink, count: usize, order: &impl Serialize) -> Vec<u32> {
     answer.reader().recv().expect("durations")
 }
 
+/// What a crew ends with.
+pub struct Ends {
+    broker: Arc<Broker>,
+    /// What is done beside, until that is dropped.
+    beside: std::cell::RefCell<Vec<(Arc<AtomicBool>, Joined)>>,
+    _host: Joined,
+}
+
+impl Ends {
+    /// Dropped, the broker's end ends the inbox, which ends the host's thread.
+    pub fn new(broker: Broker, host: JoinHandle<()>) -> Self {
+        Self { broker: Arc::new(broker), beside: std::cell::RefCell::default(), _host: Joined(Some(host)) }
+    }
+
+    /// Does something again and again, on a thread of its own.
+    fn repeat(&self, what: fn(&Broker)) {
+        let (broker, over) = (self.broker.clone(), Arc::new(AtomicBool::new(false)));
+        let stop = over.clone();
+        let thread = std::thread::spawn(move || {
+            while !stop.load(Ordering::Relaxed) {
+                what(&broker);
+            }
+        });
+        self.beside.borrow_mut().push((over, Joined(Some(thread))));
+    }
+}
+
+impl std::ops::Deref for Ends {
+    type Target = Broker;
+
+    fn deref(&self) -> &Broker {
+        &self.broker
+    }
+}
+
+/// Whatever goes on beside holds the broker, so it goes first.
+impl Drop for Ends {
+    fn drop(&mut self) {
+        for (over, thread) in self.beside.borrow_mut().drain(..) {
+            over.store(true, Ordering::Relaxed);
+            drop(thread);
+        }
+    }
+}
+
 /// A thread that is waited for.
-struct Joined(Option<std::thread::JoinHandle<()>>);
+struct Joined(Option<JoinHandle<()>>);
 
 impl Drop for Joined {
     fn drop(&mut self) {

@@ -77,13 +77,13 @@ fn to_worker(
 ) -> Running {
     let policy = policy("consumer");
     let order = Order { to: "consumer".to_owned(), len, touch };
-    crew::start(placement, Crew { policy, model, roles, host: crew::idle }, order)
+    crew::start(placement, Crew { policy, model, roles, host: crew::idle, beside: None }, order)
 }
 
 fn to_host(placement: Placement, len: u32, touch: bool) -> Running {
     let (policy, model) = (policy(HOST), Model::Broker);
     let order = Order { to: HOST.to_owned(), len, touch };
-    crew::start(placement, Crew { policy, model, roles: &[("producer", 0)], host: show_as_host }, order)
+    crew::start(placement, Crew { policy, model, roles: &[("producer", 0)], host: show_as_host, beside: None }, order)
 }
 
 fn policy(consumer: &str) -> Rules {
