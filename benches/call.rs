@@ -27,5 +27,5 @@ fn main() {
     measure("links that are asked for, handed on, taken back", &rows).print();
     crowd::allow_descriptors();
     let rows = [RAW_PAIR, DIRECT, crowd::DIRECT, RAW_RELAY, RELAYED, crowd::RELAYED];
-    measure("64-byte typed call among 200 workers with 1000 links", &rows).print();
+    measure("64-byte typed call among 200 workers with more than 1000 links", &rows).print();
 }
