@@ -185,10 +185,14 @@ impl<D: Descriptor> Router<D> {
         let (new, peer) = (link.holder(end.side).port, link.holder(end.side.other()).port);
         let peer_name = link.holder(end.side.other()).name;
         let granted = self.granted(link, end.side, balance);
+        let [rights, peer_rights] = [end.side.other(), end.side].map(|side| link.holder(side).rights.clone());
+        let attenuated = ToWorker::Attenuated { link: peer_name, rights, peer_rights };
         if let Some(receipt) = refund {
             self.send_credit(peer, peer_name, receipt);
         }
         self.say(peer, ToWorker::Moved { link: peer_name, peer: self.role_name(new), own }, Vec::new());
+        // On a direct link it is the peer that asks whether the new holder may.
+        self.say(peer, attenuated, Vec::new());
         self.say(new, granted, Vec::new());
         let (by, to, peer) = (self.role_name(old), self.role_name(new), self.role_name(peer));
         self.tell(Event::Moved { link: end.link, by, to, peer });
