@@ -13,4 +13,6 @@
 #![forbid(unsafe_code)]
 
 pub mod explore;
+pub mod random;
+pub mod script;
 pub mod world;
