@@ -15,4 +15,5 @@
 pub mod explore;
 pub mod random;
 pub mod script;
+pub mod target;
 pub mod world;
