@@ -286,3 +286,39 @@ fn refund_all(peer: &mut Holder) -> Option<Receipt> {
     let receipt = Receipt { route: Route::Relayed, taken: account.sent };
     (account.sent != account.taken && peer.meter.credit(receipt).is_ok()).then_some(receipt)
 }
+
+#[cfg(test)]
+mod tests {
+    use cloison_msg::{Header, Kind, RpcSet};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However often a holder copies its end and uses it in between, all together have what it had at first.
+        #[test]
+        fn copies_share_the_uses_that_were_left(
+            most in 0u32..50,
+            steps in prop::collection::vec((any::<bool>(), any::<Option<u8>>()), 0..20),
+        ) {
+            let rights = Rights::methods(RpcSet::ALL).for_uses(most);
+            let mut giver = Holder::new(Key { index: 0, generation: 1 }, rights.clone());
+            let mut gone = 0;
+            for (copies, wanted) in steps {
+                let left = most - giver.used.messages;
+                if copies {
+                    let wanted = Rights { uses: wanted.map(u32::from), ..rights.clone() };
+                    let copy = giver.split(rights.attenuate(&wanted));
+                    let uses = copy.uses.expect("counted as its giver's are");
+                    prop_assert!(uses <= left && copy.is_within(&rights));
+                    gone += uses;
+                } else if left > 0 {
+                    giver.used.note(&giver.rights, &Header { kind: Kind::Oneway, ..Header::default() });
+                    gone += 1;
+                }
+                prop_assert_eq!(giver.used.messages, gone);
+                prop_assert!(gone <= most);
+            }
+        }
+    }
+}
