@@ -14,12 +14,13 @@ impl Random {
     }
 
     /// A number below `end`; 0 if there is none.
-    pub const fn below(&mut self, end: usize) -> usize {
-        if end == 0 { 0 } else { (self.draw() % end as u64) as usize }
+    pub fn below(&mut self, end: usize) -> usize {
+        let drawn = self.draw().checked_rem(end as u64).unwrap_or_default();
+        usize::try_from(drawn).unwrap_or_default()
     }
 
     /// True once in `rarely` times.
-    pub const fn is(&mut self, rarely: usize) -> bool {
+    pub fn is(&mut self, rarely: usize) -> bool {
         self.below(rarely) == 0
     }
 }

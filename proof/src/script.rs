@@ -177,7 +177,8 @@ impl Phase {
 
 fn say(random: &mut Random) -> Act {
     let descriptors = u8::from(random.is(4));
-    Act::Say { link: random.below(3), is_call: random.is(2), rpc: random.draw() as u16 % 3, descriptors }
+    let rpc = u16::try_from(random.below(3)).unwrap_or_default();
+    Act::Say { link: random.below(3), is_call: random.is(2), rpc, descriptors }
 }
 
 /// A script on its way.

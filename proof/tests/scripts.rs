@@ -7,7 +7,7 @@ const SCRIPTS: &str = "CLOISON_SCRIPTS";
 
 #[test]
 fn both_models_and_every_way_between_them_look_the_same() {
-    let count = std::env::var(SCRIPTS).ok().and_then(|count| count.parse().ok()).unwrap_or(3_000);
+    let count = std::env::var(SCRIPTS).ok().and_then(|count| count.parse().ok()).unwrap_or(20_000);
     let first = std::env::var("CLOISON_FIRST_SCRIPT").ok().and_then(|first| first.parse().ok()).unwrap_or(0);
     for seed in first..first + count {
         Script::of(seed).compare(seed).unwrap_or_else(|difference| panic!("script {seed}: {difference}"));

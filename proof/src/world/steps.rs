@@ -155,15 +155,15 @@ impl World {
     pub fn apply(&mut self, step: Step) -> bool {
         match step {
             Step::Relay(at) => self.relay(at),
-            Step::Hear(at) => drop(self.hear(at)),
-            Step::Read(at, link) => drop(self.read(at, link)),
+            Step::Hear(at) => _ = self.hear(at),
+            Step::Read(at, link) => _ = self.read(at, link),
             Step::Flush(at, link) => self.flush(at, link),
             Step::Serve(at) => self.serve(at),
             Step::Act(at) => self.act(at),
             Step::Bury(at) => self.bury(at),
             Step::Host(list, _) => self.host_acts(list),
             Step::Crash(at) => self.crash(at),
-            Step::CrashHearing(at, sends) => return self.crash_in(at, sends, |world| drop(world.hear(at))),
+            Step::CrashHearing(at, sends) => return self.crash_in(at, sends, |world| _ = world.hear(at)),
             Step::CrashActing(at, sends) => return self.crash_in(at, sends, |world| world.act(at)),
             Step::Freeze(at) => {
                 self.freezes -= 1;
