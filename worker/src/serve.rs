@@ -292,6 +292,9 @@ impl Session {
     fn discard(&mut self, queued: Queued) {
         self.buffers.release(queued.payload);
         self.close_all(queued.links);
+        if !self.given.is_empty() {
+            self.confirm_given();
+        }
     }
 
     /// What peers that are gone had lent is kept as long as a request of theirs may name it.

@@ -28,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) control: Wire,
     pub(crate) ends: Ends<End>,
     pub(crate) departed: Departed,
+    /// Links that were given away, as long as something that came over them waits to be served. The broker bounds them.
+    pub(crate) given: Vec<Destination>,
     /// Requests that nobody has taken yet, in the order in which they arrived. The links' windows bound it.
     pub(crate) queue: VecDeque<Queued>,
     /// What became of the calls that are in flight.
@@ -129,6 +131,7 @@ impl Session {
             control,
             ends: Ends::new(),
             departed: Departed::default(),
+            given: Vec::new(),
             queue: VecDeque::new(),
             outcomes: Slab::new(),
             questions: Vec::new(),

@@ -90,6 +90,7 @@ impl Session {
             }
             ToWorker::Opened { request, link } => self.take_reply(request, Answer::Opened(link)),
             ToWorker::Closed { link, why: Gone::Revoked } => self.revoke(link),
+            ToWorker::Closed { link, why: Gone::Moved } => self.note_given(link),
             ToWorker::Closed { link, why } => self.close(link, why),
             ToWorker::Pool { request, pool } => match (pool, passed.next()) {
                 (Ok(pool), Some(memory)) => self.take_reply(request, Answer::Pool(Ok((pool, memory.into_fd())))),
@@ -185,7 +186,26 @@ impl Session {
             }
         }
         self.close_all(carried);
+        self.given.retain(|&given| given != link);
         self.say(&ToBroker::Released { link });
+    }
+
+    /// The broker has given a link to whom this worker gave it, and delivers nothing more over it here.
+    fn note_given(&mut self, link: Destination) {
+        self.depart(link, Gone::Moved);
+        self.given.push(link);
+        self.confirm_given();
+    }
+
+    /// Says of each link that was given away, once all that had come over it before was taken, that nothing more is.
+    pub(crate) fn confirm_given(&mut self) {
+        for link in std::mem::take(&mut self.given) {
+            if self.queue.iter().any(|queued| queued.header.destination == link) {
+                self.given.push(link);
+            } else {
+                self.say(&ToBroker::Released { link });
+            }
+        }
     }
 
     fn take_peer_pool(&mut self, link: Destination, pool: PoolId, shape: PoolShape, memory: Option<Passed>) {

@@ -11,6 +11,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use cloison_msg::control::ToBroker;
 use cloison_msg::{CallFailure, Denial, Failure, Gone, Interface, Message, RecvError, Rights, Route, RpcIndex, RpcSet};
 use cloison_worker::{Link, PoolShape, Request, Worker};
 use world::World;
@@ -147,6 +148,8 @@ fn a_moved_link_is_another_workers(route: Route) {
         Ok(_) => assert_eq!(route, Route::Direct),
     }
     assert_eq!(c.gone(), Some(Gone::Moved));
+    who(&b);
+    world.heard(|word| matches!(word, ToBroker::Released { .. }).then_some(()));
     assert_eq!(why(c.call(WHO, &mut Message::new())), CallFailure::Gone(Gone::Moved));
     message.move_link(&c, &rights()).unwrap();
     assert!(matches!(why(b.call(TAKE, &mut message)), CallFailure::Unsendable(_)));

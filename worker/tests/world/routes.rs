@@ -135,6 +135,7 @@ impl State {
         let state = &mut self.links[link];
         assert_eq!((state.settled, state.route), ([true; 2], Route::Relayed), "only a link at rest moves");
         let (peer, peer_name) = state.ends[1 - side];
+        let (former, former_name) = state.ends[side];
         let refund = Receipt { route: Route::Relayed, taken: state.sent[1 - side].sent };
         let is_news = state.sent[1 - side].taken != refund.taken;
         state.sent[1 - side] = Account { sent: refund.taken, taken: refund.taken };
@@ -153,6 +154,7 @@ impl State {
         if is_news {
             self.say_credit(peer, peer_name, refund);
         }
+        self.say(former, &ToWorker::Closed { link: former_name, why: cloison_msg::Gone::Moved }, &[]);
         self.say(peer, &ToWorker::Moved { link: peer_name, peer: self.ports[to].role.clone(), own }, &[]);
         let (rights, peer_rights) = (carried.rights.clone(), self.rights(peer, to));
         let (peer, route) = (self.ports[peer].role.clone(), Route::Relayed);
