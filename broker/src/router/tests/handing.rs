@@ -294,10 +294,10 @@ fn whoever_gets_an_end_hears_how_often_the_other_has_moved() {
     let [to_d, _] = world.link(b, d);
     let links = [carry(at_b, Transfer::Move, rights())];
     assert!(world.send_with(b, &carrying(to_d), &[], &links, &mut Vec::new()));
-    let balances = world.take(d).into_iter().filter_map(|got| match got {
+    let mut balances = world.take(d).into_iter().filter_map(|got| match got {
         Got::Word(ToWorker::Granted { balance, .. }, _) => Some((balance.moves, balance.peer_moves)),
         _ => None,
     });
-    assert_eq!(balances.last(), Some((1, 1)));
+    assert_eq!(balances.next_back(), Some((1, 1)));
     assert_eq!(world.violation_of(c), None);
 }
