@@ -312,6 +312,32 @@ mod tests {
             prop_assert!(less.is_within(&b));
             prop_assert_eq!(less.attenuate(&a), less);
         }
+
+        #[test]
+        fn attenuation_asks_for_no_order(a in any_rights(), b in any_rights(), c in any_rights()) {
+            prop_assert_eq!(a.attenuate(&a), a.clone(), "once is enough");
+            prop_assert_eq!(a.attenuate(&b), b.attenuate(&a));
+            prop_assert_eq!(a.attenuate(&b).attenuate(&c), a.attenuate(&b.attenuate(&c)));
+            // Monotone: who has less to begin with has no more in the end.
+            prop_assert!(a.attenuate(&b).attenuate(&c).is_within(&a.attenuate(&c)));
+        }
+
+        /// What less rights allow, more rights allow too, whatever the message and whatever was used before.
+        #[test]
+        fn fewer_rights_never_allow_more(
+            (a, b) in (any_rights(), any_rights()),
+            (rpc, is_call, classes, messages, spent, now) in
+                (0u16..70, any::<bool>(), 0u16..32, any::<u32>(), any::<u64>(), any::<u64>()),
+        ) {
+            let kind = if is_call { crate::Kind::Call } else { crate::Kind::Oneway };
+            let header = crate::Header { kind, rpc: RpcIndex(rpc), ..crate::Header::default() };
+            let used = crate::Use { messages, spent: RpcSet(spent) };
+            let classes = DescriptorClasses::from_bits_truncate(classes);
+            let ask = |rights: &Rights| crate::decide(rights, &used, &header, classes, Time(now));
+            if ask(&a.attenuate(&b)) == crate::Verdict::Allow {
+                prop_assert_eq!((ask(&a), ask(&b)), (crate::Verdict::Allow, crate::Verdict::Allow));
+            }
+        }
     }
 
     #[test]

@@ -13,4 +13,7 @@
 #![forbid(unsafe_code)]
 
 pub mod explore;
+pub mod random;
+pub mod script;
+pub mod target;
 pub mod world;

@@ -17,7 +17,7 @@ const STEPS: usize = 60;
 const SEEDS: u64 = 5;
 
 /// The environment variable that says how many scripts each case runs.
-const SCRIPTS: &str = "CLOISON_SCRIPTS";
+const SCRIPTS: &str = "CLOISON_SYSTEM_SCRIPTS";
 
 /// Under what a script runs.
 const REGIMES: [Regime; 3] = [Regime::Always(Model::Broker), Regime::Always(Model::Orchestrator), Regime::Switching];

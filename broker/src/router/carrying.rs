@@ -185,10 +185,14 @@ impl<D: Descriptor> Router<D> {
         let (new, peer) = (link.holder(end.side).port, link.holder(end.side.other()).port);
         let peer_name = link.holder(end.side.other()).name;
         let granted = self.granted(link, end.side, balance);
+        let [rights, peer_rights] = [end.side.other(), end.side].map(|side| link.holder(side).rights.clone());
+        let attenuated = ToWorker::Attenuated { link: peer_name, rights, peer_rights };
         if let Some(receipt) = refund {
             self.send_credit(peer, peer_name, receipt);
         }
         self.say(peer, ToWorker::Moved { link: peer_name, peer: self.role_name(new), own }, Vec::new());
+        // On a direct link it is the peer that asks whether the new holder may.
+        self.say(peer, attenuated, Vec::new());
         self.say(new, granted, Vec::new());
         let (by, to, peer) = (self.role_name(old), self.role_name(new), self.role_name(peer));
         self.tell(Event::Moved { link: end.link, by, to, peer });
@@ -281,4 +285,40 @@ fn refund_all(peer: &mut Holder) -> Option<Receipt> {
     let account = peer.meter.account(Route::Relayed);
     let receipt = Receipt { route: Route::Relayed, taken: account.sent };
     (account.sent != account.taken && peer.meter.credit(receipt).is_ok()).then_some(receipt)
+}
+
+#[cfg(test)]
+mod tests {
+    use cloison_msg::{Header, Kind, RpcSet};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// However often a holder copies its end and uses it in between, all together have what it had at first.
+        #[test]
+        fn copies_share_the_uses_that_were_left(
+            most in 0u32..50,
+            steps in prop::collection::vec((any::<bool>(), any::<Option<u8>>()), 0..20),
+        ) {
+            let rights = Rights::methods(RpcSet::ALL).for_uses(most);
+            let mut giver = Holder::new(Key { index: 0, generation: 1 }, rights.clone());
+            let mut gone = 0;
+            for (copies, wanted) in steps {
+                let left = most - giver.used.messages;
+                if copies {
+                    let wanted = Rights { uses: wanted.map(u32::from), ..rights.clone() };
+                    let copy = giver.split(rights.attenuate(&wanted));
+                    let uses = copy.uses.expect("counted as its giver's are");
+                    prop_assert!(uses <= left && copy.is_within(&rights));
+                    gone += uses;
+                } else if left > 0 {
+                    giver.used.note(&giver.rights, &Header { kind: Kind::Oneway, ..Header::default() });
+                    gone += 1;
+                }
+                prop_assert_eq!(giver.used.messages, gone);
+                prop_assert!(gone <= most);
+            }
+        }
+    }
 }

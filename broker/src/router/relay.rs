@@ -42,7 +42,10 @@ impl<D: Descriptor> Router<D> {
         descriptors: &mut Vec<D>,
         now: Time,
     ) -> Option<Forward> {
-        let port = self.ports.get_mut(from).filter(|port| !port.is_condemned())?;
+        let Some(port) = self.ports.get_mut(from).filter(|port| !port.is_condemned()) else {
+            descriptors.clear();
+            return None;
+        };
         if usize::from(header.descriptors) != descriptors.len() {
             let (announced, found) = (header.descriptors, descriptors.len());
             descriptors.clear();

@@ -124,9 +124,11 @@ impl World {
     fn act_call(&mut self, at: usize, name: Destination, rpc: RpcIndex, shape: Shape) {
         let number = self.workers[at].calls_made + 1;
         let frame = self.frame(number);
-        let Some(end) = self.workers[at].ends.get_mut(name) else { return };
+        self.workers[at].calls_made = number;
+        let Some(end) = self.workers[at].ends.get_mut(name) else {
+            return self.note_outcome(at, name, number, super::Outcome::Gone);
+        };
         if let Ok(header) = end.link.call(rpc, shape, frame, number) {
-            self.workers[at].calls_made = number;
             self.workers[at].calls.insert(number);
             self.post_said(at, Packet::bare(header));
         }

@@ -41,7 +41,8 @@ pub enum Step {
 
 impl Step {
     /// Whether it happens by itself sooner or later: it is nobody's whim, and no accident.
-    pub(crate) const fn is_progress(self) -> bool {
+    #[must_use]
+    pub const fn is_progress(self) -> bool {
         match self {
             Self::Relay(_)
             | Self::Hear(_)
@@ -56,6 +57,18 @@ impl Step {
             | Self::CrashActing(..)
             | Self::Freeze(_)
             | Self::Late => false,
+        }
+    }
+}
+
+impl Step {
+    /// Which queue between a worker and the broker moves on, if one does: two for each worker.
+    #[must_use]
+    pub const fn queue(self) -> Option<usize> {
+        match self {
+            Self::Relay(at) => Some(2 * at),
+            Self::Hear(at) => Some(2 * at + 1),
+            _ => None,
         }
     }
 }
@@ -142,15 +155,15 @@ impl World {
     pub fn apply(&mut self, step: Step) -> bool {
         match step {
             Step::Relay(at) => self.relay(at),
-            Step::Hear(at) => drop(self.hear(at)),
-            Step::Read(at, link) => drop(self.read(at, link)),
+            Step::Hear(at) => _ = self.hear(at),
+            Step::Read(at, link) => _ = self.read(at, link),
             Step::Flush(at, link) => self.flush(at, link),
             Step::Serve(at) => self.serve(at),
             Step::Act(at) => self.act(at),
             Step::Bury(at) => self.bury(at),
             Step::Host(list, _) => self.host_acts(list),
             Step::Crash(at) => self.crash(at),
-            Step::CrashHearing(at, sends) => return self.crash_in(at, sends, |world| drop(world.hear(at))),
+            Step::CrashHearing(at, sends) => return self.crash_in(at, sends, |world| _ = world.hear(at)),
             Step::CrashActing(at, sends) => return self.crash_in(at, sends, |world| world.act(at)),
             Step::Freeze(at) => {
                 self.freezes -= 1;
@@ -159,6 +172,28 @@ impl World {
             Step::Late => self.router.next_deadline().into_iter().for_each(|until| self.pass_time(until)),
         }
         true
+    }
+
+    /// Puts something on a worker's agenda, unless it is about a link that the worker never had.
+    pub fn assign(&mut self, at: usize, act: super::Act) {
+        let last = if let super::Act::Carry { by, link, .. } = act { by.max(link) } else { act.link() };
+        if self.workers[at].life == Life::Runs && last < self.workers[at].names.len() {
+            self.workers[at].agenda.push_back(act);
+        }
+    }
+
+    /// Lets the host do something at once.
+    pub fn whim(&mut self, act: HostAct) {
+        self.host.push(std::iter::once(act).collect());
+        self.host_acts(self.host.len() - 1);
+        self.host.pop();
+    }
+
+    /// Lets a worker die.
+    pub fn strike(&mut self, at: usize) {
+        if self.workers[at].life == Life::Runs {
+            self.kill(at);
+        }
     }
 
     fn crash(&mut self, at: usize) {

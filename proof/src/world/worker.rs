@@ -261,6 +261,11 @@ impl World {
                     self.conclude(at, &pending);
                 }
             }
+            ToWorker::Attenuated { link, peer_rights, .. } => {
+                if let Some(end) = self.workers[at].ends.get_mut(link) {
+                    end.link.set_peer_rights(peer_rights);
+                }
+            }
             ToWorker::Closed { link, why: Gone::Revoked } => self.release(at, link),
             ToWorker::Closed { link, why: Gone::Moved } => {
                 self.workers[at].given.insert(link);

@@ -294,10 +294,25 @@ fn whoever_gets_an_end_hears_how_often_the_other_has_moved() {
     let [to_d, _] = world.link(b, d);
     let links = [carry(at_b, Transfer::Move, rights())];
     assert!(world.send_with(b, &carrying(to_d), &[], &links, &mut Vec::new()));
-    let mut balances = world.take(d).into_iter().filter_map(|got| match got {
+    let balance = world.take(d).into_iter().rev().find_map(|got| match got {
         Got::Word(ToWorker::Granted { balance, .. }, _) => Some((balance.moves, balance.peer_moves)),
         _ => None,
     });
-    assert_eq!(balances.next_back(), Some((1, 1)));
+    assert_eq!(balance, Some((1, 1)));
     assert_eq!(world.violation_of(c), None);
+}
+
+/// On a direct link the peer judges what the new holder may, so it has to know.
+#[test]
+fn the_peer_of_a_moved_end_hears_what_its_new_holder_may() {
+    let mut three = three(rights().delegable());
+    let b = three.ports[1];
+    let few = Rights::methods(RpcSet::first(1));
+    give(&mut three, Transfer::Move, few.clone()).unwrap();
+    let heard = three.world.take(b);
+    let told = heard.iter().find_map(|got| match got {
+        Got::Word(ToWorker::Attenuated { link, peer_rights, .. }, _) => Some((*link, peer_rights.clone())),
+        _ => None,
+    });
+    assert_eq!(told, Some((three.b_to_a, few)));
 }

@@ -287,3 +287,13 @@ fn a_message_that_cannot_be_delivered_is_answered_and_its_place_given_back() {
     assert_eq!((told as u64, world.violation_of(a)), (2 * WINDOW_MESSAGES, None));
     world.take(b);
 }
+
+#[test]
+fn what_the_condemned_still_send_is_closed() {
+    let (mut world, [a, _], [ours, theirs]) = pair(rights().passing(DescriptorClasses::PIPE));
+    world.send(a, &oneway(Destination { generation: 9, ..theirs }, 0), &[], Vec::new());
+    assert!(world.violation_of(a).is_some());
+    let mut marks = vec![Mark(DescriptorClasses::PIPE)];
+    assert!(!world.send_with(a, &Header { descriptors: 1, ..oneway(ours, 0) }, &[], &[], &mut marks));
+    assert_eq!(marks, []);
+}
