@@ -7,7 +7,8 @@ use crate::{DescriptorClasses, Header, Kind, Rights, RightsFlags, RpcIndex, RpcS
 /// What has been used of a right so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Use {
-    /// How many messages were allowed.
+    /// How many messages were allowed, as far as they are counted: while a right has no use count, none is, so that one it
+    /// gets later does not depend on what was seen by whom before.
     pub messages: u32,
     /// Which once-only methods were.
     pub spent: RpcSet,
@@ -17,7 +18,9 @@ impl Use {
     /// Notes that a message with this header was allowed. To ask which contract is served is no use of any right.
     pub fn note(&mut self, rights: &Rights, header: &Header) {
         if matches!(header.kind, Kind::Call | Kind::Oneway) && header.rpc != RpcIndex::BIND {
-            self.messages = self.messages.saturating_add(1);
+            if rights.uses.is_some() {
+                self.messages = self.messages.saturating_add(1);
+            }
             if rights.once.contains(header.rpc) {
                 self.spent = self.spent.with(header.rpc);
             }

@@ -60,10 +60,12 @@ impl Audit {
                 tracing::debug!(target: "cloison::audit", %link, %from, %to, %why, "link ended");
             }
             Event::Refused { from, to, interface } if self.is_news(from, Cause::Denial) => {
-                tracing::warn!(target: "cloison::audit", %from, %to, %interface, "link refused: no rule allows it");
+                let so_far = self.so_far(from, Cause::Denial);
+                tracing::warn!(target: "cloison::audit", %from, %to, %interface, so_far, "link refused: no rule allows it");
             }
             Event::Denied { from, to, rpc, denial } if self.is_news(from, Cause::Denial) => {
-                tracing::warn!(target: "cloison::audit", %from, %to, method = rpc.0, %denial, "message denied");
+                let so_far = self.so_far(from, Cause::Denial);
+                tracing::warn!(target: "cloison::audit", %from, %to, method = rpc.0, %denial, so_far, "message denied");
             }
             Event::Accused { by, of, what } if self.is_news(by, Cause::Accusation) => {
                 tracing::warn!(target: "cloison::audit", %by, %of, what, "direct link cut on an accusation");
@@ -77,6 +79,11 @@ impl Audit {
                 tracing::debug!(target: "cloison::audit", %role, messages, bytes, "sent directly so far");
             }
         }
+    }
+
+    /// How many there were, those that were not logged included.
+    fn so_far(&self, role: &Name, cause: Cause) -> u64 {
+        self.counts.get(&(role.clone(), cause)).copied().unwrap_or_default()
     }
 
     /// A worker that causes the same all the time does not fill the disk.

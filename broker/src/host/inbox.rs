@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloison_msg::{CallError, Destination, Gone, Name};
 use tokio::sync::mpsc;
@@ -93,10 +93,12 @@ impl Inbox {
 
     /// The next item, waiting no longer than `within`; `None` if there was none.
     pub fn next_within(&mut self, within: Duration) -> Option<Item> {
+        let until = Instant::now().checked_add(within);
         loop {
+            let left = until.map_or(within, |until| until.saturating_duration_since(Instant::now()));
             let item = match self.items.try_recv() {
                 Ok(item) => item,
-                Err(_) => wait_for(self.items.recv(), Some(within)).flatten()?,
+                Err(_) => wait_for(self.items.recv(), Some(left)).flatten()?,
             };
             if let Some(item) = self.deliver(item) {
                 return Some(item);

@@ -17,6 +17,9 @@ use cloison_worker::Worker;
 pub mod raw;
 pub mod routes;
 
+/// How long a test waits for a word, however busy the machine is.
+const HEARD_WITHIN: std::time::Duration = std::time::Duration::from_secs(60);
+
 /// One broker and its workers.
 pub struct World {
     state: Arc<Mutex<State>>,
@@ -125,12 +128,14 @@ impl World {
 
     /// The first of the words that the broker only notes for which `pick` finds something; waits for it.
     pub fn heard<T>(&self, mut pick: impl FnMut(&ToBroker) -> Option<T>) -> T {
-        loop {
+        let start = std::time::Instant::now();
+        while start.elapsed() < HEARD_WITHIN {
             if let Some(found) = self.state().heard.iter().find_map(&mut pick) {
                 return found;
             }
             thread::yield_now();
         }
+        panic!("the broker did not hear it within {HEARD_WITHIN:?}")
     }
 
     /// How many of the words that the broker only notes there are.
