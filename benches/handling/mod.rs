@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
-use cloison_broker::msg::{Failure, Interface, Message, Rights};
+use cloison_broker::msg::{CallFailure, Denial, Failure, Interface, Message, Rights};
 use cloison_broker::{Broker, HOST, Model, Rules, WorkerSpec};
 use cloison_worker::{Request, Role, ServeError, Worker};
 
@@ -67,9 +67,15 @@ fn giver(worker: &Worker) -> Result<(), ServeError> {
         let third = worker.open("third", &KEEP).expect("the policy allows it");
         let mut message = Message::new();
         move || {
-            message.append_link(&third, &Rights::methods(KEEP.all()))?;
-            keeper.call(KEEP.method("keep"), &mut message).map_err(remote)?;
-            Ok(())
+            // A worker may have given so many copies; the broker has yet to hear that the last ones were closed.
+            loop {
+                message.clear().append_link(&third, &Rights::methods(KEEP.all()))?;
+                match keeper.call(KEEP.method("keep"), &mut message).map_err(|error| error.why) {
+                    Ok(_) => return Ok(()),
+                    Err(CallFailure::Failed(Failure::Denied(Denial::Links))) => {}
+                    Err(why) => return Err(remote(why)),
+                }
+            }
         }
     })
 }
