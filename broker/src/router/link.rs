@@ -107,6 +107,8 @@ pub(super) struct Link {
     pub(super) asker: Holder,
     pub(super) asked: Holder,
     pub(super) way: Way,
+    /// Whether it ever had a socket of its own, by which its holders could say to each other what the broker did not count.
+    pub(super) was_direct: bool,
     pub(super) wish: Wish,
     pub(super) lineage: Lineage,
     pub(super) pools: Vec<LinkPool>,
@@ -151,6 +153,7 @@ impl Link {
             asker,
             asked,
             way: Way::Relayed,
+            was_direct: false,
             wish: Wish::default(),
             lineage,
             pools: Vec::new(),

@@ -1,7 +1,7 @@
 //! The one path of a message through the broker.
 
 use cloison_msg::{
-    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Header, HeaderError, Key, Kind, Overdraft, Receipt,
+    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Gone, Header, HeaderError, Key, Kind, Overdraft, Receipt,
     Route, Time, Verdict, decide, decode_whole,
 };
 
@@ -111,8 +111,20 @@ impl<D: Descriptor> Router<D> {
                 self.close_moved(from, freight.links);
                 None
             }
+            Err(Violation::Overdraft(Overdraft::Answer | Overdraft::Calls)) if self.was_direct(end.link) => {
+                self.close_moved(from, freight.links);
+                let why = Gone::CutOff("calls and answers do not match".into());
+                self.close_link(end.link, &Side::BOTH, &why);
+                None
+            }
             Err(violation) => self.violate(from, violation),
         }
+    }
+
+    /// Whether the holders of a link may have called each other unseen: a peer that did so while it should have left the
+    /// socket makes the other one answer more than was counted, so nobody is evicted for that.
+    fn was_direct(&self, link: Key) -> bool {
+        self.links.get(link).is_some_and(|link| link.was_direct)
     }
 
     /// What carries links is forwarded with the receiver's names for them, or denied whole.
@@ -217,10 +229,11 @@ fn judge(
 
 /// Keeps the account of calls: each is answered at most once. Whether this answers a call of a former holder.
 fn count(link: &mut Link, side: Side, header: &Header) -> Result<bool, Violation> {
-    // What makes an excursion from a direct route is answered by that route, unseen.
-    let is_seen = !link.way.runs_direct(side);
     match header.kind {
         Kind::Call => {
+            // What makes an excursion from a direct route is answered by that route, unseen; and so may a call be whose peer
+            // has not left that route yet.
+            let is_seen = link.way.answers_are_seen(side);
             let caller = link.holder_mut(side);
             if !header.call.follows(caller.last_call, caller.moves) {
                 return Err(Violation::Call);
@@ -231,6 +244,7 @@ fn count(link: &mut Link, side: Side, header: &Header) -> Result<bool, Violation
             caller.last_call = header.call;
         }
         Kind::Reply | Kind::Error => {
+            let is_seen = !link.way.runs_direct(side);
             let caller = link.holder_mut(side.other());
             if header.call.holder() < u64::from(caller.moves) {
                 return Ok(true);
@@ -271,7 +285,7 @@ fn onward(link: &Link, side: Side, header: &Header) -> Forward {
 
 /// What a denied message's sender gets back at once: its place in the window, and for a call the call.
 fn refund(link: &mut Link, side: Side, header: &Header) -> Option<Receipt> {
-    let is_seen = !link.way.runs_direct(side);
+    let is_seen = link.way.answers_are_seen(side);
     let sender = link.holder_mut(side);
     if header.kind == Kind::Call && is_seen {
         // It was counted a moment ago, so the account cannot be overdrawn.

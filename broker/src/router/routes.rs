@@ -66,6 +66,11 @@ impl Way {
         }
     }
 
+    /// Whether answers to what the end on `side` calls come over the broker, as the calls do.
+    pub(super) const fn answers_are_seen(&self, side: Side) -> bool {
+        !self.runs_direct(side) && !self.runs_direct(side.other())
+    }
+
     /// Whether there is, or is about to be, a socket pair.
     pub(super) const fn has_pair(&self) -> bool {
         match self {
@@ -194,7 +199,8 @@ impl<D: Descriptor> Router<D> {
 
     /// The socket pair of a link was made, or could not be: then the link is relayed, which asks for no socket.
     pub fn handle_pair(&mut self, key: Key, pair: Option<[D; 2]>, now: Time) {
-        let Some(link) = self.links.get(key) else { return };
+        let Some(link) = self.links.get_mut(key) else { return };
+        link.was_direct |= pair.is_some();
         match (link.way, pair) {
             (Way::Unannounced, pair) => {
                 self.set_way(key, if pair.is_some() { Way::Direct } else { Way::Relayed });
