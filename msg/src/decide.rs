@@ -52,8 +52,8 @@ pub enum Denial {
     /// The use count is exhausted.
     #[error("the granted number of uses is exhausted")]
     Exhausted,
-    /// The receiver has not taken the descriptors that were sent to it before.
-    #[error("too many descriptors wait for the receiver")]
+    /// The receiver, or the peer of a link that the message carries, has not taken what was sent to it before.
+    #[error("too much waits for the receiver, or for the peer of a carried link")]
     Crowded,
     /// The right has ended.
     #[error("the grant has expired")]

@@ -62,6 +62,10 @@ impl<D: Descriptor> Router<D> {
             }
             let link = self.links.get(end.link).ok_or(Stuck::Denied(Denial::Delegation))?;
             may_delegate(link, end.side, to).map_err(Stuck::Denied)?;
+            // It hears of every copy and of every move, and has no window for such words.
+            if self.is_crowded(link.holder(end.side.other()).port) {
+                return Err(Stuck::Denied(Denial::Crowded));
+            }
             let rights = link.holder(end.side).rights.attenuate(&rights);
             passing.push(match transfer {
                 Transfer::Copy => {

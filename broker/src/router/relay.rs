@@ -151,7 +151,11 @@ impl<D: Descriptor> Router<D> {
     /// Whether a message would pile up descriptors or links at a receiver that does not take what waits for it already.
     fn is_too_much(&self, forward: &Forward) -> bool {
         let costly = forward.header.descriptors > 0 || forward.header.links > 0;
-        costly && self.ports.get(forward.to).is_some_and(super::port::Port::is_crowded)
+        costly && self.is_crowded(forward.to)
+    }
+
+    pub(super) fn is_crowded(&self, port: Key) -> bool {
+        self.ports.get(port).is_some_and(super::port::Port::is_crowded)
     }
 
     fn violate(&mut self, from: Key, violation: Violation) -> Option<Forward> {

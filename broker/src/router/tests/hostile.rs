@@ -1,12 +1,15 @@
 //! What one worker, or two that collude, try against an honest third.
 
 use cloison_msg::control::{ToBroker, ToWorker};
-use cloison_msg::{CALLS_IN_FLIGHT, CallId, Destination, Gone, Header, Key};
+use cloison_msg::{
+    CALLS_IN_FLIGHT, CallId, DescriptorClasses, Destination, Gone, Header, Key, LinkRef, RpcIndex, RpcSet, Transfer,
+};
 
 use super::switching::become_direct;
-use super::world::{Got, World};
-use super::{call, pair, reply, rights};
+use super::world::{Got, INTERFACE, World};
+use super::{call, oneway, pair, reply, rights};
 use crate::policy::Model;
+use crate::router::DESCRIPTOR_LINKS_PER_WORKER;
 
 /// A link that has just been told to be relayed again.
 fn leaving() -> (World, [Key; 2], [Destination; 2]) {
@@ -44,5 +47,30 @@ fn a_callee_is_not_evicted_for_calls_that_the_broker_cannot_see() {
         assert!(!world.send(b, &Header { call: CallId(40), ..reply(theirs) }, &[], Vec::new()), "there is an end to it");
         assert_eq!((world.violation_of(a), world.violation_of(b)), (None, None));
         assert!(matches!(world.take(b).last(), Some(Got::Word(ToWorker::Closed { why: Gone::CutOff(_), .. }, _))));
+    }
+}
+
+fn carrying(destination: Destination) -> Header {
+    Header { links: 1, ..oneway(destination, 0) }
+}
+
+fn hand(world: &mut World, from: Key, by: Destination, link: Destination, transfer: Transfer) -> Option<Destination> {
+    let links = [LinkRef { link, transfer, rights: rights().delegable() }];
+    world.send_with(from, &carrying(by), &[], &links, &mut Vec::new()).then(|| world.carried[0])
+}
+
+/// Each copy and each move is a word, or a socket, more for the peer, who need not have asked for any of it.
+#[test]
+fn nobody_floods_a_crowded_peer_by_handing_links_to_it_around() {
+    for transfer in [Transfer::Copy, Transfer::Move] {
+        let mut world = World::new(Model::Broker, rights().delegable());
+        let [a, b, c] = ["a", "b", "c"].map(|role| world.worker(role));
+        let ([to_b, _], [to_c, _]) = (world.link(a, b), world.link(a, c));
+        world.take(b);
+        world.router.handle_crowd(b, true);
+        assert_eq!(hand(&mut world, a, to_c, to_b, transfer), None);
+        let granted = |got: &Got| !matches!(got, Got::Word(ToWorker::Closed { .. }, _));
+        assert!(!world.take(b).iter().any(granted));
+        assert_eq!(world.violation_of(a), None);
     }
 }
