@@ -192,7 +192,6 @@ impl<D: Descriptor> Router<D> {
                     self.say_reroute(key, side, Route::Relayed, None);
                 }
             }
-            (Way::Relayed, Route::Relayed) => self.say_at_rest(key),
             _ => {}
         }
     }
@@ -238,7 +237,7 @@ impl<D: Descriptor> Router<D> {
         self.say(port, ToWorker::Reroute { link: name, route }, socket.into_iter().collect());
     }
 
-    /// Answers whoever has asked that the link be at rest.
+    /// The link has come to rest: answers whoever has asked for that.
     fn say_at_rest(&mut self, key: Key) {
         let Some(link) = self.links.get(key) else { return };
         for side in Side::BOTH {
@@ -308,6 +307,9 @@ impl<D: Descriptor> Router<D> {
         self.forget_switch(key, &old);
         let (from, to) = (self.role_name(asker), self.role_name(asked));
         self.tell(Event::Switched { link: key, from, to, route: new.route(), took });
+        if new == Way::Relayed {
+            self.say_at_rest(key);
+        }
         self.steer(key, now);
     }
 
@@ -315,6 +317,11 @@ impl<D: Descriptor> Router<D> {
     pub(super) fn handle_rest(&mut self, end: End, now: Time) {
         let Some(link) = self.links.get_mut(end.link) else { return };
         link.wish.rest[end.side.index()] = true;
+        if link.way == Way::Relayed {
+            // The other holder may have asked before, and was answered then.
+            let (port, name) = (link.holder(end.side).port, link.holder(end.side).name);
+            return self.say(port, ToWorker::AtRest { link: name }, Vec::new());
+        }
         self.steer(end.link, now);
     }
 

@@ -74,3 +74,14 @@ fn nobody_floods_a_crowded_peer_by_handing_links_to_it_around() {
         assert_eq!(world.violation_of(a), None);
     }
 }
+
+/// Who asks for rest over and over hears of it over and over, and the peer does not.
+#[test]
+fn only_who_asks_for_rest_is_answered() {
+    let (mut world, [a, b], [ours, theirs]) = pair(rights());
+    world.word(b, &ToBroker::Rest { link: theirs });
+    for _ in 0..100 {
+        world.word(a, &ToBroker::Rest { link: ours });
+    }
+    assert_eq!((world.take(a).len(), world.take(b).len()), (100, 1));
+}
