@@ -238,6 +238,13 @@ impl Rights {
         }
     }
 
+    /// What of these rights may be had once more without being more together: what is counted is left out.
+    #[must_use]
+    pub fn uncounted(&self) -> Self {
+        let methods = self.methods.minus(self.once);
+        Self { methods, once: RpcSet::NONE, uses: self.uses.map(|_| 0), ..self.clone() }
+    }
+
     /// Whether these rights allow nothing that `other` forbids.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {

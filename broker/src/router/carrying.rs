@@ -1,7 +1,7 @@
 //! Links that travel in messages: the capability to communicate moves from one process to another.
 //!
 //! A copy is a new link from the receiver to the same peer, derived from the giver's, with at most the rights that the giver
-//! chose and has. A move leaves the link as it is and changes one holder: the accounts go on, calls that are unanswered end.
+//! chose and has; of the peer's rights it has what is not counted. A move leaves the link as it is and changes one holder: the accounts go on, calls that are unanswered end.
 
 use cloison_msg::control::ToWorker;
 use cloison_msg::{
@@ -131,7 +131,7 @@ impl<D: Descriptor> Router<D> {
         let Some(parent) = self.links.get_mut(end.link) else { return Destination::BROKER };
         let rights = parent.holder_mut(end.side).split(rights);
         let peer = parent.holder(end.side.other());
-        let (ours, theirs) = (Holder::new(to, rights), Holder::new(peer.port, peer.rights.clone()));
+        let (ours, theirs) = (Holder::new(to, rights), Holder::new(peer.port, peer.rights.uncounted()));
         let (asker, asked) = match end.side {
             Side::Asker => (ours, theirs),
             Side::Asked => (theirs, ours),

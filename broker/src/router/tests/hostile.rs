@@ -85,3 +85,26 @@ fn only_who_asks_for_rest_is_answered() {
     }
     assert_eq!((world.take(a).len(), world.take(b).len()), (100, 1));
 }
+
+/// The peer has not more uses, nor a method once more, for every copy that somebody makes for it.
+#[test]
+fn a_copy_does_not_renew_what_its_peer_has_used() {
+    let counted = rights().delegable().for_uses(3).once(RpcSet::NONE.with(RpcIndex(2)));
+    let mut world = World::new(Model::Broker, counted);
+    let [a, b, c] = ["a", "b", "c"].map(|role| world.worker(role));
+    let ([to_b, b_to_a], [to_c, _]) = (world.link(a, b), world.link(a, c));
+    world.take(b);
+    hand(&mut world, a, to_c, to_b, Transfer::Copy).expect("handed on");
+    let b_to_c = world.take(b).into_iter().find_map(|got| match got {
+        Got::Word(ToWorker::Granted { link, .. }, _) => Some(link),
+        _ => None,
+    });
+    let b_to_c = b_to_c.expect("granted");
+    let mut delivered = 0;
+    for name in [b_to_a, b_to_c] {
+        for rpc in [2, 2, 0, 0, 0] {
+            delivered += usize::from(world.send(b, &oneway(name, rpc), &[], Vec::new()));
+        }
+    }
+    assert_eq!(delivered, 3);
+}
