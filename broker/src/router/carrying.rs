@@ -10,8 +10,8 @@ use cloison_msg::{
 };
 
 use super::link::{
-    COPIES_PER_WORKER, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, Giver, Holder, LINKS_PER_WORKER, Lineage, Link,
-    Side,
+    COPIES_PER_WORKER, Cause, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, Giver, Holder, LINKS_PER_WORKER, Lineage,
+    Link, Side, pass_descriptors,
 };
 use super::port::End;
 use super::routes::Way;
@@ -91,7 +91,7 @@ impl<D: Descriptor> Router<D> {
         let giver = self.ports.get(from).ok_or(Denial::Links)?;
         let moves = passing.iter().filter(|one| matches!(one, Passing::Move(..))).count();
         let too_many = !giver.is_host()
-            && (giver.copies_given + copies > COPIES_PER_WORKER || giver.given.len() + moves > GIVEN_PER_WORKER);
+            && (giver.caused.copies + copies > COPIES_PER_WORKER || giver.given.len() + moves > GIVEN_PER_WORKER);
         if full(to, passing.len()) || too_many {
             return Err(Denial::Links);
         }
@@ -104,13 +104,9 @@ impl<D: Descriptor> Router<D> {
                 return Err(Denial::Links);
             }
         }
-        if with_descriptors > 0 && !giver.is_host() {
-            let given = |link: &&Link| link.lineage.giver.as_ref().is_some_and(|giver| giver.port == from);
-            let links = self.links.iter().map(|(_, link)| link);
-            let there_are = links.filter(given).filter(|link| link.passes_descriptors()).count();
-            if there_are + with_descriptors > DESCRIPTOR_LINKS_PER_WORKER {
-                return Err(Denial::Links);
-            }
+        let there_are = giver.caused.copies_with_descriptors;
+        if with_descriptors > 0 && !giver.is_host() && there_are + with_descriptors > DESCRIPTOR_LINKS_PER_WORKER {
+            return Err(Denial::Links);
         }
         Ok(())
     }
@@ -136,19 +132,22 @@ impl<D: Descriptor> Router<D> {
             Side::Asker => (ours, theirs),
             Side::Asked => (theirs, ours),
         };
+        let with_descriptors = pass_descriptors(&asker.rights, &asked.rights);
+        let cause = Cause { port: from, peer: peer.port, with_descriptors };
         let lineage = Lineage {
             ask: parent.lineage.ask.clone(),
             request: None,
             parent: Some(end.link),
             children: Vec::new(),
             giver: Some(giver),
+            cause,
         };
         let key = self.links.insert(Link::new(asker, asked, lineage));
         if let Some(parent) = self.links.get_mut(end.link) {
             parent.lineage.children.push(key);
         }
         if let Some(giver) = self.ports.get_mut(from) {
-            giver.copies_given += 1;
+            giver.caused.note(cause, true);
         }
         self.name_ends(key);
         self.introduce(key);

@@ -1,5 +1,8 @@
 //! One link: two ends, what each may do, how it runs, and how much is on its way.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use cloison_msg::control::{PoolId, PoolShape, RequestId, ToWorker};
 use cloison_msg::{CallId, Credit, Descriptor, Destination, Gone, Key, Meter, Name, Rights, Time, Use};
 
@@ -9,11 +12,12 @@ use super::{Event, Output, Router};
 /// Most links that one worker has at a time. With two windows each, that bounds what can wait for it.
 pub const LINKS_PER_WORKER: usize = 64;
 
-/// Most links that one worker asks for to the same peer, so that no asker takes up all the links its peer may have.
+/// Most links that one worker has asked for to the same peer and that still exist, whoever holds them now: so no asker takes
+/// up all the links its peer may have.
 pub const LINKS_PER_PAIR: usize = 8;
 
-/// Most links over which descriptors may pass that one worker asks for, or makes by handing copies on. With the windows of
-/// both directions, that bounds what can be under way because of it.
+/// Most links over which descriptors may pass that one worker has asked for, and as many that it has made by handing copies
+/// on, whoever holds them now. With the windows of both directions, that bounds what can be under way because of it.
 pub const DESCRIPTOR_LINKS_PER_WORKER: usize = 4;
 
 /// Most copies of its links that one worker has given to others, and that still exist.
@@ -130,6 +134,62 @@ pub(super) struct Lineage {
     pub(super) children: Vec<Key>,
     /// Who made the copy.
     pub(super) giver: Option<Giver>,
+    /// On whose account it is, whoever holds it now.
+    pub(super) cause: Cause,
+}
+
+/// Who has caused a link: asked for it, or made it by handing a copy on.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct Cause {
+    pub(super) port: Key,
+    /// Whom it reached then.
+    pub(super) peer: Key,
+    /// Whether descriptors could pass.
+    pub(super) with_descriptors: bool,
+}
+
+/// The links that exist because of one port.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Caused {
+    /// Those that it asked for, by whom they reached.
+    pub(super) asked: BTreeMap<Key, usize>,
+    /// Those of them over which descriptors could pass.
+    pub(super) asked_with_descriptors: usize,
+    /// Those that are copies which it made.
+    pub(super) copies: usize,
+    /// Those of them over which descriptors could pass.
+    pub(super) copies_with_descriptors: usize,
+}
+
+impl Caused {
+    /// Notes a link that has just been made.
+    pub(super) fn note(&mut self, cause: Cause, is_copy: bool) {
+        let with_descriptors = usize::from(cause.with_descriptors);
+        if is_copy {
+            self.copies += 1;
+            self.copies_with_descriptors += with_descriptors;
+        } else {
+            *self.asked.entry(cause.peer).or_default() += 1;
+            self.asked_with_descriptors += with_descriptors;
+        }
+    }
+
+    /// Takes back what [`note`](Self::note) has noted.
+    fn forget(&mut self, cause: Cause, is_copy: bool) {
+        let with_descriptors = usize::from(cause.with_descriptors);
+        if is_copy {
+            self.copies -= 1;
+            self.copies_with_descriptors -= with_descriptors;
+        } else {
+            self.asked_with_descriptors -= with_descriptors;
+            if let Entry::Occupied(mut asked) = self.asked.entry(cause.peer) {
+                *asked.get_mut() -= 1;
+                if *asked.get() == 0 {
+                    asked.remove();
+                }
+            }
+        }
+    }
 }
 
 /// Who made a copy of a link.
@@ -178,8 +238,13 @@ impl Link {
 
     /// Whether descriptors may pass, in whichever direction.
     pub(super) fn passes_descriptors(&self) -> bool {
-        !self.asker.rights.classes.is_empty() || !self.asked.rights.classes.is_empty()
+        pass_descriptors(&self.asker.rights, &self.asked.rights)
     }
+}
+
+/// Whether rights let descriptors pass over a link, in whichever direction.
+pub(super) fn pass_descriptors(asker: &Rights, asked: &Rights) -> bool {
+    !asker.classes.is_empty() || !asked.classes.is_empty()
 }
 
 impl<D: Descriptor> Router<D> {
@@ -252,8 +317,8 @@ impl<D: Descriptor> Router<D> {
             parent.lineage.children.retain(|&child| child != key);
             parent.lineage.children.extend(&lineage.children);
         }
-        if let Some(port) = lineage.giver.as_ref().and_then(|giver| self.ports.get_mut(giver.port)) {
-            port.copies_given -= 1;
+        if let Some(port) = self.ports.get_mut(lineage.cause.port) {
+            port.caused.forget(lineage.cause, lineage.giver.is_some());
         }
     }
 

@@ -1,8 +1,8 @@
 //! The one path of a message through the broker.
 
 use cloison_msg::{
-    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Gone, Header, HeaderError, Key, Kind, Overdraft, Receipt,
-    Route, Time, Verdict, decide, decode_whole,
+    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Gone, Header, HeaderError, Key, Kind, Overdraft,
+    Receipt, Route, Time, Verdict, decide, decode_whole,
 };
 
 use super::carrying::Stuck;

@@ -44,7 +44,10 @@ fn a_callee_is_not_evicted_for_calls_that_the_broker_cannot_see() {
         for id in 1..=u64::from(CALLS_IN_FLIGHT) {
             assert!(world.send(b, &Header { call: CallId(id), ..reply(theirs) }, &[], Vec::new()));
         }
-        assert!(!world.send(b, &Header { call: CallId(40), ..reply(theirs) }, &[], Vec::new()), "there is an end to it");
+        assert!(
+            !world.send(b, &Header { call: CallId(40), ..reply(theirs) }, &[], Vec::new()),
+            "there is an end to it"
+        );
         assert_eq!((world.violation_of(a), world.violation_of(b)), (None, None));
         assert!(matches!(world.take(b).last(), Some(Got::Word(ToWorker::Closed { why: Gone::CutOff(_), .. }, _))));
     }
@@ -107,4 +110,30 @@ fn a_copy_does_not_renew_what_its_peer_has_used() {
         }
     }
     assert_eq!(delivered, 3);
+}
+
+/// An asker that gives its links away has asked for them all the same.
+#[test]
+fn moves_do_not_lift_the_limits_of_who_asks() {
+    let mut world = World::new(Model::Broker, rights().delegable().passing(DescriptorClasses::PIPE));
+    let [a, b, c] = ["a", "b", "c"].map(|role| world.worker(role));
+    let [to_c, _] = world.link(a, c);
+    world.take(a);
+    let mut opened = 1;
+    for request in 100..132 {
+        world.word(a, &ToBroker::Open { request, role: "b".try_into().unwrap(), interface: INTERFACE.name() });
+        let link = world.take(a).into_iter().find_map(|got| match got {
+            Got::Word(ToWorker::Opened { link: Ok(link), .. }, _) => Some(link),
+            _ => None,
+        });
+        let Some(link) = link else { continue };
+        opened += 1;
+        hand(&mut world, a, to_c, link, Transfer::Move).expect("handed on");
+        world.word(a, &ToBroker::Released { link });
+    }
+    assert_eq!(opened, DESCRIPTOR_LINKS_PER_WORKER);
+    world.death(c);
+    world.take(a);
+    assert_eq!(world.router.explain(None, None).len(), 0);
+    world.link(a, b);
 }
