@@ -7,8 +7,8 @@ use std::time::Duration;
 use cloison_ipc::BUFFERS_MAX;
 use cloison_msg::control::RequestId;
 use cloison_msg::{
-    CallError, CallFailure, CallFrame, CallId, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name, Pending,
-    Refusal, Time,
+    Balance, CallError, CallFailure, CallFrame, CallId, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name,
+    Pending, Refusal, Taken, Time,
 };
 use tokio::sync::oneshot;
 
@@ -104,8 +104,10 @@ impl Desk {
         }
     }
 
-    pub(super) fn granted(&mut self, link: Destination, end: LinkEnd<Done>) {
-        let core = LinkCore::new(link, end.peer().clone(), self.commands.clone());
+    /// The host has a link, maybe one that another had before: then its accounts stand like this.
+    pub(super) fn granted(&mut self, link: Destination, end: LinkEnd<Done>, balance: Balance) {
+        let core = LinkCore::new(link, end.peer().clone(), Taken::resume(balance.received), self.commands.clone());
+        let end = end.resume(balance);
         self.ends.insert(link, HostEnd { end, core, waiting: VecDeque::new() });
     }
 
@@ -262,5 +264,33 @@ impl HostEnd {
                 Err(_) => Err(again(message, Purpose::Release)),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloison_msg::{Credit, Receipt, Rights, Route, WINDOW_MESSAGES};
+
+    use super::*;
+    use crate::driver::Command;
+    use crate::host::Inbox;
+
+    /// Else the broker would take the host's credits for old ones, and the peer would wait for ever.
+    #[test]
+    fn the_credits_for_a_link_that_had_another_holder_go_on_from_its_account() {
+        let commands = Commands::new().unwrap();
+        let mut desk = Desk::new(Inbox::new(commands.clone()).0, commands.clone());
+        let link = Destination { index: 1, generation: 1 };
+        let received = Credit { messages: 1000, bytes: 0, descriptors: 0 };
+        let end = LinkEnd::new(link, Name::new("peer").unwrap(), Route::Relayed, Rights::default());
+        desk.granted(link, end, Balance { received, ..Balance::default() });
+        for _ in 0..WINDOW_MESSAGES / 2 {
+            desk.ends.get(link).unwrap().core.take(&Header::default());
+        }
+        let mut given = Vec::new();
+        commands.take(&mut given);
+        let taken = Credit { messages: 1000 + WINDOW_MESSAGES / 2, ..received };
+        let receipt = Receipt { route: Route::Relayed, taken };
+        assert!(matches!(given[..], [Command::Credit { receipt: said, .. }] if said == receipt));
     }
 }

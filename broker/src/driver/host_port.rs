@@ -27,7 +27,7 @@ impl Driver {
     fn host_word(&mut self, word: ToWorker, mut descriptors: Vec<Passed>) {
         match word {
             ToWorker::Granted { link, peer, route, peer_rights, balance, .. } => {
-                self.desk.granted(link, LinkEnd::new(link, peer, route, peer_rights).resume(balance));
+                self.desk.granted(link, LinkEnd::new(link, peer, route, peer_rights), balance);
             }
             ToWorker::Moved { link, peer, own } => self.desk.moved(link, peer, own),
             ToWorker::Opened { request, link } => {
