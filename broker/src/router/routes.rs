@@ -327,12 +327,14 @@ impl<D: Descriptor> Router<D> {
 
     /// The time for a change of routes is up. Whoever has not said its last word by the old route is evicted, and so is who
     /// has not seen the last relayed word of the other. But who has not seen the end of a socket may wait for a word that
-    /// the other one owes it by that socket, where the broker sees nothing: that link is cut, and nobody is evicted.
+    /// the other one owes it by that socket, where the broker sees nothing: that link is cut, and nobody is evicted. Nor is
+    /// who had to change its route only because the other asked for rest: a worker that computes for seconds is none that
+    /// any peer may bring down.
     pub(super) fn expire_switch(&mut self, key: Key) {
         let Some(link) = self.links.get(key) else { return };
         let (Way::ToDirect(turn) | Way::ToRelayed(turn)) = link.way else { return };
         let has_left = turn.left == [true; 2];
-        if has_left && link.way.route() == Route::Relayed {
+        if link.way.route() == Route::Relayed && (has_left || self.is_for_rest_of_others(link, turn)) {
             let why = Gone::CutOff("its change of route was not completed in time".into());
             return self.close_link(key, &Side::BOTH, &why);
         }
@@ -342,6 +344,12 @@ impl<D: Descriptor> Router<D> {
         for port in late {
             self.evict(port, Violation::Late("a change of route"));
         }
+    }
+
+    /// Whether it is for the sake of those that have left already that a link is to be relayed.
+    fn is_for_rest_of_others(&self, link: &Link, turn: Turn) -> bool {
+        let late_one_asked = Side::BOTH.iter().any(|side| !turn.left[side.index()] && link.wish.rest[side.index()]);
+        self.why_relayed(link) == Some(WhyRelayed::Rest) && !late_one_asked
     }
 
     /// No more time is kept for a link's change of routes.

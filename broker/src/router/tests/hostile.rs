@@ -2,11 +2,12 @@
 
 use cloison_msg::control::{ToBroker, ToWorker};
 use cloison_msg::{
-    CALLS_IN_FLIGHT, CallId, DescriptorClasses, Destination, Gone, Header, Key, LinkRef, RpcIndex, RpcSet, Transfer,
+    CALLS_IN_FLIGHT, CallId, DescriptorClasses, Destination, Gone, Header, HeaderError, Key, Kind, LinkRef, RpcIndex,
+    RpcSet, Time, Transfer,
 };
 
 use super::switching::become_direct;
-use super::world::{Got, INTERFACE, World};
+use super::world::{Got, INTERFACE, SHAPE, World};
 use super::{call, oneway, pair, reply, rights};
 use crate::policy::Model;
 use crate::router::DESCRIPTOR_LINKS_PER_WORKER;
@@ -136,4 +137,27 @@ fn moves_do_not_lift_the_limits_of_who_asks() {
     world.take(a);
     assert_eq!(world.router.explain(None, None).len(), 0);
     world.link(a, b);
+}
+
+/// Asking for rest is a worker's own affair: its busy peer loses the link by it, at most.
+#[test]
+fn nobody_is_evicted_for_being_busy_when_its_peer_asks_for_rest() {
+    let (mut world, [a, b], [ours, theirs]) = pair(rights());
+    become_direct(&mut world, [a, b], [ours, theirs]);
+    world.word(a, &ToBroker::Rest { link: ours });
+    world.word(a, &ToBroker::Left { link: ours, calls: CallId::NONE });
+    let due = world.router.next_deadline().expect("it is waited for");
+    world.router.handle_time(due);
+    world.settle();
+    assert_eq!((world.violation_of(a), world.violation_of(b)), (None, None));
+    assert!(matches!(world.take(b).last(), Some(Got::Word(ToWorker::Closed { why: Gone::CutOff(_), .. }, _))));
+    // Who has asked for it itself has no such excuse.
+    let (mut world, [a, b], [ours, theirs]) = pair(rights());
+    become_direct(&mut world, [a, b], [ours, theirs]);
+    world.word(a, &ToBroker::Rest { link: ours });
+    world.word(b, &ToBroker::Left { link: theirs, calls: CallId::NONE });
+    let due = world.router.next_deadline().expect("it is waited for");
+    world.router.handle_time(due);
+    world.settle();
+    assert!(world.violation_of(a).is_some() && world.violation_of(b).is_none());
 }
