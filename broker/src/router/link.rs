@@ -117,6 +117,8 @@ pub(super) struct Link {
     pub(super) lineage: Lineage,
     pub(super) pools: Vec<LinkPool>,
     pub(super) pools_made: PoolId,
+    /// Which holders ever had a pool, by [`Side`]: to them buffers may go back.
+    pub(super) has_lent: [bool; 2],
     /// Who has given an end of it away and may still deliver what had come before.
     pub(super) former: Vec<(Key, Destination)>,
 }
@@ -218,6 +220,7 @@ impl Link {
             lineage,
             pools: Vec::new(),
             pools_made: 0,
+            has_lent: [false; 2],
             former: Vec::new(),
         }
     }

@@ -61,6 +61,7 @@ impl<D: Descriptor> Router<D> {
         port.pool_bytes_ever = ever;
         port.pool_bytes = bytes;
         link.pools_made += 1;
+        link.has_lent[end.side.index()] = true;
         link.pools.push(LinkPool { pool: link.pools_made, owner: end.side, shape });
         Ok(link.pools_made)
     }

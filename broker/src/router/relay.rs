@@ -223,6 +223,9 @@ fn judge(
     if is_stale {
         return Ok(Fate::Stale);
     }
+    if header.kind == Kind::Release && !link.has_lent[side.other().index()] {
+        return Ok(Fate::Denied(Denial::Kind));
+    }
     let sender = link.holder_mut(side);
     if let Verdict::Deny(denial) = decide(&sender.rights, &sender.used, header, classes, now) {
         return Ok(Fate::Denied(denial));

@@ -161,3 +161,18 @@ fn nobody_is_evicted_for_being_busy_when_its_peer_asks_for_rest() {
     world.settle();
     assert!(world.violation_of(a).is_some() && world.violation_of(b).is_none());
 }
+
+/// A buffer's return asks for no right, so it must not say anything else.
+#[test]
+fn returns_are_no_way_round_the_rights() {
+    let (mut world, [a, b], [ours, theirs]) = pair(rights().until(Time(5)));
+    world.now = Time(9);
+    let release = |destination| Header { kind: Kind::Release, ..oneway(destination, 0) };
+    assert!(!world.send(a, &release(ours), &[], Vec::new()), "nothing was ever lent here");
+    world.word(b, &ToBroker::MakePool { request: 1, link: theirs, shape: SHAPE });
+    assert!(world.send(a, &release(ours), &[], Vec::new()), "what was lent goes back, also after the end of the right");
+    assert!(!world.send(b, &release(theirs), &[], Vec::new()), "and whoever lent it returns nothing");
+    assert_eq!((world.violation_of(a), world.violation_of(b)), (None, None));
+    let long = Header { payload: 64, ..release(ours) };
+    assert_eq!(Header::decode(&long.encode()), Err(HeaderError::Stowaway(Kind::Release)));
+}
