@@ -338,7 +338,7 @@ mod tests {
         ) {
             let kind = if is_call { crate::Kind::Call } else { crate::Kind::Oneway };
             let header = crate::Header { kind, rpc: RpcIndex(rpc), ..crate::Header::default() };
-            let used = crate::Use { messages, spent: RpcSet(spent) };
+            let used = crate::Use { messages, spent: RpcSet(spent), binds: 0 };
             let classes = DescriptorClasses::from_bits_truncate(classes);
             let ask = |rights: &Rights| crate::decide(rights, &used, &header, classes, Time(now));
             if ask(&a.attenuate(&b)) == crate::Verdict::Allow {
