@@ -206,14 +206,16 @@ impl<D: Descriptor> Router<D> {
     fn leave_behind(&mut self, port: Key, name: Destination, link: Key) {
         let Some(old) = self.ports.get_mut(port) else { return };
         old.forget(name);
-        if old.is_host() {
-            return;
+        let is_host = old.is_host();
+        if !is_host {
+            old.given.insert(name, link);
         }
-        old.given.insert(name, link);
         if let Some(link) = self.links.get_mut(link) {
             link.former.push((port, name));
         }
-        self.say(port, ToWorker::Closed { link: name, why: Gone::Moved }, Vec::new());
+        if !is_host {
+            self.say(port, ToWorker::Closed { link: name, why: Gone::Moved }, Vec::new());
+        }
     }
 
     /// A former holder has delivered all that had come to it.

@@ -266,7 +266,7 @@ impl<D: Descriptor> Router<D> {
             for &(port, name) in &former {
                 self.say(port, ToWorker::Closed { link: name, why: Gone::Revoked }, Vec::new());
             }
-            awaited.extend(former);
+            awaited.extend(former.into_iter().filter(|(port, _)| *port != self.host));
             self.close_link(key, &Side::BOTH, &Gone::Revoked);
         }
         self.await_release(awaited, pairs, ticket, now);

@@ -176,3 +176,21 @@ fn returns_are_no_way_round_the_rights() {
     let long = Header { payload: 64, ..release(ours) };
     assert_eq!(Header::decode(&long.encode()), Err(HeaderError::Stowaway(Kind::Release)));
 }
+
+/// The host confirms nothing, but has to hear of it: its inbox may hold what came before it gave the link away.
+#[test]
+fn the_host_hears_that_what_it_gave_away_is_revoked() {
+    let mut world = World::new(Model::Broker, rights().delegable());
+    let [b, c] = ["b", "c"].map(|role| world.worker(role));
+    let host = world.router.host();
+    let ([to_b, b_to_host], [to_c, _]) = (world.link(host, b), world.link(host, c));
+    let at_c = hand(&mut world, host, to_c, to_b, Transfer::Move).expect("handed on");
+    let link = world.router.explain(Some(&"c".try_into().unwrap()), None)[0].id.0;
+    world.take(host);
+    world.router.revoke(link, 7, world.now);
+    world.settle();
+    assert_eq!(world.take(host), [Got::Word(ToWorker::Closed { link: to_b, why: Gone::Revoked }, 0)]);
+    world.word(b, &ToBroker::Released { link: b_to_host });
+    world.word(c, &ToBroker::Released { link: at_c });
+    assert_eq!(world.revoked, [7]);
+}
