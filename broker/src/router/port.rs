@@ -18,10 +18,10 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Both together.
+    /// Both together. Saturates: what a worker says that it sent directly may be any number.
     #[must_use]
     pub const fn plus(self, more: Self) -> Self {
-        Self { messages: self.messages + more.messages, bytes: self.bytes + more.bytes }
+        Self { messages: self.messages.saturating_add(more.messages), bytes: self.bytes.saturating_add(more.bytes) }
     }
 }
 
@@ -176,5 +176,16 @@ impl Port {
 
     pub(super) fn cancel_opening(&mut self, request: RequestId) {
         self.waiting.retain(|opening| opening.request != request);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_worker_claims_adds_up_without_overflow() {
+        let claimed = Traffic { messages: u64::MAX, bytes: u64::MAX };
+        assert_eq!(Traffic { messages: 1, bytes: 48 }.plus(claimed), claimed);
     }
 }
