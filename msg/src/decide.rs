@@ -4,6 +4,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{DescriptorClasses, Header, Kind, Rights, RightsFlags, RpcIndex, RpcSet, Time};
 
+/// How often the holder of a right whose uses are counted may ask which contract is served, which is no use of it.
+pub const BINDS_MAX: u8 = 16;
+
+/// Longest such question, in bytes: a name and a few numbers. What is longer, or carries anything, is none.
+const BIND_LEN_MAX: u32 = 64;
+
 /// What has been used of a right so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Use {
@@ -12,12 +18,18 @@ pub struct Use {
     pub messages: u32,
     /// Which once-only methods were.
     pub spent: RpcSet,
+    /// How often it was asked which contract is served.
+    pub binds: u8,
 }
 
 impl Use {
     /// Notes that a message with this header was allowed. To ask which contract is served is no use of any right.
     pub fn note(&mut self, rights: &Rights, header: &Header) {
-        if matches!(header.kind, Kind::Call | Kind::Oneway) && header.rpc != RpcIndex::BIND {
+        if is_bind(header) {
+            if is_counted(rights) {
+                self.binds = self.binds.saturating_add(1);
+            }
+        } else if matches!(header.kind, Kind::Call | Kind::Oneway) {
             if rights.uses.is_some() {
                 self.messages = self.messages.saturating_add(1);
             }
@@ -55,8 +67,8 @@ pub enum Denial {
     /// The use count is exhausted.
     #[error("the granted number of uses is exhausted")]
     Exhausted,
-    /// The receiver has not taken the descriptors that were sent to it before.
-    #[error("too many descriptors wait for the receiver")]
+    /// The receiver, or the peer of a link that the message carries, has not taken what was sent to it before.
+    #[error("too much waits for the receiver, or for the peer of a carried link")]
     Crowded,
     /// The right has ended.
     #[error("the grant has expired")]
@@ -85,6 +97,11 @@ pub fn decide(rights: &Rights, used: &Use, header: &Header, classes: DescriptorC
     }
 }
 
+/// Whether what may be done with these rights has a count.
+fn is_counted(rights: &Rights) -> bool {
+    rights.uses.is_some() || rights.methods.is_subset(rights.once)
+}
+
 fn denial(rights: &Rights, used: &Use, header: &Header, classes: DescriptorClasses, now: Time) -> Option<Denial> {
     if !(rights.classes - DescriptorClasses::OTHER).contains(classes) {
         return Some(Denial::Descriptor);
@@ -96,8 +113,10 @@ fn denial(rights: &Rights, used: &Use, header: &Header, classes: DescriptorClass
     };
     if rights.expires.is_some_and(|end| now >= end) {
         Some(Denial::Expired)
-    } else if header.rpc == RpcIndex::BIND && header.kind == Kind::Call && !rights.methods.is_empty() {
-        None
+    } else if is_bind(header) && !rights.methods.is_empty() {
+        // Where uses are counted, questions without an end would be a way round the count.
+        let is_spent = rights.uses.is_some_and(|most| used.messages >= most);
+        (is_spent || (is_counted(rights) && used.binds >= BINDS_MAX)).then_some(Denial::Exhausted)
     } else if !rights.flags.contains(needed) {
         Some(Denial::Kind)
     } else if !rights.methods.contains(header.rpc) {
@@ -109,6 +128,12 @@ fn denial(rights: &Rights, used: &Use, header: &Header, classes: DescriptorClass
     } else {
         None
     }
+}
+
+/// Whether a message asks which contract is served, and nothing else.
+fn is_bind(header: &Header) -> bool {
+    let is_bare = header.payload <= BIND_LEN_MAX && header.descriptors == 0 && header.links == 0;
+    header.kind == Kind::Call && header.rpc == RpcIndex::BIND && is_bare
 }
 
 #[cfg(test)]
@@ -129,12 +154,33 @@ mod tests {
             assert_eq!(ask(&narrow, &used, Kind::Call, none), Verdict::Allow);
             used.note(&narrow, &Header { kind: Kind::Call, rpc: RpcIndex::BIND, ..Header::default() });
         }
-        assert_eq!(used, Use::default(), "it is no use of the right");
+        assert_eq!(used, Use { binds: 3, ..Use::default() }, "it is no use of the right");
         assert_eq!(ask(&narrow, &used, Kind::Oneway, none), Verdict::Deny(Denial::Method));
         assert_eq!(ask(&narrow, &used, Kind::Call, DescriptorClasses::PIPE), Verdict::Deny(Denial::Descriptor));
         assert_eq!(ask(&Rights::default(), &used, Kind::Call, none), Verdict::Deny(Denial::Kind));
         let ended = Rights { expires: Some(Time(100)), ..narrow };
         assert_eq!(ask(&ended, &used, Kind::Call, none), Verdict::Deny(Denial::Expired));
+    }
+
+    /// Two workers that collude would have a link without an end to it.
+    #[test]
+    fn what_is_served_is_not_asked_past_a_count() {
+        let bind = Header { kind: Kind::Call, rpc: RpcIndex::BIND, ..Header::default() };
+        let ask = |rights: &Rights, used: &Use, header: &Header| {
+            decide(rights, used, header, DescriptorClasses::empty(), Time(100))
+        };
+        let counted = Rights::methods(RpcSet::first(1)).for_uses(1);
+        let mut used = Use::default();
+        for _ in 0..BINDS_MAX {
+            assert_eq!(ask(&counted, &used, &bind), Verdict::Allow);
+            used.note(&counted, &bind);
+        }
+        assert_eq!(ask(&counted, &used, &bind), Verdict::Deny(Denial::Exhausted));
+        assert_eq!(ask(&Rights { uses: None, ..counted.clone() }, &used, &bind), Verdict::Allow, "nothing is counted");
+        let spent = Use { messages: 1, ..Use::default() };
+        assert_eq!(ask(&counted, &spent, &bind), Verdict::Deny(Denial::Exhausted));
+        let long = Header { payload: BIND_LEN_MAX + 1, ..bind };
+        assert_eq!(ask(&counted, &Use::default(), &long), Verdict::Deny(Denial::Method), "that is another question");
     }
 
     #[test]

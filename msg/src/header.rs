@@ -183,7 +183,7 @@ pub enum HeaderError {
     /// Longer than any packet may be.
     #[error("a message of {0} bytes is longer than {PACKET_MAX}")]
     Message(usize),
-    /// Descriptors, links or a payload with a message that only keeps accounts: no right is asked for it, so none could
+    /// Descriptors, links or too long a payload with a message that only keeps accounts: no right is asked for it, so none could
     /// cover them.
     #[error("a {0:?} carries nothing of that kind")]
     Stowaway(Kind),
@@ -194,6 +194,9 @@ pub enum HeaderError {
     #[error("control words, and only they, belong to destination 0")]
     Control,
 }
+
+/// Most bytes that the return of a buffer says: which pool, and which of its buffers.
+const RELEASE_MAX: u32 = 8;
 
 const RESERVED: std::ops::Range<usize> = 38..HEADER_LEN;
 
@@ -289,7 +292,8 @@ impl Header {
         let is_clean = match self.kind {
             Kind::Call | Kind::Oneway | Kind::Reply => true,
             Kind::Error | Kind::Control => self.links == 0,
-            Kind::Credit | Kind::Release => self.links == 0 && self.descriptors == 0,
+            Kind::Credit => self.links == 0 && self.descriptors == 0,
+            Kind::Release => self.links == 0 && self.descriptors == 0 && self.payload <= RELEASE_MAX,
             Kind::Switch => self.links == 0 && self.descriptors == 0 && self.payload == 0,
         };
         if is_clean { Ok(()) } else { Err(HeaderError::Stowaway(self.kind)) }
@@ -369,8 +373,12 @@ mod tests {
         for kind in [Kind::Credit, Kind::Release] {
             let header = Header { kind, call: CallId::NONE, remaining: 0, links: 0, ..call() };
             assert_eq!(decode(header), Err(HeaderError::Stowaway(kind)));
-            assert_eq!(decode(Header { descriptors: 0, ..header }), Ok(Header { descriptors: 0, ..header }));
+            let bare = Header { descriptors: 0, payload: RELEASE_MAX, ..header };
+            assert_eq!(decode(bare), Ok(bare));
         }
+        let release =
+            Header { kind: Kind::Release, call: CallId::NONE, remaining: 0, links: 0, descriptors: 0, ..call() };
+        assert_eq!(decode(release), Err(HeaderError::Stowaway(Kind::Release)));
         assert_eq!(decode(Header { call: CallId::NONE, ..call() }), Err(HeaderError::Call(Kind::Call)));
         assert_eq!(decode(Header { remaining: 0, ..call() }), Err(HeaderError::Call(Kind::Call)));
         assert_eq!(decode(Header { destination: Destination::BROKER, ..call() }), Err(HeaderError::Control));

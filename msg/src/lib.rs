@@ -45,7 +45,7 @@ mod time;
 pub use calls::{CallId, ChainId, Pending};
 pub use cloison_macros::interface;
 pub use contract::{Answer, Contract, MethodError};
-pub use decide::{Denial, Use, Verdict, decide};
+pub use decide::{BINDS_MAX, Denial, Use, Verdict, decide};
 pub use ends::Ends;
 pub use failure::{CallError, CallFailure, Failure, Gone, Refusal};
 pub use header::{DEADLINE_MAX, Destination, HEADER_LEN, Header, HeaderError, Kind, RpcIndex, Shape};

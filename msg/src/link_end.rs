@@ -608,6 +608,23 @@ mod tests {
         }
     }
 
+    /// A peer may say that it has taken what never left: what leaves by the other route then is no surprise.
+    #[test]
+    fn a_credit_for_what_had_not_left_does_no_harm() {
+        let (mut a, _) = pair(Route::Direct, Rights::default());
+        let mut oneways = (0..2).map(|_| a.oneway(RpcIndex(0), Shape::default(), ChainId::default()).unwrap());
+        let (_left, waits) = (oneways.next().unwrap(), oneways.next().unwrap());
+        drop(oneways);
+        let mut lie = Message::<()>::new();
+        let taken = Credit { messages: 2, ..Credit::default() };
+        lie.append(&Receipt { route: Route::Direct, taken }).unwrap();
+        let credit = Header { kind: Kind::Credit, payload: lie.payload_len(), ..waits };
+        assert_eq!(a.handle(Route::Direct, &credit, lie.payload(), NONE, Time(0)), Ok(Arrival::Credit));
+        a.reroute(Route::Relayed);
+        a.resend(&waits);
+        assert!(a.oneway(RpcIndex(0), Shape::default(), ChainId::default()).is_ok());
+    }
+
     #[test]
     fn what_could_not_be_sent_costs_nothing() {
         let (mut a, _) = pair(Route::Relayed, Rights::default());

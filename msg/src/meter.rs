@@ -70,6 +70,14 @@ impl Credit {
         }
     }
 
+    fn at_most(self, most: Self) -> Self {
+        Self {
+            messages: self.messages.min(most.messages),
+            bytes: self.bytes.min(most.bytes),
+            descriptors: self.descriptors.min(most.descriptors),
+        }
+    }
+
     pub(crate) const fn is_within(self, other: Self) -> bool {
         self.messages <= other.messages && self.bytes <= other.bytes && self.descriptors <= other.descriptors
     }
@@ -174,10 +182,12 @@ impl Meter {
         Ok(())
     }
 
-    /// Takes back what [`send`](Self::send) counted for a message that did not leave after all.
+    /// Takes back what [`send`](Self::send) counted for a message that did not leave after all. A peer that says it has taken
+    /// such a one has taken less.
     pub(crate) fn unsend(&mut self, route: Route, kind: Kind, shape: Shape) {
         let account = self.account_mut(route);
         account.sent = account.sent.minus(Credit::of(kind, shape));
+        account.taken = account.taken.at_most(account.sent);
     }
 
     /// The other side answered one of this direction's calls, or it was never made.

@@ -238,6 +238,13 @@ impl Rights {
         }
     }
 
+    /// What of these rights may be had once more without being more together: what is counted is left out.
+    #[must_use]
+    pub fn uncounted(&self) -> Self {
+        let methods = self.methods.minus(self.once);
+        Self { methods, once: RpcSet::NONE, uses: self.uses.map(|_| 0), ..self.clone() }
+    }
+
     /// Whether these rights allow nothing that `other` forbids.
     #[must_use]
     pub fn is_within(&self, other: &Self) -> bool {
@@ -331,7 +338,7 @@ mod tests {
         ) {
             let kind = if is_call { crate::Kind::Call } else { crate::Kind::Oneway };
             let header = crate::Header { kind, rpc: RpcIndex(rpc), ..crate::Header::default() };
-            let used = crate::Use { messages, spent: RpcSet(spent) };
+            let used = crate::Use { messages, spent: RpcSet(spent), binds: 0 };
             let classes = DescriptorClasses::from_bits_truncate(classes);
             let ask = |rights: &Rights| crate::decide(rights, &used, &header, classes, Time(now));
             if ask(&a.attenuate(&b)) == crate::Verdict::Allow {

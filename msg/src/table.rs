@@ -30,15 +30,15 @@ pub enum Entry<T> {
 #[derive(Clone, Debug)]
 pub struct Table<T> {
     slots: Slab<T>,
-    /// The generation of each slot's present or latest tenant.
-    generations: Vec<u32>,
+    /// How many tenants each slot has had so far.
+    tenants: Vec<u64>,
 }
 
 impl<T> Table<T> {
     /// An empty table.
     #[must_use]
     pub fn new() -> Self {
-        Self { slots: Slab::new(), generations: Vec::new() }
+        Self { slots: Slab::new(), tenants: Vec::new() }
     }
 
     /// Puts `value` into a free slot and mints its key.
@@ -47,22 +47,23 @@ impl<T> Table<T> {
     /// Past 2³² slots; every table here is capped far below.
     pub fn insert(&mut self, value: T) -> Key {
         let slot = self.slots.insert(value);
-        if slot == self.generations.len() {
-            self.generations.push(0);
+        if slot == self.tenants.len() {
+            self.tenants.push(0);
         }
-        self.generations[slot] = self.generations[slot].wrapping_add(1).max(1);
-        Key { index: u32::try_from(slot).expect("tables are capped"), generation: self.generations[slot] }
+        self.tenants[slot] += 1;
+        self.key(slot)
     }
 
     /// What `key` names now.
     #[must_use]
     pub fn entry(&self, key: Key) -> Entry<&T> {
-        match self.generations.get(key.index as usize) {
-            Some(&latest) if key.generation == latest => {
-                self.slots.get(key.index as usize).map_or(Entry::Closed, Entry::Open)
-            }
-            Some(&latest) if (1..latest).contains(&key.generation) => Entry::Closed,
-            _ => Entry::Never,
+        let tenants = self.tenants.get(key.index as usize).copied().unwrap_or_default();
+        if key.generation == 0 || u64::from(key.generation) > tenants {
+            Entry::Never
+        } else if key.generation == generation(tenants) {
+            self.slots.get(key.index as usize).map_or(Entry::Closed, Entry::Open)
+        } else {
+            Entry::Closed
         }
     }
 
@@ -91,8 +92,8 @@ impl<T> Table<T> {
 
     /// Every entry with its key, to be changed.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> {
-        let generations = &self.generations;
-        self.slots.iter_mut().map(|(slot, value)| (key_in(generations, slot), value))
+        let tenants = &self.tenants;
+        self.slots.iter_mut().map(|(slot, value)| (key_in(tenants, slot), value))
     }
 
     /// How many entries there are.
@@ -108,12 +109,18 @@ impl<T> Table<T> {
     }
 
     fn key(&self, slot: usize) -> Key {
-        key_in(&self.generations, slot)
+        key_in(&self.tenants, slot)
     }
 }
 
-fn key_in(generations: &[u32], slot: usize) -> Key {
-    Key { index: u32::try_from(slot).expect("tables are capped"), generation: generations[slot] }
+fn key_in(tenants: &[u64], slot: usize) -> Key {
+    Key { index: u32::try_from(slot).expect("tables are capped"), generation: generation(tenants[slot]) }
+}
+
+/// The generation of a slot's tenant of that number. It begins again at 1 after 2³² − 1 of them.
+#[expect(clippy::cast_possible_truncation, reason = "a remainder of a division by such a number")]
+const fn generation(tenants: u64) -> u32 {
+    (tenants.saturating_sub(1) % u32::MAX as u64) as u32 + 1
 }
 
 impl<T> Default for Table<T> {
@@ -124,7 +131,7 @@ impl<T> Default for Table<T> {
 
 impl<T: Hash> Hash for Table<T> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.generations.hash(state);
+        self.tenants.hash(state);
         self.slots.vacant_key().hash(state);
         for entry in self.slots.iter() {
             entry.hash(state);
@@ -149,5 +156,19 @@ mod tests {
         assert_eq!(table.entry(Key { generation: 0, ..second }), Entry::Never);
         assert_eq!(table.entry(Key { index: 9, generation: 1 }), Entry::Never);
         assert_eq!(table.remove(first), None);
+    }
+
+    /// Who has a peer that opens and closes for days is not evicted for an old name.
+    #[test]
+    fn a_closed_key_stays_closed_when_generations_begin_again() {
+        let mut table = Table::new();
+        let first = table.insert('a');
+        table.remove(first);
+        table.tenants[0] = u64::from(u32::MAX) - 1;
+        let last = table.insert('b');
+        assert_eq!((last.generation, table.remove(last)), (u32::MAX, Some('b')));
+        let again = table.insert('c');
+        assert_eq!((again, table.entry(last), table.entry(again)), (first, Entry::Closed, Entry::Open(&'c')));
+        assert_eq!(table.entry(Key { generation: 0, ..last }), Entry::Never);
     }
 }

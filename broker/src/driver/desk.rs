@@ -1,14 +1,14 @@
 //! The host's own ends of links. A host is a port of the router like any worker, but its messages need no socket.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use cloison_ipc::BUFFERS_MAX;
 use cloison_msg::control::RequestId;
 use cloison_msg::{
-    CallError, CallFailure, CallFrame, CallId, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name, Pending,
-    Refusal, Time,
+    Balance, CallError, CallFailure, CallFrame, CallId, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name,
+    Pending, Refusal, Taken, Time,
 };
 use tokio::sync::oneshot;
 
@@ -27,6 +27,8 @@ const RETURNS_WAITING: usize = POOLS_PER_LINK * BUFFERS_MAX as usize;
 /// Everything the driver keeps for the host.
 pub(super) struct Desk {
     pub(super) ends: Ends<HostEnd>,
+    /// What the host has given away, as long as anything that came over it before is unread.
+    given: Vec<(Destination, Weak<LinkCore>)>,
     asked: Vec<Asked>,
     requests: RequestId,
     chains: u32,
@@ -60,7 +62,7 @@ struct Asked {
 impl Desk {
     pub(super) fn new(mailbox: Mailbox, commands: Commands) -> Self {
         let (ends, asked, revocations) = (Ends::new(), Vec::new(), Vec::new());
-        Self { ends, asked, requests: 0, chains: 0, mailbox, commands, revocations, tickets: 0 }
+        Self { ends, given: Vec::new(), asked, requests: 0, chains: 0, mailbox, commands, revocations, tickets: 0 }
     }
 
     /// A new chain of calls, which the host begins.
@@ -104,8 +106,10 @@ impl Desk {
         }
     }
 
-    pub(super) fn granted(&mut self, link: Destination, end: LinkEnd<Done>) {
-        let core = LinkCore::new(link, end.peer().clone(), self.commands.clone());
+    /// The host has a link, maybe one that another had before: then its accounts stand like this.
+    pub(super) fn granted(&mut self, link: Destination, end: LinkEnd<Done>, balance: Balance) {
+        let core = LinkCore::new(link, end.peer().clone(), Taken::resume(balance.received), self.commands.clone());
+        let end = end.resume(balance);
         self.ends.insert(link, HostEnd { end, core, waiting: VecDeque::new() });
     }
 
@@ -124,10 +128,15 @@ impl Desk {
     }
 
     pub(super) fn gone(&mut self, link: Destination, why: &Gone, tell: bool) {
-        let Some(mut ended) = self.ends.remove(link) else { return };
-        if *why == Gone::Revoked {
+        let Some(mut ended) = self.ends.remove(link) else { return self.gone_for_good(link, why) };
+        match why {
             // What lies unread in the inbox is not delivered any more.
-            ended.core.revoke();
+            Gone::Revoked => ended.core.revoke(),
+            Gone::Moved => {
+                self.given.retain(|(_, core)| core.strong_count() > 0);
+                self.given.push((link, Arc::downgrade(&ended.core)));
+            }
+            _ => {}
         }
         let peer = ended.end.peer().clone();
         let waiting: Vec<_> = ended.waiting.drain(..).collect();
@@ -140,6 +149,15 @@ impl Desk {
         }
         if tell {
             self.mailbox.put(Item::LinkGone { link, peer, why: why.clone() });
+        }
+    }
+
+    /// A link that the host has given away before is taken back from all.
+    fn gone_for_good(&mut self, link: Destination, why: &Gone) {
+        if *why == Gone::Revoked {
+            for (_, core) in self.given.extract_if(.., |(given, _)| *given == link) {
+                core.upgrade().iter().for_each(|core| core.revoke());
+            }
         }
     }
 
@@ -262,5 +280,48 @@ impl HostEnd {
                 Err(_) => Err(again(message, Purpose::Release)),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cloison_msg::{Credit, Receipt, Rights, Route, WINDOW_MESSAGES};
+
+    use super::*;
+    use crate::driver::Command;
+    use crate::host::Inbox;
+
+    /// Else the broker would take the host's credits for old ones, and the peer would wait for ever.
+    #[test]
+    fn the_credits_for_a_link_that_had_another_holder_go_on_from_its_account() {
+        let commands = Commands::new().unwrap();
+        let mut desk = Desk::new(Inbox::new(commands.clone()).0, commands.clone());
+        let link = Destination { index: 1, generation: 1 };
+        let received = Credit { messages: 1000, bytes: 0, descriptors: 0 };
+        let end = LinkEnd::new(link, Name::new("peer").unwrap(), Route::Relayed, Rights::default());
+        desk.granted(link, end, Balance { received, ..Balance::default() });
+        for _ in 0..WINDOW_MESSAGES / 2 {
+            desk.ends.get(link).unwrap().core.take(&Header::default());
+        }
+        let mut given = Vec::new();
+        commands.take(&mut given);
+        let taken = Credit { messages: 1000 + WINDOW_MESSAGES / 2, ..received };
+        let receipt = Receipt { route: Route::Relayed, taken };
+        assert!(matches!(given[..], [Command::Credit { receipt: said, .. }] if said == receipt));
+    }
+
+    /// Nothing is delivered after a revocation is acknowledged, not even what the host left unread before it gave its end away.
+    #[test]
+    fn what_came_over_a_link_that_the_host_gave_away_is_revoked_with_it() {
+        let commands = Commands::new().unwrap();
+        let mut desk = Desk::new(Inbox::new(commands.clone()).0, commands);
+        let link = Destination { index: 1, generation: 1 };
+        let end = LinkEnd::new(link, Name::new("peer").unwrap(), Route::Relayed, Rights::default());
+        desk.granted(link, end, Balance::default());
+        let unread = desk.ends.get(link).unwrap().core.clone();
+        desk.gone(link, &Gone::Moved, false);
+        assert!(!unread.is_revoked());
+        desk.gone(link, &Gone::Revoked, true);
+        assert!(unread.is_revoked() && desk.given.is_empty());
     }
 }

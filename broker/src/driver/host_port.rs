@@ -27,7 +27,7 @@ impl Driver {
     fn host_word(&mut self, word: ToWorker, mut descriptors: Vec<Passed>) {
         match word {
             ToWorker::Granted { link, peer, route, peer_rights, balance, .. } => {
-                self.desk.granted(link, LinkEnd::new(link, peer, route, peer_rights).resume(balance));
+                self.desk.granted(link, LinkEnd::new(link, peer, route, peer_rights), balance);
             }
             ToWorker::Moved { link, peer, own } => self.desk.moved(link, peer, own),
             ToWorker::Opened { request, link } => {
@@ -95,8 +95,9 @@ impl Driver {
             }
             Ok(Arrival::Outcome(pending)) => self.desk.outcome(pending, incoming()),
             Ok(Arrival::Credit) => self.host_resumes(link),
-            // An answer that nobody waits for, or a buffer the host never lent: taken by being dropped.
-            Ok(Arrival::Late | Arrival::Release | Arrival::Denied(_) | Arrival::Switched) => core.take(header),
+            // An answer that nobody waits for, or a buffer the host never lent: taken by being dropped, and what links it
+            // carries are closed.
+            Ok(Arrival::Late | Arrival::Release | Arrival::Denied(_) | Arrival::Switched) => drop(incoming()),
             Err(breach) => tracing::error!(%breach, "the router let a breach pass"),
         }
     }

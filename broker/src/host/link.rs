@@ -50,9 +50,10 @@ pub(crate) struct LinkCore {
 }
 
 impl LinkCore {
-    pub(crate) fn new(name: Destination, peer: Name, commands: Commands) -> Arc<Self> {
-        let peer = Mutex::new(Arc::new(peer));
-        let (pools, taken, revoked) = (LinkPools::default(), Mutex::default(), AtomicBool::new(false));
+    /// Of a link of which so much was taken already.
+    pub(crate) fn new(name: Destination, peer: Name, taken: Taken, commands: Commands) -> Arc<Self> {
+        let (peer, taken) = (Mutex::new(Arc::new(peer)), Mutex::new(taken));
+        let (pools, revoked) = (LinkPools::default(), AtomicBool::new(false));
         Arc::new(Self { name, peer, commands, pools, taken, revoked })
     }
 

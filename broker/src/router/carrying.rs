@@ -1,7 +1,7 @@
 //! Links that travel in messages: the capability to communicate moves from one process to another.
 //!
 //! A copy is a new link from the receiver to the same peer, derived from the giver's, with at most the rights that the giver
-//! chose and has. A move leaves the link as it is and changes one holder: the accounts go on, calls that are unanswered end.
+//! chose and has; of the peer's rights it has what is not counted. A move leaves the link as it is and changes one holder: the accounts go on, calls that are unanswered end.
 
 use cloison_msg::control::ToWorker;
 use cloison_msg::{
@@ -10,8 +10,8 @@ use cloison_msg::{
 };
 
 use super::link::{
-    COPIES_PER_WORKER, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, Giver, Holder, LINKS_PER_WORKER, Lineage, Link,
-    Side,
+    COPIES_DEEP, COPIES_PER_WORKER, Cause, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, Giver, Holder,
+    LINKS_PER_WORKER, Lineage, Link, Side, pass_descriptors,
 };
 use super::port::End;
 use super::routes::Way;
@@ -62,8 +62,15 @@ impl<D: Descriptor> Router<D> {
             }
             let link = self.links.get(end.link).ok_or(Stuck::Denied(Denial::Delegation))?;
             may_delegate(link, end.side, to).map_err(Stuck::Denied)?;
+            // It hears of every copy and of every move, and has no window for such words.
+            if self.is_crowded(link.holder(end.side.other()).port) {
+                return Err(Stuck::Denied(Denial::Crowded));
+            }
             let rights = link.holder(end.side).rights.attenuate(&rights);
             passing.push(match transfer {
+                Transfer::Copy if link.lineage.ancestors.len() >= COPIES_DEEP => {
+                    return Err(Stuck::Denied(Denial::Links));
+                }
                 Transfer::Copy => {
                     copies += 1;
                     Passing::Copy(end, rights)
@@ -87,7 +94,7 @@ impl<D: Descriptor> Router<D> {
         let giver = self.ports.get(from).ok_or(Denial::Links)?;
         let moves = passing.iter().filter(|one| matches!(one, Passing::Move(..))).count();
         let too_many = !giver.is_host()
-            && (giver.copies_given + copies > COPIES_PER_WORKER || giver.given.len() + moves > GIVEN_PER_WORKER);
+            && (giver.caused.copies + copies > COPIES_PER_WORKER || giver.given.len() + moves > GIVEN_PER_WORKER);
         if full(to, passing.len()) || too_many {
             return Err(Denial::Links);
         }
@@ -100,13 +107,9 @@ impl<D: Descriptor> Router<D> {
                 return Err(Denial::Links);
             }
         }
-        if with_descriptors > 0 && !giver.is_host() {
-            let given = |link: &&Link| link.lineage.giver.as_ref().is_some_and(|giver| giver.port == from);
-            let links = self.links.iter().map(|(_, link)| link);
-            let there_are = links.filter(given).filter(|link| link.passes_descriptors()).count();
-            if there_are + with_descriptors > DESCRIPTOR_LINKS_PER_WORKER {
-                return Err(Denial::Links);
-            }
+        let there_are = giver.caused.copies_with_descriptors;
+        if with_descriptors > 0 && !giver.is_host() && there_are + with_descriptors > DESCRIPTOR_LINKS_PER_WORKER {
+            return Err(Denial::Links);
         }
         Ok(())
     }
@@ -127,24 +130,28 @@ impl<D: Descriptor> Router<D> {
         let Some(parent) = self.links.get_mut(end.link) else { return Destination::BROKER };
         let rights = parent.holder_mut(end.side).split(rights);
         let peer = parent.holder(end.side.other());
-        let (ours, theirs) = (Holder::new(to, rights), Holder::new(peer.port, peer.rights.clone()));
+        let (ours, theirs) = (Holder::new(to, rights), Holder::new(peer.port, peer.rights.uncounted()));
         let (asker, asked) = match end.side {
             Side::Asker => (ours, theirs),
             Side::Asked => (theirs, ours),
         };
+        let with_descriptors = pass_descriptors(&asker.rights, &asked.rights);
+        let cause = Cause { port: from, peer: peer.port, with_descriptors };
         let lineage = Lineage {
             ask: parent.lineage.ask.clone(),
             request: None,
             parent: Some(end.link),
+            ancestors: parent.lineage.ancestors.iter().copied().chain([end.link]).collect(),
             children: Vec::new(),
             giver: Some(giver),
+            cause,
         };
         let key = self.links.insert(Link::new(asker, asked, lineage));
         if let Some(parent) = self.links.get_mut(end.link) {
             parent.lineage.children.push(key);
         }
         if let Some(giver) = self.ports.get_mut(from) {
-            giver.copies_given += 1;
+            giver.caused.note(cause, true);
         }
         self.name_ends(key);
         self.introduce(key);
@@ -203,14 +210,16 @@ impl<D: Descriptor> Router<D> {
     fn leave_behind(&mut self, port: Key, name: Destination, link: Key) {
         let Some(old) = self.ports.get_mut(port) else { return };
         old.forget(name);
-        if old.is_host() {
-            return;
+        let is_host = old.is_host();
+        if !is_host {
+            old.given.insert(name, link);
         }
-        old.given.insert(name, link);
         if let Some(link) = self.links.get_mut(link) {
             link.former.push((port, name));
         }
-        self.say(port, ToWorker::Closed { link: name, why: Gone::Moved }, Vec::new());
+        if !is_host {
+            self.say(port, ToWorker::Closed { link: name, why: Gone::Moved }, Vec::new());
+        }
     }
 
     /// A former holder has delivered all that had come to it.

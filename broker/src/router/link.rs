@@ -1,5 +1,8 @@
 //! One link: two ends, what each may do, how it runs, and how much is on its way.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use cloison_msg::control::{PoolId, PoolShape, RequestId, ToWorker};
 use cloison_msg::{CallId, Credit, Descriptor, Destination, Gone, Key, Meter, Name, Rights, Time, Use};
 
@@ -9,11 +12,12 @@ use super::{Event, Output, Router};
 /// Most links that one worker has at a time. With two windows each, that bounds what can wait for it.
 pub const LINKS_PER_WORKER: usize = 64;
 
-/// Most links that one worker asks for to the same peer, so that no asker takes up all the links its peer may have.
+/// Most links that one worker has asked for to the same peer and that still exist, whoever holds them now: so no asker takes
+/// up all the links its peer may have.
 pub const LINKS_PER_PAIR: usize = 8;
 
-/// Most links over which descriptors may pass that one worker asks for, or makes by handing copies on. With the windows of
-/// both directions, that bounds what can be under way because of it.
+/// Most links over which descriptors may pass that one worker has asked for, and as many that it has made by handing copies
+/// on, whoever holds them now. With the windows of both directions, that bounds what can be under way because of it.
 pub const DESCRIPTOR_LINKS_PER_WORKER: usize = 4;
 
 /// Most copies of its links that one worker has given to others, and that still exist.
@@ -22,6 +26,9 @@ pub const COPIES_PER_WORKER: usize = 16;
 /// Most links that one worker has given away, that still exist, and of which it has not confirmed that it has delivered all
 /// that had come over them.
 pub const GIVEN_PER_WORKER: usize = 256;
+
+/// How long a row of copies of copies may be.
+pub const COPIES_DEEP: usize = 8;
 
 /// One of the two ends of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -107,10 +114,14 @@ pub(super) struct Link {
     pub(super) asker: Holder,
     pub(super) asked: Holder,
     pub(super) way: Way,
+    /// Whether it ever had a socket of its own, by which its holders could say to each other what the broker did not count.
+    pub(super) was_direct: bool,
     pub(super) wish: Wish,
     pub(super) lineage: Lineage,
     pub(super) pools: Vec<LinkPool>,
     pub(super) pools_made: PoolId,
+    /// Which holders ever had a pool, by [`Side`]: to them buffers may go back.
+    pub(super) has_lent: [bool; 2],
     /// Who has given an end of it away and may still deliver what had come before.
     pub(super) former: Vec<(Key, Destination)>,
 }
@@ -124,10 +135,68 @@ pub(super) struct Lineage {
     pub(super) request: Option<RequestId>,
     /// The link that this one is a copy of.
     pub(super) parent: Option<Key>,
+    /// That link, and all that it came of, also those that have ended since. At most [`COPIES_DEEP`].
+    pub(super) ancestors: Vec<Key>,
     /// The copies of this one.
     pub(super) children: Vec<Key>,
     /// Who made the copy.
     pub(super) giver: Option<Giver>,
+    /// On whose account it is, whoever holds it now.
+    pub(super) cause: Cause,
+}
+
+/// Who has caused a link: asked for it, or made it by handing a copy on.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct Cause {
+    pub(super) port: Key,
+    /// Whom it reached then.
+    pub(super) peer: Key,
+    /// Whether descriptors could pass.
+    pub(super) with_descriptors: bool,
+}
+
+/// The links that exist because of one port.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Caused {
+    /// Those that it asked for, by whom they reached.
+    pub(super) asked: BTreeMap<Key, usize>,
+    /// Those of them over which descriptors could pass.
+    pub(super) asked_with_descriptors: usize,
+    /// Those that are copies which it made.
+    pub(super) copies: usize,
+    /// Those of them over which descriptors could pass.
+    pub(super) copies_with_descriptors: usize,
+}
+
+impl Caused {
+    /// Notes a link that has just been made.
+    pub(super) fn note(&mut self, cause: Cause, is_copy: bool) {
+        let with_descriptors = usize::from(cause.with_descriptors);
+        if is_copy {
+            self.copies += 1;
+            self.copies_with_descriptors += with_descriptors;
+        } else {
+            *self.asked.entry(cause.peer).or_default() += 1;
+            self.asked_with_descriptors += with_descriptors;
+        }
+    }
+
+    /// Takes back what [`note`](Self::note) has noted.
+    fn forget(&mut self, cause: Cause, is_copy: bool) {
+        let with_descriptors = usize::from(cause.with_descriptors);
+        if is_copy {
+            self.copies -= 1;
+            self.copies_with_descriptors -= with_descriptors;
+        } else {
+            self.asked_with_descriptors -= with_descriptors;
+            if let Entry::Occupied(mut asked) = self.asked.entry(cause.peer) {
+                *asked.get_mut() -= 1;
+                if *asked.get() == 0 {
+                    asked.remove();
+                }
+            }
+        }
+    }
 }
 
 /// Who made a copy of a link.
@@ -151,10 +220,12 @@ impl Link {
             asker,
             asked,
             way: Way::Relayed,
+            was_direct: false,
             wish: Wish::default(),
             lineage,
             pools: Vec::new(),
             pools_made: 0,
+            has_lent: [false; 2],
             former: Vec::new(),
         }
     }
@@ -175,15 +246,20 @@ impl Link {
 
     /// Whether descriptors may pass, in whichever direction.
     pub(super) fn passes_descriptors(&self) -> bool {
-        !self.asker.rights.classes.is_empty() || !self.asked.rights.classes.is_empty()
+        pass_descriptors(&self.asker.rights, &self.asked.rights)
     }
+}
+
+/// Whether rights let descriptors pass over a link, in whichever direction.
+pub(super) fn pass_descriptors(asker: &Rights, asked: &Rights) -> bool {
+    !asker.classes.is_empty() || !asked.classes.is_empty()
 }
 
 impl<D: Descriptor> Router<D> {
     /// Takes a link and all that was derived from it back from all holders. [`Output::Revoked`] with this `ticket` comes
     /// when nothing more is delivered over any of them: a holder that does not confirm that in time is evicted.
     pub fn revoke(&mut self, link: Key, ticket: u64, now: Time) {
-        let mut doomed = vec![link];
+        let mut doomed = self.heirs(link);
         let (mut awaited, mut pairs) = (Vec::new(), Vec::new());
         while let Some(key) = doomed.pop() {
             let Some(link) = self.links.get(key) else { continue };
@@ -195,7 +271,7 @@ impl<D: Descriptor> Router<D> {
             for &(port, name) in &former {
                 self.say(port, ToWorker::Closed { link: name, why: Gone::Revoked }, Vec::new());
             }
-            awaited.extend(former);
+            awaited.extend(former.into_iter().filter(|(port, _)| *port != self.host));
             self.close_link(key, &Side::BOTH, &Gone::Revoked);
         }
         self.await_release(awaited, pairs, ticket, now);
@@ -238,6 +314,15 @@ impl<D: Descriptor> Router<D> {
         }
     }
 
+    /// Where taking a link back begins: with the link, or if that has ended, with whatever came of it.
+    fn heirs(&self, link: Key) -> Vec<Key> {
+        if self.links.get(link).is_some() {
+            return vec![link];
+        }
+        let heirs = self.links.iter().filter(|(_, other)| other.lineage.ancestors.contains(&link));
+        heirs.map(|(key, _)| key).collect()
+    }
+
     /// Takes a link that ends out of the tree of grants.
     fn orphan(&mut self, key: Key, lineage: &Lineage) {
         for &child in &lineage.children {
@@ -249,8 +334,8 @@ impl<D: Descriptor> Router<D> {
             parent.lineage.children.retain(|&child| child != key);
             parent.lineage.children.extend(&lineage.children);
         }
-        if let Some(port) = lineage.giver.as_ref().and_then(|giver| self.ports.get_mut(giver.port)) {
-            port.copies_given -= 1;
+        if let Some(port) = self.ports.get_mut(lineage.cause.port) {
+            port.caused.forget(lineage.cause, lineage.giver.is_some());
         }
     }
 

@@ -33,7 +33,9 @@ pub use due::RELEASE_WITHIN;
 use due::{Due, Revocation};
 pub use explain::{LinkId, LinkView};
 use link::Link;
-pub use link::{COPIES_PER_WORKER, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, LINKS_PER_PAIR, LINKS_PER_WORKER};
+pub use link::{
+    COPIES_DEEP, COPIES_PER_WORKER, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, LINKS_PER_PAIR, LINKS_PER_WORKER,
+};
 pub use opening::OPENS_WAITING;
 use opening::Question;
 pub use output::{Body, Event, Forward, Output, PoolTicket, Violation};

@@ -3,7 +3,10 @@
 use cloison_msg::control::{RequestId, ToWorker};
 use cloison_msg::{Balance, Descriptor, Key, Name, Refusal, Route};
 
-use super::link::{Asked, DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_PER_PAIR, LINKS_PER_WORKER, Lineage, Link, Side};
+use super::link::{
+    Asked, Cause, DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_PER_PAIR, LINKS_PER_WORKER, Lineage, Link, Side,
+    pass_descriptors,
+};
 use super::port::End;
 use super::routes::Way;
 use super::{Event, Output, Role, Router};
@@ -167,7 +170,10 @@ impl<D: Descriptor> Router<D> {
     fn connect(&mut self, from: Key, to: Key, grant: Grant, opening: &Opening) -> Result<(), Refusal> {
         let ask = Asked { from: self.role_name(from), to: opening.role.clone(), interface: opening.interface.clone() };
         let request = Some(opening.request);
-        let lineage = Lineage { ask, request, parent: None, children: Vec::new(), giver: None };
+        let with_descriptors = pass_descriptors(&grant.rights, &grant.back);
+        let cause = Cause { port: from, peer: to, with_descriptors };
+        let lineage =
+            Lineage { ask, request, parent: None, ancestors: Vec::new(), children: Vec::new(), giver: None, cause };
         let mut link = Link::new(Holder::new(from, grant.rights), Holder::new(to, grant.back), lineage);
         self.check_limits(&link)?;
         let is_direct = self.why_relayed(&link).is_none();
@@ -175,6 +181,9 @@ impl<D: Descriptor> Router<D> {
             link.way = Way::Unannounced;
         }
         let link = self.links.insert(link);
+        if let Some(port) = self.ports.get_mut(from) {
+            port.caused.note(cause, false);
+        }
         self.name_ends(link);
         if is_direct {
             self.outputs.push_back(Output::MakePair { link });
@@ -194,16 +203,13 @@ impl<D: Descriptor> Router<D> {
                 return limit(format!("{} has {LINKS_PER_WORKER} links already", port.role()));
             }
         }
-        let asked_for = |fits: &dyn Fn(&Link) -> bool| {
-            let ends = self.ports.get(from).map(super::port::Port::ends).unwrap_or_default();
-            let own = ends.iter().filter(|end| end.side == Side::Asker).filter_map(|end| self.links.get(end.link));
-            own.filter(|link| link.lineage.giver.is_none() && fits(link)).count()
-        };
+        // Those that it has given away since are among them.
+        let caused = &self.ports.get(from).ok_or(Refusal::NotFound)?.caused;
         if from == self.host {
             Ok(())
-        } else if asked_for(&|link| link.asked.port == to) >= LINKS_PER_PAIR {
+        } else if caused.asked.get(&to).is_some_and(|&links| links >= LINKS_PER_PAIR) {
             limit(format!("{LINKS_PER_PAIR} links lead to that peer already"))
-        } else if link.passes_descriptors() && asked_for(&Link::passes_descriptors) >= DESCRIPTOR_LINKS_PER_WORKER {
+        } else if link.passes_descriptors() && caused.asked_with_descriptors >= DESCRIPTOR_LINKS_PER_WORKER {
             limit(format!("descriptors pass over {DESCRIPTOR_LINKS_PER_WORKER} links of the asker's already"))
         } else {
             Ok(())

@@ -40,7 +40,7 @@ impl<D: Descriptor> Router<D> {
             return Err(Refusal::Denied);
         }
         let peer = link.holder(end.side.other()).port;
-        if self.ports.get(peer).is_some_and(super::port::Port::is_crowded) {
+        if self.is_crowded(peer) {
             return Err(Refusal::Limit("the peer does not take what it is sent".into()));
         }
         let link = self.links.get_mut(end.link).ok_or(Refusal::NotFound)?;
@@ -61,6 +61,7 @@ impl<D: Descriptor> Router<D> {
         port.pool_bytes_ever = ever;
         port.pool_bytes = bytes;
         link.pools_made += 1;
+        link.has_lent[end.side.index()] = true;
         link.pools.push(LinkPool { pool: link.pools_made, owner: end.side, shape });
         Ok(link.pools_made)
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use cloison_msg::control::RequestId;
 use cloison_msg::{Destination, Entry, Key, Name, Table};
 
-use super::link::Side;
+use super::link::{Caused, Side};
 use super::opening::Opening;
 
 /// What a worker has sent through the broker.
@@ -18,10 +18,10 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Both together.
+    /// Both together. Saturates: what a worker says that it sent directly may be any number.
     #[must_use]
     pub const fn plus(self, more: Self) -> Self {
-        Self { messages: self.messages + more.messages, bytes: self.bytes + more.bytes }
+        Self { messages: self.messages.saturating_add(more.messages), bytes: self.bytes.saturating_add(more.bytes) }
     }
 }
 
@@ -40,8 +40,8 @@ pub(super) struct Port {
     /// The same, with those that it has given up since.
     pub(super) pool_bytes_ever: u64,
     pub(super) traffic: Traffic,
-    /// How many links exist that are copies which it made.
-    pub(super) copies_given: usize,
+    /// The links that exist because of it, whoever holds them now.
+    pub(super) caused: Caused,
     /// The links that it gave away, by the names it had for them, until it confirms that it has delivered all that had come.
     pub(super) given: BTreeMap<Destination, Key>,
     /// Whether too much waits for it already: it gets no new links and pools until it has taken that.
@@ -76,7 +76,7 @@ impl Port {
             pool_bytes: 0,
             pool_bytes_ever: 0,
             traffic: Traffic::default(),
-            copies_given: 0,
+            caused: Caused::default(),
             given: BTreeMap::new(),
             crowded: false,
         }
@@ -176,5 +176,16 @@ impl Port {
 
     pub(super) fn cancel_opening(&mut self, request: RequestId) {
         self.waiting.retain(|opening| opening.request != request);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_worker_claims_adds_up_without_overflow() {
+        let claimed = Traffic { messages: u64::MAX, bytes: u64::MAX };
+        assert_eq!(Traffic { messages: 1, bytes: 48 }.plus(claimed), claimed);
     }
 }

@@ -1,8 +1,8 @@
 //! The one path of a message through the broker.
 
 use cloison_msg::{
-    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Header, HeaderError, Key, Kind, Overdraft, Receipt,
-    Route, Time, Verdict, decide, decode_whole,
+    Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Gone, Header, HeaderError, Key, Kind, Overdraft,
+    Receipt, Route, Time, Verdict, decide, decode_whole,
 };
 
 use super::carrying::Stuck;
@@ -111,8 +111,20 @@ impl<D: Descriptor> Router<D> {
                 self.close_moved(from, freight.links);
                 None
             }
+            Err(Violation::Overdraft(Overdraft::Answer | Overdraft::Calls)) if self.was_direct(end.link) => {
+                self.close_moved(from, freight.links);
+                let why = Gone::CutOff("calls and answers do not match".into());
+                self.close_link(end.link, &Side::BOTH, &why);
+                None
+            }
             Err(violation) => self.violate(from, violation),
         }
+    }
+
+    /// Whether the holders of a link may have called each other unseen: a peer that did so while it should have left the
+    /// socket makes the other one answer more than was counted, so nobody is evicted for that.
+    fn was_direct(&self, link: Key) -> bool {
+        self.links.get(link).is_some_and(|link| link.was_direct)
     }
 
     /// What carries links is forwarded with the receiver's names for them, or denied whole.
@@ -139,7 +151,11 @@ impl<D: Descriptor> Router<D> {
     /// Whether a message would pile up descriptors or links at a receiver that does not take what waits for it already.
     fn is_too_much(&self, forward: &Forward) -> bool {
         let costly = forward.header.descriptors > 0 || forward.header.links > 0;
-        costly && self.ports.get(forward.to).is_some_and(super::port::Port::is_crowded)
+        costly && self.is_crowded(forward.to)
+    }
+
+    pub(super) fn is_crowded(&self, port: Key) -> bool {
+        self.ports.get(port).is_some_and(super::port::Port::is_crowded)
     }
 
     fn violate(&mut self, from: Key, violation: Violation) -> Option<Forward> {
@@ -207,6 +223,9 @@ fn judge(
     if is_stale {
         return Ok(Fate::Stale);
     }
+    if header.kind == Kind::Release && !link.has_lent[side.other().index()] {
+        return Ok(Fate::Denied(Denial::Kind));
+    }
     let sender = link.holder_mut(side);
     if let Verdict::Deny(denial) = decide(&sender.rights, &sender.used, header, classes, now) {
         return Ok(Fate::Denied(denial));
@@ -217,10 +236,11 @@ fn judge(
 
 /// Keeps the account of calls: each is answered at most once. Whether this answers a call of a former holder.
 fn count(link: &mut Link, side: Side, header: &Header) -> Result<bool, Violation> {
-    // What makes an excursion from a direct route is answered by that route, unseen.
-    let is_seen = !link.way.runs_direct(side);
     match header.kind {
         Kind::Call => {
+            // What makes an excursion from a direct route is answered by that route, unseen; and so may a call be whose peer
+            // has not left that route yet.
+            let is_seen = link.way.answers_are_seen(side);
             let caller = link.holder_mut(side);
             if !header.call.follows(caller.last_call, caller.moves) {
                 return Err(Violation::Call);
@@ -231,6 +251,7 @@ fn count(link: &mut Link, side: Side, header: &Header) -> Result<bool, Violation
             caller.last_call = header.call;
         }
         Kind::Reply | Kind::Error => {
+            let is_seen = !link.way.runs_direct(side);
             let caller = link.holder_mut(side.other());
             if header.call.holder() < u64::from(caller.moves) {
                 return Ok(true);
@@ -271,7 +292,7 @@ fn onward(link: &Link, side: Side, header: &Header) -> Forward {
 
 /// What a denied message's sender gets back at once: its place in the window, and for a call the call.
 fn refund(link: &mut Link, side: Side, header: &Header) -> Option<Receipt> {
-    let is_seen = !link.way.runs_direct(side);
+    let is_seen = link.way.answers_are_seen(side);
     let sender = link.holder_mut(side);
     if header.kind == Kind::Call && is_seen {
         // It was counted a moment ago, so the account cannot be overdrawn.

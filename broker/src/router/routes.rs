@@ -66,6 +66,11 @@ impl Way {
         }
     }
 
+    /// Whether answers to what the end on `side` calls come over the broker, as the calls do.
+    pub(super) const fn answers_are_seen(&self, side: Side) -> bool {
+        !self.runs_direct(side) && !self.runs_direct(side.other())
+    }
+
     /// Whether there is, or is about to be, a socket pair.
     pub(super) const fn has_pair(&self) -> bool {
         match self {
@@ -187,14 +192,14 @@ impl<D: Descriptor> Router<D> {
                     self.say_reroute(key, side, Route::Relayed, None);
                 }
             }
-            (Way::Relayed, Route::Relayed) => self.say_at_rest(key),
             _ => {}
         }
     }
 
     /// The socket pair of a link was made, or could not be: then the link is relayed, which asks for no socket.
     pub fn handle_pair(&mut self, key: Key, pair: Option<[D; 2]>, now: Time) {
-        let Some(link) = self.links.get(key) else { return };
+        let Some(link) = self.links.get_mut(key) else { return };
+        link.was_direct |= pair.is_some();
         match (link.way, pair) {
             (Way::Unannounced, pair) => {
                 self.set_way(key, if pair.is_some() { Way::Direct } else { Way::Relayed });
@@ -232,7 +237,7 @@ impl<D: Descriptor> Router<D> {
         self.say(port, ToWorker::Reroute { link: name, route }, socket.into_iter().collect());
     }
 
-    /// Answers whoever has asked that the link be at rest.
+    /// The link has come to rest: answers whoever has asked for that.
     fn say_at_rest(&mut self, key: Key) {
         let Some(link) = self.links.get(key) else { return };
         for side in Side::BOTH {
@@ -302,6 +307,9 @@ impl<D: Descriptor> Router<D> {
         self.forget_switch(key, &old);
         let (from, to) = (self.role_name(asker), self.role_name(asked));
         self.tell(Event::Switched { link: key, from, to, route: new.route(), took });
+        if new == Way::Relayed {
+            self.say_at_rest(key);
+        }
         self.steer(key, now);
     }
 
@@ -309,17 +317,24 @@ impl<D: Descriptor> Router<D> {
     pub(super) fn handle_rest(&mut self, end: End, now: Time) {
         let Some(link) = self.links.get_mut(end.link) else { return };
         link.wish.rest[end.side.index()] = true;
+        if link.way == Way::Relayed {
+            // The other holder may have asked before, and was answered then.
+            let (port, name) = (link.holder(end.side).port, link.holder(end.side).name);
+            return self.say(port, ToWorker::AtRest { link: name }, Vec::new());
+        }
         self.steer(end.link, now);
     }
 
     /// The time for a change of routes is up. Whoever has not said its last word by the old route is evicted, and so is who
     /// has not seen the last relayed word of the other. But who has not seen the end of a socket may wait for a word that
-    /// the other one owes it by that socket, where the broker sees nothing: that link is cut, and nobody is evicted.
+    /// the other one owes it by that socket, where the broker sees nothing: that link is cut, and nobody is evicted. Nor is
+    /// who had to change its route only because the other asked for rest: a worker that computes for seconds is none that
+    /// any peer may bring down.
     pub(super) fn expire_switch(&mut self, key: Key) {
         let Some(link) = self.links.get(key) else { return };
         let (Way::ToDirect(turn) | Way::ToRelayed(turn)) = link.way else { return };
         let has_left = turn.left == [true; 2];
-        if has_left && link.way.route() == Route::Relayed {
+        if link.way.route() == Route::Relayed && (has_left || self.is_for_rest_of_others(link, turn)) {
             let why = Gone::CutOff("its change of route was not completed in time".into());
             return self.close_link(key, &Side::BOTH, &why);
         }
@@ -329,6 +344,12 @@ impl<D: Descriptor> Router<D> {
         for port in late {
             self.evict(port, Violation::Late("a change of route"));
         }
+    }
+
+    /// Whether it is for the sake of those that have left already that a link is to be relayed.
+    fn is_for_rest_of_others(&self, link: &Link, turn: Turn) -> bool {
+        let late_one_asked = Side::BOTH.iter().any(|side| !turn.left[side.index()] && link.wish.rest[side.index()]);
+        self.why_relayed(link) == Some(WhyRelayed::Rest) && !late_one_asked
     }
 
     /// No more time is kept for a link's change of routes.

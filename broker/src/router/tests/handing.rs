@@ -9,7 +9,7 @@ use cloison_msg::{
 use super::world::{Got, INTERFACE, World};
 use super::{call, oneway, reply, rights};
 use crate::policy::{Decision, Grant, Model};
-use crate::router::{Body, COPIES_PER_WORKER, Violation};
+use crate::router::{Body, COPIES_DEEP, COPIES_PER_WORKER, Violation};
 
 /// `a` has a link to `b` and one to `c`.
 struct Three {
@@ -179,6 +179,40 @@ fn grants_form_a_tree() {
     }
     assert!(world.send(a, &oneway(to_c, 0), &[], Vec::new()), "another link");
     assert_eq!(world.take(b).iter().filter(|got| matches!(got, Got::Word(ToWorker::Closed { .. }, _))).count(), 3);
+}
+
+/// Else whoever closes its own link would keep from the host what came of it.
+#[test]
+fn what_came_of_a_link_that_has_ended_is_still_taken_back() {
+    let mut three = three(rights().delegable());
+    let [a, ..] = three.ports;
+    let [at_c, _] = give(&mut three, Transfer::Copy, rights().delegable()).unwrap();
+    let Three { mut world, ports: [_, _, c], to_b, .. } = three;
+    let root = world.router.explain(Some(&"a".try_into().unwrap()), Some(&"b".try_into().unwrap()))[0].id;
+    world.word(a, &ToBroker::Close { link: to_b });
+    assert!(world.send(c, &oneway(at_c, 0), &[], Vec::new()), "it lives on by itself");
+    world.router.revoke(root.0, 1, world.now);
+    world.settle();
+    assert!(!world.send(c, &oneway(at_c, 0), &[], Vec::new()));
+    assert!(world.take(c).contains(&Got::Word(ToWorker::Closed { link: at_c, why: Gone::Revoked }, 0)));
+}
+
+#[test]
+fn a_row_of_copies_has_an_end() {
+    let mut world = World::new(Model::Broker, rights().delegable());
+    let peer = world.worker("peer");
+    let mut holder = world.worker("holder-0");
+    let [mut name, _] = world.link(holder, peer);
+    for depth in 0..=COPIES_DEEP {
+        let next = world.worker(&format!("holder-{}", depth + 1));
+        let [to_next, _] = world.link(holder, next);
+        let links = [carry(name, Transfer::Copy, rights().delegable())];
+        let passed = world.send_with(holder, &carrying(to_next), &[], &links, &mut Vec::new());
+        assert_eq!(passed, depth < COPIES_DEEP);
+        if passed {
+            (holder, name) = (next, world.carried[0]);
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The router in a world of its own.
 
 mod handing;
+mod hostile;
 mod random;
 mod switching;
 mod world;
