@@ -1,5 +1,6 @@
 //! What the player makes of files with FFmpeg's demuxers and decoders: the same as FFmpeg itself.
 
+#[expect(dead_code, reason = "other tests interrupt the player")]
 mod player;
 
 use hound::WavReader;
