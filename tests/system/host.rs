@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use cloison_broker::msg::{CallFailure, Message, Rights, RpcIndex};
+use cloison_broker::msg::{CallFailure, Message, RecvError, Rights, RpcIndex};
 use cloison_broker::{
     Ask, Broker, Death, Grant, HostLink, HostMessage, Inbox, Incoming, Item, LinkView, Model, PendingCall, Policy,
     WorkerEvent, WorkerSpec,
@@ -223,8 +223,9 @@ impl Awaited {
     pub fn wait<T: DeserializeOwned>(self) -> Result<T, CallFailure> {
         let mut reply = self.0.wait().map_err(|error| error.why)?;
         let mut reader = reply.reader();
-        let value = reader.recv().expect("an answer of this kind");
-        reader.finish().expect("nothing else");
+        let unreadable = |error: RecvError| CallFailure::Unreadable(error.to_string().into());
+        let value = reader.recv().map_err(unreadable)?;
+        reader.finish().map_err(unreadable)?;
         Ok(value)
     }
 }

@@ -13,6 +13,7 @@ mod host;
 mod leaks;
 mod life;
 mod malice;
+mod noise;
 mod pools;
 mod predecessor;
 #[path = "../promptly/mod.rs"]
@@ -65,6 +66,7 @@ fn cases() -> Vec<Case> {
         pools::cases(),
         leaks::cases(),
         malice::cases(),
+        noise::cases(),
     ]
     .concat()
 }
