@@ -194,7 +194,11 @@ impl VideoDecoder {
                 decoder.flush();
                 Ok(Self::Rust(decoder))
             }
-            _ => Self::open(parameters),
+            // Its threads must have ended before there are new ones: the worker may have only so many.
+            (former, _) => {
+                drop(former);
+                Self::open(parameters)
+            }
         }
     }
 
