@@ -132,6 +132,8 @@ impl Script {
             5 | 6 => {
                 let (from, count) = (u32::try_from(self.draw(1000)).unwrap(), u32::try_from(self.draw(90)).unwrap());
                 let bytes = u32::try_from(self.draw(4000)).unwrap();
+                // Whoever floods itself waits for room that it alone could make, however long.
+                let (count, bytes) = if holder == peer { (count % 16, bytes % 256) } else { (count, bytes) };
                 let sent = puppet.sent(&Step::Notes { link, from, count, bytes, within: Duration::from_secs(20) });
                 // A call after them on the same link: once it is answered, all of them were taken.
                 format!("{count} notes: {sent:?} {:?}", puppet.call(link, ECHO, encoded("taken?")))
