@@ -15,6 +15,10 @@ four meanings have 16 letters
 one of them 5
 mine knows 4 words, yours 3
 yours still knows 3
+\"Le petit livre\" has 4 words
+the branch library counts 4
+1 are lent
+none is
 in this process: bon matin
 in a worker: bon matin
 wherever it is: bon matin

@@ -37,6 +37,17 @@ pub trait Translator {
     fn translate(&self, text: &str) -> Answer<String, LookUpError>;
 }
 
+/// Has dictionaries made.
+#[interface]
+pub trait Library<L> {
+    /// A new dictionary, which ends when nobody holds it any more.
+    fn dictionary(&self, title: &str) -> Answer<DictionaryClient<L>>;
+    /// How many words are in a dictionary of somebody's, of which it gets a copy for as long as the call takes.
+    fn weigh(&self, dictionary: &DictionaryClient<L>) -> Answer<u32>;
+    /// How many dictionaries there are.
+    fn lent(&self) -> Answer<usize>;
+}
+
 /// Keeps a diary; what the host serves to its workers.
 #[interface]
 pub trait Diary {

@@ -8,7 +8,7 @@
 //! | `blocking` | calls, oneways, descriptors, errors, deadlines, optional methods |
 //! | `asynchronous` | the same calls, awaited on tokio |
 //! | `collecting` | many in flight, answers as they come, answers looked at without a copy |
-//! | `objects` | a state for each link |
+//! | `objects`, `library` | a state for each link; objects that are given, held, and handed on |
 //! | `placing` | the same caller with an implementation in its own process, or in a worker |
 //! | `serving` | a host that is called by its workers |
 //!
@@ -19,6 +19,7 @@ mod blocking;
 mod collecting;
 mod contract;
 mod dictionary;
+mod library;
 mod objects;
 mod placing;
 mod serving;
@@ -28,16 +29,25 @@ mod workers;
 use std::error::Error;
 
 use cloison_broker::{Broker, HOST, Model, Rules, WorkerSpec};
-use contract::{DIARY, DICTIONARY, TRANSLATOR};
+use contract::{DIARY, DICTIONARY, LIBRARY, TRANSLATOR};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    cloison_worker::roles(&[("dictionary", workers::dictionary), ("translator", workers::translator)]);
+    cloison_worker::roles(&[
+        ("dictionary", workers::dictionary),
+        ("translator", workers::translator),
+        ("library", workers::library),
+        ("branch", workers::library),
+    ]);
 
     // The contracts know which methods, descriptors and buffers they need: no more than that is granted.
     let policy = Rules::new()
         .allow_contract(HOST, "dictionary", &DICTIONARY)
         .allow_contract(HOST, "translator", &TRANSLATOR)
         .allow_contract("translator", HOST, &DIARY)
+        .allow_contract(HOST, "library", &LIBRARY)
+        .allow_contract(HOST, "branch", &LIBRARY)
+        // Whom the library may give dictionaries, and that these may be handed on.
+        .allow_with(HOST, "library", &DICTIONARY, DICTIONARY.rights().delegable())
         // Less can be granted, too: the translator may look words up, and do nothing else.
         .allow_with("translator", "dictionary", &DICTIONARY, DICTIONARY.rights_to(DICTIONARY.only(&["look_up"])));
     let is_direct = std::env::args().any(|argument| argument == "--direct");
@@ -46,6 +56,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     serving::keep_diary(inbox);
     broker.spawn(WorkerSpec::own("dictionary")?)?;
     broker.spawn(WorkerSpec::own("translator")?)?;
+    broker.spawn(WorkerSpec::own("library")?)?;
+    broker.spawn(WorkerSpec::own("branch")?)?;
 
     blocking::run(&broker)?;
     asynchronous::run(&broker)?;

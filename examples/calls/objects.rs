@@ -1,10 +1,10 @@
-//! An object in another process: a link leads to a state of its own, which goes when the link does.
+//! Objects in another process: a link leads to a state of its own, which goes when the link does.
 
 use std::error::Error;
 
 use cloison_broker::Broker;
 
-use crate::contract::{Dictionary, DictionaryClient};
+use crate::contract::{Dictionary, DictionaryClient, Library, LibraryClient};
 
 pub fn run(broker: &Broker) -> Result<(), Box<dyn Error>> {
     let mine = DictionaryClient::bind(broker, "dictionary")?;
@@ -13,5 +13,20 @@ pub fn run(broker: &Broker) -> Result<(), Box<dyn Error>> {
     println!("mine knows {} words, yours {}", mine.count()?, yours.count()?);
     mine.link().clone().close();
     println!("yours still knows {}", yours.count()?);
+    given(broker)
+}
+
+/// Links to objects are answers and arguments like others. Dropped, they are closed.
+fn given(broker: &Broker) -> Result<(), Box<dyn Error>> {
+    let library = LibraryClient::bind(broker, "library")?;
+    let book = library.dictionary("Le petit livre")?;
+    println!("{:?} has {} words", book.look_up("title")?, book.count()?);
+    // Another worker calls what the library has made.
+    let branch = LibraryClient::bind(broker, "branch")?;
+    println!("the branch library counts {}", branch.weigh(&book)?);
+    println!("{} are lent", library.lent()?);
+    drop(book);
+    while library.lent()? > 0 {}
+    println!("none is");
     Ok(())
 }

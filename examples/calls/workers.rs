@@ -3,13 +3,19 @@
 use cloison_broker::HOST;
 use cloison_worker::{Link, PerLink, Worker};
 
-use crate::contract::{DiaryClient, DictionaryClient, DictionaryServer, TranslatorServer};
+use crate::contract::{DiaryClient, DictionaryClient, DictionaryServer, LibraryServer, TranslatorServer};
 use crate::dictionary::Words;
+use crate::library::Shelves;
 use crate::translator::WordByWord;
 
 /// Serves a dictionary of its own to each link that leads here: what one peer teaches, no other hears.
 pub fn dictionary(worker: &Worker) -> Result<(), String> {
     worker.serve(PerLink::new(|_: &Link| DictionaryServer::new(Words::new()))).map_err(|error| error.to_string())
+}
+
+/// Gives its callers dictionaries.
+pub fn library(worker: &Worker) -> Result<(), String> {
+    worker.serve(LibraryServer::new(Shelves::new(worker))).map_err(|error| error.to_string())
 }
 
 /// Calls another worker, and the host, while it is called itself. Its calls block: a worker has one thread.

@@ -36,6 +36,15 @@ impl PoolShape {
     }
 }
 
+/// The two ends of a link that a worker has to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OfferedEnds {
+    /// The one by which the worker serves.
+    pub own: Destination,
+    /// The one to give away.
+    pub given: Destination,
+}
+
 /// What a worker says to its broker. Hostile until proven otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToBroker {
@@ -51,6 +60,15 @@ pub enum ToBroker {
         /// The role.
         role: Name,
         /// The interface that the worker means to call.
+        interface: Name,
+    },
+    /// Asks for a new link to the worker itself, of which it has both ends, to give one of them away in a message. Nothing can
+    /// be said by the end that is to be given before it is: what its receiver may do is for the policy to say then, as if it
+    /// had asked for a link to this worker.
+    Offer {
+        /// To be named in the answer.
+        request: RequestId,
+        /// The interface that is served over the link.
         interface: Name,
     },
     /// Asks for a pool whose buffers are lent over a link.
@@ -143,6 +161,9 @@ pub enum ToWorker {
         route: Route,
         /// How its accounts stand, if it had another holder before.
         balance: Balance,
+        /// The worker's own name for the link that this one is a copy of: its peer has given that to somebody. `None` if the
+        /// worker was not at the same end of that one.
+        copy_of: Option<Destination>,
     },
     /// The link is to run by this route. For the direct one, its socket is attached.
     Reroute {
@@ -180,6 +201,13 @@ pub enum ToWorker {
         request: RequestId,
         /// The link's name, or why there is none.
         link: Result<Destination, Refusal>,
+    },
+    /// Answers `Offer`: both ends were granted just before, or were refused. The one that is to be given away is at rest.
+    Offered {
+        /// Which request.
+        request: RequestId,
+        /// Their names, or why there are none.
+        ends: Result<OfferedEnds, Refusal>,
     },
     /// The other end of a link is gone; nothing more comes from it.
     Closed {

@@ -3,6 +3,7 @@
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::contract::bind::Mismatch;
 use crate::link_ref::{LINK_REF_LEN, LINKS_MAX, LinkRef, Transfer};
 use crate::{DescriptorClasses, Destination, HEADER_LEN, Header, HeaderError, Rights, Shape};
 
@@ -288,16 +289,17 @@ impl Flavor for Tail<'_> {
     }
 }
 
-/// A message that arrived: the same values in the same order.
+/// A message that arrived: the same values in the same order. `D` is how descriptors arrive, `L` how links do: by the name
+/// that the receiver has for them, if not by a handle.
 #[derive(Debug)]
-pub struct Reader<'a, D> {
+pub struct Reader<'a, D, L = Destination> {
     payload: &'a [u8],
     descriptors: std::vec::IntoIter<D>,
-    links: std::vec::IntoIter<Destination>,
+    links: std::vec::IntoIter<L>,
 }
 
 /// Why a value or descriptor could not be received.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecvError {
     /// The payload holds no such value at this place.
     #[error("the payload holds no such value here")]
@@ -328,6 +330,9 @@ pub enum RecvError {
     /// A descriptor is of a class that the contract does not name.
     #[error("a descriptor of a class that the contract does not name")]
     Class,
+    /// A link leads to something else than the contract says.
+    #[error("a link that leads elsewhere: {0}")]
+    Link(Box<Mismatch>),
 }
 
 impl<'a, D> Reader<'a, D> {
@@ -336,24 +341,27 @@ impl<'a, D> Reader<'a, D> {
     pub fn new(payload: &'a [u8], descriptors: Vec<D>) -> Self {
         Self { payload, descriptors: descriptors.into_iter(), links: Vec::new().into_iter() }
     }
+}
 
-    /// The same, with the links that the message carried, under the receiver's own names.
+impl<'a, D, L> Reader<'a, D, L> {
+    /// The same, with the links that the message carried.
     #[must_use]
-    pub fn with_links(self, links: Vec<Destination>) -> Self {
-        Self { links: links.into_iter(), ..self }
+    pub fn with_links<M>(self, links: Vec<M>) -> Reader<'a, D, M> {
+        let Self { payload, descriptors, .. } = self;
+        Reader { payload, descriptors, links: links.into_iter() }
     }
 
-    /// The name of the next link that the message carried.
+    /// The next link that the message carried.
     ///
     /// # Errors
     /// [`RecvError::NoLink`].
-    pub fn link(&mut self) -> Result<Destination, RecvError> {
+    pub fn link(&mut self) -> Result<L, RecvError> {
         self.links.next().ok_or(RecvError::NoLink)
     }
 
     /// The links that nobody has received yet.
     #[must_use]
-    pub fn links_left(&self) -> &[Destination] {
+    pub fn links_left(&self) -> &[L] {
         self.links.as_slice()
     }
 

@@ -210,7 +210,7 @@ fn descriptors_are_of_the_classes_that_the_method_names() {
 
 fn serve_raw(rpc: RpcIndex, mut message: Message<Passed>) -> (Result<(), Failure>, Message<Passed>) {
     let payload = message.payload().to_vec();
-    let mut reader = Reader::new(&payload, message.take_descriptors());
+    let mut reader = Reader::new(&payload, message.take_descriptors()).with_links(Vec::<Loopback>::new());
     let mut reply = Message::new();
     (KindsServer::new(All::default()).answer(rpc, &mut reader, &mut reply), reply)
 }

@@ -14,6 +14,7 @@ mod leaks;
 mod life;
 mod malice;
 mod noise;
+mod objects;
 mod pools;
 mod predecessor;
 #[path = "../promptly/mod.rs"]
@@ -58,6 +59,7 @@ fn cases() -> Vec<Case> {
         contract::cases(),
         scripts::cases(),
         handing::cases(),
+        objects::cases(),
         swap::cases(),
         revoke::cases(),
         asking::cases(),
@@ -81,6 +83,7 @@ fn work(role: &str) -> ExitCode {
         // Knows nothing of brokers.
         "stranger" => ExitCode::from(7),
         role if role.starts_with("raw") => raw::main(),
+        role if role.starts_with("shop") || role.contains("buyer") => objects::main(role),
         _ => puppet::main(),
     }
 }

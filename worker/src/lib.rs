@@ -90,6 +90,7 @@ mod departed;
 mod error;
 mod lending;
 mod link;
+mod objects;
 mod pending;
 mod poll;
 mod pools;

@@ -1,5 +1,6 @@
 //! The worker's handle on one of its links.
 
+use std::cell::Cell;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
@@ -29,11 +30,41 @@ pub struct Link {
     name: Destination,
     /// The role at the other end when the handle was made.
     peer: Rc<Name>,
+    /// Closes the link when the last handle is dropped, of a link that came with a message of a contract.
+    hold: Option<Rc<Hold>>,
+}
+
+/// Closes a link when it is dropped, unless that has become somebody else's business.
+struct Hold {
+    worker: Worker,
+    name: Destination,
+    is_armed: Cell<bool>,
 }
 
 impl Link {
     pub(crate) fn new(worker: &Worker, name: Destination, peer: Rc<Name>) -> Self {
-        Self { worker: worker.clone(), name, peer }
+        Self { worker: worker.clone(), name, peer, hold: None }
+    }
+
+    /// The same link, which is closed when the last clone of this handle is dropped.
+    pub(crate) fn held(self) -> Self {
+        let hold = Hold { worker: self.worker.clone(), name: self.name, is_armed: Cell::new(true) };
+        Self { hold: Some(Rc::new(hold)), ..self }
+    }
+
+    /// The same link, which stays when its handles are dropped.
+    pub(crate) fn kept(self) -> Self {
+        if let Some(hold) = &self.hold {
+            hold.is_armed.set(false);
+        }
+        Self { hold: None, ..self }
+    }
+
+    /// From now on a message that gives the link away, or is not sent, sees to its end.
+    pub(crate) fn let_go(&self) {
+        if let Some(hold) = &self.hold {
+            hold.is_armed.set(false);
+        }
     }
 
     /// Calls a method and waits for its reply, for at most [`DEFAULT_DEADLINE`], and no longer than the request that is
@@ -149,6 +180,10 @@ impl Link {
 
     /// Closes this end. What was sent before still reaches the peer; calls that wait for a reply fail.
     pub fn close(self) {
+        self.end();
+    }
+
+    fn end(&self) {
         let deadline = self.worker.tick().after(WORD_WITHIN);
         let _ = self
             .worker
@@ -216,6 +251,14 @@ impl Link {
 impl Named for Link {
     fn destination(&self) -> Destination {
         self.name
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.is_armed.get() && !std::thread::panicking() {
+            self.worker.link(self.name).end();
+        }
     }
 }
 

@@ -47,7 +47,7 @@ impl PendingCall {
     /// Waits for the reply to a call that has begun just now, and reads it.
     pub(crate) fn read_from_start<T>(
         self,
-        read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>,
+        read: impl FnOnce(&mut Reader<'_, Passed, Link>) -> Result<T, RecvError>,
     ) -> Result<T, CallError> {
         let mut reply = self.outcome()?;
         let mut reader = reply.reader();
@@ -171,9 +171,12 @@ impl Incoming {
         decode_whole(self.payload())
     }
 
-    /// Reads values and descriptors in the order in which they were appended. The descriptors go to the first reader.
-    pub fn reader(&mut self) -> Reader<'_, Passed> {
-        Reader::new(self.answered.payload.as_slice(), std::mem::take(&mut self.answered.passed))
+    /// Reads values, descriptors and links in the order in which they were appended. What is no value goes to the first
+    /// reader; a link that it is asked for, or that nobody takes, is closed when its last handle is dropped.
+    pub fn reader(&mut self) -> Reader<'_, Passed, Link> {
+        let (worker, links) = (&self.worker, self.answered.links.drain(..));
+        let links = links.map(|name| worker.link(name).held()).collect();
+        Reader::new(self.answered.payload.as_slice(), std::mem::take(&mut self.answered.passed)).with_links(links)
     }
 
     /// The next link that the reply carries. One that nobody takes is closed with the reply.

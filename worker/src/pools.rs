@@ -80,7 +80,7 @@ impl Link {
         let answer = self.worker().wait_for(deadline, Awaited::Anything, |session| session.take_answer(request));
         let (id, fd) = match answer {
             Ok(Answer::Pool(made)) => made?,
-            Ok(Answer::Opened(_)) | Err(Interrupted::Deadline) => {
+            Ok(Answer::Opened(_) | Answer::Offered(_)) | Err(Interrupted::Deadline) => {
                 self.worker().session().abandon_question(request);
                 return Err(PoolError::Deadline(DEFAULT_DEADLINE));
             }

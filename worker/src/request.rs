@@ -19,12 +19,14 @@ pub struct Request<'a> {
     header: Header,
     peer: Rc<Name>,
     deadline: Time,
-    reader: Reader<'a, Passed>,
+    reader: Reader<'a, Passed, Link>,
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn new(worker: &'a Worker, queued: &'a mut Queued) -> Self {
-        let (passed, links) = (std::mem::take(&mut queued.passed), std::mem::take(&mut queued.links));
+        let passed = std::mem::take(&mut queued.passed);
+        // Those that nobody takes close themselves.
+        let links = queued.links.drain(..).map(|name| worker.link(name).held()).collect();
         Self {
             worker,
             header: queued.header,
@@ -91,8 +93,7 @@ impl<'a> Request<'a> {
     /// # Errors
     /// [`RecvError::NoLink`].
     pub fn recv_link(&mut self) -> Result<Link, RecvError> {
-        let name = self.reader.link()?;
-        Ok(self.worker.link(name))
+        self.reader.link().map(Link::kept)
     }
 
     /// Says that everything was received.
@@ -101,15 +102,7 @@ impl<'a> Request<'a> {
     /// [`RecvError::LeftOver`], [`RecvError::LeftOverDescriptors`] or [`RecvError::LeftOverLinks`]. What is left over is
     /// closed.
     pub fn finish(&mut self) -> Result<(), RecvError> {
-        self.close_left();
-        std::mem::replace(&mut self.reader, Reader::new(&[], Vec::new())).finish()
-    }
-
-    fn close_left(&self) {
-        let left = self.reader.links_left();
-        if !left.is_empty() {
-            self.worker.session().close_all(left.iter().copied());
-        }
+        std::mem::replace(&mut self.reader, Reader::new(&[], Vec::new()).with_links(Vec::new())).finish()
     }
 
     /// The next value, which names a buffer, and at once that buffer.
@@ -130,15 +123,9 @@ impl<'a> Request<'a> {
     }
 }
 
-impl Drop for Request<'_> {
-    fn drop(&mut self) {
-        self.close_left();
-    }
-}
-
 impl<'a> Request<'a> {
     /// What it carries.
-    pub(crate) const fn reader(&mut self) -> &mut Reader<'a, Passed> {
+    pub(crate) const fn reader(&mut self) -> &mut Reader<'a, Passed, Link> {
         &mut self.reader
     }
 }

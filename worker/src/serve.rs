@@ -97,9 +97,11 @@ impl Worker {
     }
 
     fn serve_one(&self, deadline: Time) -> Result<bool, ServeError> {
-        let service = self.service().ok_or(ServeError::NoService)?;
         {
             let mut session = self.session();
+            if !self.has_any_service(&session) {
+                return Err(ServeError::NoService);
+            }
             if session.frame.is_some() {
                 return Err(ServeError::Nested);
             }
@@ -107,7 +109,7 @@ impl Worker {
         }
         match self.wait_for(deadline, Awaited::Anything, |session| session.queue.pop_front()) {
             Ok(queued) => {
-                self.serve_request(&*service, queued);
+                self.serve_request(queued);
                 Ok(true)
             }
             Err(Interrupted::Deadline) => Ok(false),
@@ -117,19 +119,31 @@ impl Worker {
 
     /// Serves a request while a call of the same chain waits.
     pub(crate) fn serve_nested(&self, queued: Queued) {
-        match self.service() {
-            Some(service) => self.serve_request(&*service, queued),
+        self.serve_request(queued);
+    }
+
+    /// What serves requests that come over that link.
+    fn service_of(&self, link: Destination) -> Option<Rc<dyn Service>> {
+        let object = self.session().objects.get(link);
+        object.or_else(|| self.service())
+    }
+
+    fn serve_request(&self, queued: Queued) {
+        match self.service_of(queued.header.destination) {
+            Some(service) => self.serve_with(&*service, queued),
             None => {
                 let text = format!("{} waits for {} in the same chain, and serves nothing", self.role(), queued.peer);
                 let mut session = self.session();
                 session.note_request_taken(&queued);
-                session.answer_failure(&queued.header, &Failure::WouldDeadlock(text.into()));
+                if queued.header.kind == Kind::Call {
+                    session.answer_failure(&queued.header, &Failure::WouldDeadlock(text.into()));
+                }
                 session.discard(queued);
             }
         }
     }
 
-    fn serve_request(&self, service: &dyn Service, mut queued: Queued) {
+    fn serve_with(&self, service: &dyn Service, mut queued: Queued) {
         let is_call = queued.header.kind == Kind::Call;
         let mut session = self.session();
         session.note_request_taken(&queued);
@@ -150,6 +164,7 @@ impl Worker {
             self.answer_carrying(&queued, &mut reply);
         }
         let mut session = self.session();
+        session.close_moves(&reply);
         session.frame = outer;
         if !session.queue.is_empty() {
             session.tick();
@@ -179,11 +194,10 @@ impl Worker {
             }
             Err(Interrupted::Disconnected(_)) => None,
         };
+        // What was sent is empty; if it was not, nobody has a handle on what it was to give away.
         if let Some(failure) = failure {
             session.answer_failure(call, &failure);
         }
-        // What was sent is empty.
-        session.close_moves(reply);
     }
 }
 
@@ -292,6 +306,9 @@ impl Session {
     fn discard(&mut self, queued: Queued) {
         self.buffers.release(queued.payload);
         self.close_all(queued.links);
+        if self.ends.get(queued.header.destination).is_none() {
+            self.objects.note_gone();
+        }
         if !self.given.is_empty() {
             self.confirm_given();
         }

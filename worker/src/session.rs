@@ -20,6 +20,7 @@ use crate::clock::{NEVER, now};
 use crate::departed::Departed;
 use crate::error::Disconnect;
 use crate::lending::Lending;
+use crate::objects::Objects;
 use crate::wire::{Posted, Wire};
 use crate::words::{Question, Welcome};
 
@@ -30,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) departed: Departed,
     /// Links that were given away, as long as something that came over them waits to be served. The broker bounds them.
     pub(crate) given: Vec<Destination>,
+    /// What the links lead to that this worker has made to itself.
+    pub(crate) objects: Objects,
     /// Requests that nobody has taken yet, in the order in which they arrived. The links' windows bound it.
     pub(crate) queue: VecDeque<Queued>,
     /// What became of the calls that are in flight.
@@ -132,6 +135,7 @@ impl Session {
             ends: Ends::new(),
             departed: Departed::default(),
             given: Vec::new(),
+            objects: Objects::default(),
             queue: VecDeque::new(),
             outcomes: Slab::new(),
             questions: Vec::new(),
@@ -277,6 +281,7 @@ impl Session {
         for pending in end.link.close() {
             self.settle(pending.context, Outcome::Failed(CallFailure::Gone(why.clone())));
         }
+        self.objects.note_gone();
         let peer_pools = end.lending.depart();
         // What was taken back must not be delivered any more. What a peer said before it died or left still counts.
         let is_taken_back = matches!(why, Gone::Revoked | Gone::CutOff(_));

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use cloison_ipc::{Passed, ReadablePool};
-use cloison_msg::control::{PoolId, PoolShape, RequestId, ToBroker, ToWorker};
+use cloison_msg::control::{OfferedEnds, PoolId, PoolShape, RequestId, ToBroker, ToWorker};
 use cloison_msg::{
     CallFailure, CallId, Destination, Gone, HOST, LinkEnd, Name, Refusal, Rights, Route, Text, decode_whole,
 };
@@ -36,6 +36,8 @@ pub(crate) struct Question {
 pub(crate) enum Answer {
     /// To `Open`.
     Opened(Result<Destination, Refusal>),
+    /// To `Offer`.
+    Offered(Result<OfferedEnds, Refusal>),
     /// To `MakePool`.
     Pool(Result<(PoolId, OwnedFd), Refusal>),
 }
@@ -75,9 +77,12 @@ impl Session {
                 None => self.welcome = Some(Welcome { version, role, origin }),
                 Some(_) => self.breach(Destination::BROKER, "a second welcome"),
             },
-            ToWorker::Granted { link, peer, interface, rights, peer_rights, route, balance } => {
+            ToWorker::Granted { link, peer, interface, rights, peer_rights, route, balance, copy_of } => {
                 let end = LinkEnd::new(link, peer, route, peer_rights).resume(balance);
                 self.take_grant(end, interface, rights, passed.next());
+                if let Some(original) = copy_of {
+                    self.objects.share(original, link);
+                }
             }
             ToWorker::Reroute { link, route } => self.take_reroute(link, route, passed.next()),
             ToWorker::AtRest { link } => self.note_rest(link),
@@ -89,6 +94,12 @@ impl Session {
                 }
             }
             ToWorker::Opened { request, link } => self.take_reply(request, Answer::Opened(link)),
+            ToWorker::Offered { request, ends } => {
+                if let Ok(OfferedEnds { given, .. }) = ends {
+                    self.note_rest(given);
+                }
+                self.take_reply(request, Answer::Offered(ends));
+            }
             ToWorker::Closed { link, why: Gone::Revoked } => self.revoke(link),
             ToWorker::Closed { link, why: Gone::Moved } => self.note_given(link),
             ToWorker::Closed { link, why } => self.close(link, why),
@@ -149,9 +160,9 @@ impl Session {
     /// Gives back what came for a question whose asker waits no more.
     fn decline(&mut self, about: Destination, answer: Answer) {
         match answer {
-            Answer::Opened(Ok(link)) => self.close_end(link),
+            Answer::Opened(Ok(link)) | Answer::Offered(Ok(OfferedEnds { own: link, .. })) => self.close_end(link),
             Answer::Pool(Ok((pool, _))) => self.say(&ToBroker::DropPool { link: about, pool }),
-            Answer::Opened(Err(_)) | Answer::Pool(Err(_)) => {}
+            Answer::Opened(Err(_)) | Answer::Offered(Err(_)) | Answer::Pool(Err(_)) => {}
         }
     }
 

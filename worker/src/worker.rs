@@ -144,7 +144,7 @@ impl Worker {
         match answer {
             Ok(Answer::Opened(Ok(name))) => Ok(self.link(name)),
             Ok(Answer::Opened(Err(refusal))) => Err(refusal.into()),
-            Ok(Answer::Pool(_)) | Err(Interrupted::Deadline) => {
+            Ok(Answer::Pool(_) | Answer::Offered(_)) | Err(Interrupted::Deadline) => {
                 self.session().abandon_question(request);
                 Err(OpenFailure::Deadline(within))
             }
@@ -174,6 +174,11 @@ impl Worker {
             if let Some(found) = look(&mut session) {
                 return Ok(found);
             }
+            if session.has_ended_objects() {
+                drop(session);
+                self.drop_ended_objects();
+                continue;
+            }
             if let Some(why) = &session.disconnect {
                 return Err(Interrupted::Disconnected(why.clone()));
             }
@@ -183,7 +188,10 @@ impl Worker {
             if session.time >= deadline {
                 session.pump_at_once();
                 last_look = true;
-            } else if let Some(queued) = session.take_nested(awaited.chain(), self.has_service()) {
+                continue;
+            }
+            let has_service = self.has_any_service(&session);
+            if let Some(queued) = session.take_nested(awaited.chain(), has_service) {
                 drop(session);
                 self.serve_nested(queued);
                 self.tick();
@@ -218,8 +226,9 @@ impl Worker {
         self.0.service.borrow().clone()
     }
 
-    pub(crate) fn has_service(&self) -> bool {
-        self.0.service.borrow().is_some()
+    /// Whether there is anything to serve a request with, of whichever link.
+    pub(crate) fn has_any_service(&self, session: &Session) -> bool {
+        self.0.service.borrow().is_some() || !session.objects.is_empty()
     }
 
     /// Puts another service in place, or none; returns the one before.

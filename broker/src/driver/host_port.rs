@@ -55,13 +55,14 @@ impl Driver {
                     end.core.pools.remove(pool);
                 }
             }
-            // The host makes no pools, is asked nothing, and its links are relayed, where the broker alone judges.
+            // The host makes no pools and no links to itself, is asked nothing, and its links are relayed, where the broker alone judges.
             ToWorker::Welcome { .. }
             | ToWorker::Pool { .. }
             | ToWorker::Count
             | ToWorker::Reroute { .. }
             | ToWorker::AtRest { .. }
-            | ToWorker::Attenuated { .. } => {}
+            | ToWorker::Attenuated { .. }
+            | ToWorker::Offered { .. } => {}
         }
     }
 

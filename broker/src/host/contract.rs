@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use cloison_ipc::Passed;
 use cloison_msg::contract::bind::{self, BindError};
 use cloison_msg::contract::{Bind, BindAsync, Carrier, Dispatch, Pending, Poll, Server, Stub};
-use cloison_msg::{AppendError, CallError, CallFailure, Contract, Name, Reader, RecvError, RpcIndex};
+use cloison_msg::{AppendError, CallError, CallFailure, Contract, Name, Reader, RecvError, Rights, RpcIndex, Transfer};
 
 use super::{CALL_DEADLINE, HostLink, Incoming, OpenError, PendingCall};
 use crate::Broker;
@@ -21,12 +21,27 @@ impl Carrier for HostLink {
     type Passed = Passed;
     type Pending = Started;
 
+    fn peer_role(&self) -> Name {
+        Name::clone(&self.peer())
+    }
+
+    fn put_into(&self, message: &mut HostMessage, transfer: Transfer, rights: &Rights) -> Result<(), AppendError> {
+        match transfer {
+            Transfer::Copy => message.append_link(self, rights)?,
+            Transfer::Move => message.move_link(self, rights)?,
+        };
+        if transfer == Transfer::Move {
+            self.let_go();
+        }
+        Ok(())
+    }
+
     fn call<T>(
         &self,
         rpc: RpcIndex,
         within: Option<Duration>,
         build: impl FnOnce(&mut HostMessage) -> Result<(), AppendError>,
-        read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>,
+        read: impl FnOnce(&mut Reader<'_, Passed, Self>) -> Result<T, RecvError>,
     ) -> Result<T, CallError> {
         Carrier::start(self, rpc, within, build).wait(read)
     }
@@ -102,6 +117,7 @@ impl Started {
         let stage = match build(&mut message) {
             Ok(()) => begin(message),
             Err(error) => {
+                link.close_moves(&message);
                 let why = CallFailure::Unsendable(error.to_string().into());
                 Stage::Over(Err(CallError { peer: peer.clone(), rpc, after: Duration::ZERO, why }))
             }
@@ -126,8 +142,12 @@ impl Started {
 
 impl Pending for Started {
     type Passed = Passed;
+    type Link = HostLink;
 
-    fn wait<T>(mut self, read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>) -> Result<T, CallError> {
+    fn wait<T>(
+        mut self,
+        read: impl FnOnce(&mut Reader<'_, Passed, HostLink>) -> Result<T, RecvError>,
+    ) -> Result<T, CallError> {
         wait(poll_fn(|context| self.poll_stage(context)));
         let over = std::mem::replace(&mut self.stage, Stage::Over(Ok(None)));
         let Stage::Over(outcome) = over else { unreachable!("it was waited for until it was over") };
@@ -136,7 +156,7 @@ impl Pending for Started {
                 let mut reader = reply.reader();
                 read(&mut reader).and_then(|value| reader.finish().map(|()| value))
             }
-            None => read(&mut Reader::new(&[], Vec::new())),
+            None => read(&mut Reader::new(&[], Vec::new()).with_links(Vec::new())),
         };
         value.map_err(|error| self.unreadable(error))
     }
@@ -227,7 +247,7 @@ impl Incoming {
     ///     }
     /// }
     /// ```
-    pub fn serve<M: Dispatch<Passed, Passed>>(mut self, server: &Server<M>) {
+    pub fn serve<M: Dispatch<HostLink>>(mut self, server: &Server<M>) {
         let mut reply = HostMessage::new();
         let rpc = self.rpc();
         let mut request = self.reader();
@@ -235,7 +255,10 @@ impl Incoming {
         drop(request);
         match served {
             Ok(()) => self.reply(reply),
-            Err(failure) => self.fail(failure),
+            Err(failure) => {
+                self.close_moves(&reply);
+                self.fail(failure);
+            }
         }
     }
 }

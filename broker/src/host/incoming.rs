@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use cloison_ipc::{BufferRef, Passed};
 use cloison_msg::{
-    CallError, CallFailure, Failure, Gone, Header, Kind, Name, Reader, RecvError, RpcIndex, Text, decode_whole,
+    CallError, CallFailure, Failure, Gone, Header, Kind, Name, Reader, RecvError, RpcIndex, Text, Transfer,
+    decode_whole,
 };
 use serde::Deserialize;
 
@@ -107,10 +108,11 @@ impl Incoming {
         }
     }
 
-    /// Reads what it carries: values in order, then descriptors, then [`Reader::finish`]. The descriptors go to the
-    /// first reader.
-    pub fn reader(&mut self) -> Reader<'_, Passed> {
-        Reader::new(&self.payload, std::mem::take(&mut self.descriptors))
+    /// Reads what it carries: values, descriptors and links in order, then [`Reader::finish`]. What is no value goes to the
+    /// first reader; a link that it is asked for, or that nobody takes, is closed when its last clone is dropped.
+    pub fn reader(&mut self) -> Reader<'_, Passed, HostLink> {
+        let links = self.links.by_ref().map(HostLink::held).collect();
+        Reader::new(&self.payload, std::mem::take(&mut self.descriptors)).with_links(links)
     }
 
     /// The buffer that the message lends.
@@ -140,10 +142,22 @@ impl Incoming {
         Some(decode_whole(&self.payload).unwrap_or_else(|_| unreadable()))
     }
 
+    /// Gives up the links that a message would have given away which is not sent.
+    pub(super) fn close_moves(&self, message: &HostMessage) {
+        close_moves(&self.core, message);
+    }
+
     fn answer(&mut self, result: Result<HostMessage, Failure>) {
         if self.is_call() && !std::mem::replace(&mut self.answered, true) {
             self.core.commands.give(Command::Answer { link: self.core.name, call: self.header, result });
         }
+    }
+}
+
+/// Gives up the links that a message would have given away which is not sent, and of which nobody has a handle any more.
+pub(super) fn close_moves(core: &LinkCore, message: &HostMessage) {
+    for carried in message.links().iter().filter(|carried| carried.transfer == Transfer::Move) {
+        core.commands.give(Command::Close { link: carried.link });
     }
 }
 

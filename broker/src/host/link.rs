@@ -12,6 +12,7 @@ use cloison_msg::control::PoolId;
 use cloison_msg::{CallError, CallFailure, Destination, Gone, Header, Name, Named, Refusal, Route, RpcIndex, Taken};
 use tokio::sync::oneshot;
 
+use super::incoming::close_moves;
 use super::pools::{BorrowError, Borrowed, LinkPools};
 use super::{Incoming, Ticket};
 use crate::driver::{Command, Commands, Done, HostMessage, Outgoing, Purpose};
@@ -25,6 +26,23 @@ pub const CALL_DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct HostLink {
     core: Arc<LinkCore>,
+    /// Closes the link when the last clone is dropped, of a link that came with a message of a contract.
+    hold: Option<Arc<Hold>>,
+}
+
+/// Closes a link when it is dropped, unless that has become somebody else's business.
+#[derive(Debug)]
+struct Hold {
+    core: Arc<LinkCore>,
+    is_armed: AtomicBool,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.is_armed.load(Ordering::Acquire) {
+            self.core.commands.give(Command::Close { link: self.core.name });
+        }
+    }
 }
 
 /// Why the host got no link.
@@ -108,7 +126,25 @@ impl LinkCore {
 
 impl HostLink {
     pub(crate) const fn new(core: Arc<LinkCore>) -> Self {
-        Self { core }
+        Self { core, hold: None }
+    }
+
+    /// The same link, which is closed when the last clone of this is dropped.
+    pub(crate) fn held(self) -> Self {
+        let hold = Hold { core: self.core.clone(), is_armed: AtomicBool::new(true) };
+        Self { hold: Some(Arc::new(hold)), ..self }
+    }
+
+    /// Gives up the links that a message would have given away which is not sent.
+    pub(super) fn close_moves(&self, message: &HostMessage) {
+        close_moves(&self.core, message);
+    }
+
+    /// From now on a message that gives the link away, or is not sent, sees to its end.
+    pub(super) fn let_go(&self) {
+        if let Some(hold) = &self.hold {
+            hold.is_armed.store(false, Ordering::Release);
+        }
     }
 
     /// The role at the other end. It is another one once the peer has given its end away.

@@ -11,18 +11,21 @@ use cloison_msg::{
 
 use super::link::{
     COPIES_DEEP, COPIES_PER_WORKER, Cause, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, Giver, Holder,
-    LINKS_PER_WORKER, Lineage, Link, Side, pass_descriptors,
+    LINKS_PER_WORKER, Lineage, Link, Origin, Side, pass_descriptors,
 };
 use super::port::End;
 use super::routes::Way;
 use super::{Body, Event, Router, Violation};
+use crate::policy::Grant;
 
 /// What one carried link will become at its receiver.
-enum Passing {
+pub(super) enum Passing {
     /// A link of its own.
     Copy(End, Rights),
     /// This one.
     Move(End, Rights),
+    /// This one, of which the giver had both ends.
+    Offer(End, Grant),
     /// Nothing: it was closed while the message was on its way, which is an honest race.
     Dead,
 }
@@ -66,6 +69,11 @@ impl<D: Descriptor> Router<D> {
             if self.is_crowded(link.holder(end.side.other()).port) {
                 return Err(Stuck::Denied(Denial::Crowded));
             }
+            if link.is_unclaimed() {
+                passing.push(Passing::Offer(end, self.price(end, link, to, transfer, &rights).map_err(Stuck::Denied)?));
+                moved.push(name);
+                continue;
+            }
             let rights = link.holder(end.side).rights.attenuate(&rights);
             passing.push(match transfer {
                 Transfer::Copy if link.lineage.ancestors.len() >= COPIES_DEEP => {
@@ -92,7 +100,7 @@ impl<D: Descriptor> Router<D> {
             self.ports.get(port).is_none_or(|port| !port.is_host() && port.link_count() + more > LINKS_PER_WORKER)
         };
         let giver = self.ports.get(from).ok_or(Denial::Links)?;
-        let moves = passing.iter().filter(|one| matches!(one, Passing::Move(..))).count();
+        let moves = passing.iter().filter(|one| matches!(one, Passing::Move(..) | Passing::Offer(..))).count();
         let too_many = !giver.is_host()
             && (giver.caused.copies + copies > COPIES_PER_WORKER || giver.given.len() + moves > GIVEN_PER_WORKER);
         if full(to, passing.len()) || too_many {
@@ -107,6 +115,7 @@ impl<D: Descriptor> Router<D> {
                 return Err(Denial::Links);
             }
         }
+        self.has_room_for_offers(giver, to, passing)?;
         let there_are = giver.caused.copies_with_descriptors;
         if with_descriptors > 0 && !giver.is_host() && there_are + with_descriptors > DESCRIPTOR_LINKS_PER_WORKER {
             return Err(Denial::Links);
@@ -118,6 +127,10 @@ impl<D: Descriptor> Router<D> {
         match passing {
             Passing::Copy(end, rights) => self.copy(from, to, end, rights, now),
             Passing::Move(end, rights) => self.move_end(to, end, rights, now),
+            Passing::Offer(end, grant) => {
+                self.claim(to, end, &grant);
+                self.move_end(to, end, grant.rights, now)
+            }
             Passing::Dead => {
                 let nothing = End { link: Key { index: 0, generation: 0 }, side: Side::Asker };
                 self.ports.get_mut(to).map_or(Destination::BROKER, |port| port.dead_name(nothing))
@@ -136,7 +149,7 @@ impl<D: Descriptor> Router<D> {
             Side::Asked => (theirs, ours),
         };
         let with_descriptors = pass_descriptors(&asker.rights, &asked.rights);
-        let cause = Cause { port: from, peer: peer.port, with_descriptors };
+        let cause = Cause { origin: Origin::Copied, port: from, peer: peer.port, with_descriptors };
         let lineage = Lineage {
             ask: parent.lineage.ask.clone(),
             request: None,
@@ -151,7 +164,7 @@ impl<D: Descriptor> Router<D> {
             parent.lineage.children.push(key);
         }
         if let Some(giver) = self.ports.get_mut(from) {
-            giver.caused.note(cause, true);
+            giver.caused.note(cause);
         }
         self.name_ends(key);
         self.introduce(key);

@@ -27,6 +27,10 @@ pub const COPIES_PER_WORKER: usize = 16;
 /// that had come over them.
 pub const GIVEN_PER_WORKER: usize = 256;
 
+/// Most links that one worker has made to itself and given to the same receiver, and that still exist, whoever holds them now:
+/// so many objects of one worker can one peer be given.
+pub const OFFERS_PER_PAIR: usize = 16;
+
 /// How long a row of copies of copies may be.
 pub const COPIES_DEEP: usize = 8;
 
@@ -145,9 +149,21 @@ pub(super) struct Lineage {
     pub(super) cause: Cause,
 }
 
-/// Who has caused a link: asked for it, or made it by handing a copy on.
+/// How a link has come about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Origin {
+    /// It was asked for.
+    Asked,
+    /// It is a copy.
+    Copied,
+    /// Somebody has made it to himself, to give the asker's end away.
+    Offered,
+}
+
+/// Who has caused a link: asked for it, made it by handing a copy on, or to give it away.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Cause {
+    pub(super) origin: Origin,
     pub(super) port: Key,
     /// Whom it reached then.
     pub(super) peer: Key,
@@ -166,35 +182,55 @@ pub(super) struct Caused {
     pub(super) copies: usize,
     /// Those of them over which descriptors could pass.
     pub(super) copies_with_descriptors: usize,
+    /// Those that it made to itself, by whom it has given them to; by its own port those that it still has.
+    pub(super) offered: BTreeMap<Key, usize>,
 }
 
 impl Caused {
     /// Notes a link that has just been made.
-    pub(super) fn note(&mut self, cause: Cause, is_copy: bool) {
+    pub(super) fn note(&mut self, cause: Cause) {
         let with_descriptors = usize::from(cause.with_descriptors);
-        if is_copy {
-            self.copies += 1;
-            self.copies_with_descriptors += with_descriptors;
-        } else {
-            *self.asked.entry(cause.peer).or_default() += 1;
-            self.asked_with_descriptors += with_descriptors;
+        match cause.origin {
+            Origin::Copied => {
+                self.copies += 1;
+                self.copies_with_descriptors += with_descriptors;
+            }
+            Origin::Asked => {
+                *self.asked.entry(cause.peer).or_default() += 1;
+                self.asked_with_descriptors += with_descriptors;
+            }
+            Origin::Offered => {
+                *self.offered.entry(cause.peer).or_default() += 1;
+                self.asked_with_descriptors += with_descriptors;
+            }
         }
     }
 
     /// Takes back what [`note`](Self::note) has noted.
-    fn forget(&mut self, cause: Cause, is_copy: bool) {
+    pub(super) fn forget(&mut self, cause: Cause) {
         let with_descriptors = usize::from(cause.with_descriptors);
-        if is_copy {
-            self.copies -= 1;
-            self.copies_with_descriptors -= with_descriptors;
-        } else {
-            self.asked_with_descriptors -= with_descriptors;
-            if let Entry::Occupied(mut asked) = self.asked.entry(cause.peer) {
-                *asked.get_mut() -= 1;
-                if *asked.get() == 0 {
-                    asked.remove();
-                }
+        match cause.origin {
+            Origin::Copied => {
+                self.copies -= 1;
+                self.copies_with_descriptors -= with_descriptors;
             }
+            Origin::Asked => {
+                self.asked_with_descriptors -= with_descriptors;
+                one_less(&mut self.asked, cause.peer);
+            }
+            Origin::Offered => {
+                self.asked_with_descriptors -= with_descriptors;
+                one_less(&mut self.offered, cause.peer);
+            }
+        }
+    }
+}
+
+fn one_less(counts: &mut BTreeMap<Key, usize>, of: Key) {
+    if let Entry::Occupied(mut count) = counts.entry(of) {
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
         }
     }
 }
@@ -242,6 +278,11 @@ impl Link {
             Side::Asker => &mut self.asker,
             Side::Asked => &mut self.asked,
         }
+    }
+
+    /// Whether it is one that a worker has made to itself, and of which it has both ends.
+    pub(super) fn is_unclaimed(&self) -> bool {
+        self.lineage.cause.origin == Origin::Offered && self.asker.moves == 0
     }
 
     /// Whether descriptors may pass, in whichever direction.
@@ -335,7 +376,7 @@ impl<D: Descriptor> Router<D> {
             parent.lineage.children.extend(&lineage.children);
         }
         if let Some(port) = self.ports.get_mut(lineage.cause.port) {
-            port.caused.forget(lineage.cause, lineage.giver.is_some());
+            port.caused.forget(lineage.cause);
         }
     }
 

@@ -11,6 +11,7 @@ mod carrying;
 mod due;
 mod explain;
 mod link;
+mod offering;
 mod opening;
 mod output;
 mod pools;
@@ -35,6 +36,7 @@ pub use explain::{LinkId, LinkView};
 use link::Link;
 pub use link::{
     COPIES_DEEP, COPIES_PER_WORKER, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, LINKS_PER_PAIR, LINKS_PER_WORKER,
+    OFFERS_PER_PAIR,
 };
 pub use opening::OPENS_WAITING;
 use opening::Question;

@@ -4,7 +4,7 @@ use cloison_msg::control::{RequestId, ToWorker};
 use cloison_msg::{Balance, Descriptor, Key, Name, Refusal, Route};
 
 use super::link::{
-    Asked, Cause, DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_PER_PAIR, LINKS_PER_WORKER, Lineage, Link, Side,
+    Asked, Cause, DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_PER_PAIR, LINKS_PER_WORKER, Lineage, Link, Origin, Side,
     pass_descriptors,
 };
 use super::port::End;
@@ -171,7 +171,7 @@ impl<D: Descriptor> Router<D> {
         let ask = Asked { from: self.role_name(from), to: opening.role.clone(), interface: opening.interface.clone() };
         let request = Some(opening.request);
         let with_descriptors = pass_descriptors(&grant.rights, &grant.back);
-        let cause = Cause { port: from, peer: to, with_descriptors };
+        let cause = Cause { origin: Origin::Asked, port: from, peer: to, with_descriptors };
         let lineage =
             Lineage { ask, request, parent: None, ancestors: Vec::new(), children: Vec::new(), giver: None, cause };
         let mut link = Link::new(Holder::new(from, grant.rights), Holder::new(to, grant.back), lineage);
@@ -182,7 +182,7 @@ impl<D: Descriptor> Router<D> {
         }
         let link = self.links.insert(link);
         if let Some(port) = self.ports.get_mut(from) {
-            port.caused.note(cause, false);
+            port.caused.note(cause);
         }
         self.name_ends(link);
         if is_direct {
@@ -266,7 +266,15 @@ impl<D: Descriptor> Router<D> {
             peer_rights: peer.rights.clone(),
             route: if link.way == Way::Direct { Route::Direct } else { Route::Relayed },
             balance,
+            copy_of: self.original(link, side),
         }
+    }
+
+    /// What the holder on that side calls the link that this one is a copy of, if it holds the same side of that.
+    fn original(&self, link: &Link, side: Side) -> Option<cloison_msg::Destination> {
+        let parent = self.links.get(link.lineage.parent?)?;
+        let holder = parent.holder(side);
+        (holder.port == link.holder(side).port).then_some(holder.name)
     }
 
     pub(super) fn role_name(&self, port: Key) -> Name {

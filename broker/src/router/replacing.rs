@@ -15,7 +15,9 @@ impl<D: Descriptor> Router<D> {
     #[must_use = "these links are to be revoked"]
     pub fn set_policy(&mut self, policy: Arc<dyn Policy>, now: Time) -> Vec<Key> {
         self.policy = policy;
-        let asks: Vec<(Key, Asked)> = self.links.iter().map(|(key, link)| (key, link.lineage.ask.clone())).collect();
+        // Of a link that a worker has to itself nobody has been asked anything yet.
+        let granted = self.links.iter().filter(|(_, link)| !link.is_unclaimed());
+        let asks: Vec<(Key, Asked)> = granted.map(|(key, link)| (key, link.lineage.ask.clone())).collect();
         let mut refused = Vec::new();
         for (key, Asked { from, to, interface }) in asks {
             match self.policy.decide(&Ask { from: &from, to: &to, interface: &interface }) {

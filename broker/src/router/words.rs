@@ -24,6 +24,7 @@ impl<D: Descriptor> Router<D> {
         match word {
             ToBroker::Hello { version } => self.greet(from, version),
             ToBroker::Open { request, role, interface } => self.handle_open(from, request, role, interface),
+            ToBroker::Offer { request, interface } => self.offer(from, request, interface),
             ToBroker::MakePool { request, link, shape } => self.make_pool(from, request, link, shape),
             ToBroker::DropPool { link, pool } => self.drop_pool(from, link, pool),
             ToBroker::Close { link } => {

@@ -98,7 +98,7 @@ impl BindAnswer {
     ///
     /// # Errors
     /// [`RecvError`]: it is none.
-    pub fn read<D>(reader: &mut Reader<'_, D>) -> Result<Self, RecvError> {
+    pub fn read<D, L>(reader: &mut Reader<'_, D, L>) -> Result<Self, RecvError> {
         let answer: Self = reader.recv()?;
         match &answer {
             Self::Other(claim) if claim.methods.len() > METHODS_MAX => Err(RecvError::Value),
@@ -130,7 +130,7 @@ impl Claim {
         Self { interface: contract.name(), version: contract.version(), methods }
     }
 
-    fn compare(&self, contract: &Contract) -> Result<u16, Difference> {
+    pub(super) fn compare(&self, contract: &Contract) -> Result<u16, Difference> {
         if self.interface != contract.name() {
             return Err(Difference::Interface);
         }
@@ -207,6 +207,9 @@ impl fmt::Display for Difference {
             Self::Version => f.write_str("build both sides from the same release of the contract"),
             Self::Missing { number, ours } => {
                 write!(f, "method {number}, `{ours}`, is missing there; mark it #[optional], or update the server")
+            }
+            Self::Method { number, ours, theirs } if theirs.as_str().is_empty() => {
+                write!(f, "method {number}, `{ours}`, is another there")
             }
             Self::Method { number, ours, theirs } if *ours == theirs.as_str() => {
                 write!(f, "method {number}, `{ours}`, takes or gives a type whose fields or variants differ")

@@ -14,7 +14,8 @@ use super::{Answer, Method, MethodError, Pending, Poll};
 use crate::{Reader, RecvError};
 
 /// How a reply is read: the value, or the method's own error.
-pub type Read<D, T, E> = for<'a> fn(&mut Reader<'a, D>) -> Result<Result<T, E>, RecvError>;
+pub type Read<P, T, E> =
+    for<'a> fn(&mut Reader<'a, <P as Pending>::Passed, <P as Pending>::Link>) -> Result<Result<T, E>, RecvError>;
 
 /// A call of a method that was begun: [`wait`](Self::wait) for its answer, or, where `P` is a host's, `.await` it.
 #[must_use = "an answer is to be waited for"]
@@ -22,11 +23,11 @@ pub struct Call<P: Pending, T, E> {
     /// Taken out at the end.
     pending: Option<P>,
     method: &'static Method,
-    read: Read<P::Passed, T, E>,
+    read: Read<P, T, E>,
 }
 
 impl<P: Pending, T, E> Call<P, T, E> {
-    pub(super) const fn new(pending: P, method: &'static Method, read: Read<P::Passed, T, E>) -> Self {
+    pub(super) const fn new(pending: P, method: &'static Method, read: Read<P, T, E>) -> Self {
         Self { pending: Some(pending), method, read }
     }
 
@@ -150,7 +151,7 @@ pub struct Answers<K, P: Pending, T, E> {
 struct Mark<K, P: Pending, T, E> {
     key: K,
     method: &'static Method,
-    read: Read<P::Passed, T, E>,
+    read: Read<P, T, E>,
 }
 
 /// An answer, and the mark of its call.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bind::BindError;
 use super::{Contract, Stub};
-use crate::{AppendError, CallError, Descriptor, Message, Reader, RecvError, RpcIndex};
+use crate::{AppendError, CallError, Descriptor, Message, Name, Reader, RecvError, Rights, RpcIndex, Transfer};
 
 /// Something that takes calls to somebody who serves them: a worker's link, or a host's.
 ///
@@ -18,7 +18,22 @@ pub trait Carrier: Clone {
     /// Descriptors, as they arrive.
     type Passed: Descriptor;
     /// A call that was begun.
-    type Pending: Pending<Passed = Self::Passed>;
+    type Pending: Pending<Passed = Self::Passed, Link = Self>;
+
+    /// The role at the other end.
+    fn peer_role(&self) -> Name;
+
+    /// Puts the link into a message, as a copy or for good, with these rights for its receiver. One that is given away is
+    /// the message's from then on: if that is not sent, it is closed.
+    ///
+    /// # Errors
+    /// [`AppendError`]: there is no room for it.
+    fn put_into(
+        &self,
+        message: &mut Message<Self::Sent>,
+        transfer: Transfer,
+        rights: &Rights,
+    ) -> Result<(), AppendError>;
 
     /// Calls, and waits for the reply.
     ///
@@ -29,7 +44,7 @@ pub trait Carrier: Clone {
         rpc: RpcIndex,
         within: Option<Duration>,
         build: impl FnOnce(&mut Message<Self::Sent>) -> Result<(), AppendError>,
-        read: impl FnOnce(&mut Reader<'_, Self::Passed>) -> Result<T, RecvError>,
+        read: impl FnOnce(&mut Reader<'_, Self::Passed, Self>) -> Result<T, RecvError>,
     ) -> Result<T, CallError>;
 
     /// Begins a call. What fails at once is told by whoever waits for it.
@@ -64,12 +79,17 @@ pub trait Carrier: Clone {
 pub trait Pending: Sized {
     /// Descriptors, as they arrive.
     type Passed: Descriptor;
+    /// Links, as they arrive: those that nobody takes are closed.
+    type Link;
 
     /// Waits for the reply and reads it.
     ///
     /// # Errors
     /// [`CallError`].
-    fn wait<T>(self, read: impl FnOnce(&mut Reader<'_, Self::Passed>) -> Result<T, RecvError>) -> Result<T, CallError>;
+    fn wait<T>(
+        self,
+        read: impl FnOnce(&mut Reader<'_, Self::Passed, Self::Link>) -> Result<T, RecvError>,
+    ) -> Result<T, CallError>;
 
     /// Waits until one of these calls has its outcome, and says which. There is at least one.
     fn wait_any(pending: &mut [Self]) -> usize;
@@ -92,6 +112,9 @@ pub trait Client: Sized {
 
     /// The client whose calls go through this stub.
     fn over(stub: Stub<Self::Carrier>) -> Self;
+
+    /// The stub that its calls go through.
+    fn stub(&self) -> &Stub<Self::Carrier>;
 }
 
 /// Somebody who can open a link to a role: a worker, or a broker.

@@ -29,6 +29,8 @@
 //! | a client | to await answers | `client.start()`, whose methods give a [`Call`] each |
 //! | a client | many in flight | the same, and [`Answers`] |
 //! | a [`Call`] that gives a `String` or bytes | to look at them without a copy | [`Call::view`] |
+//! | a client | to give it away, or a copy of it | an argument or an answer of another contract: `OtherClient<L>`, `&OtherClient<L>` |
+//! | an object | to give somebody a link to it | `OtherClient::offer`: it ends when no link leads to it any more |
 //! | an implementation | to serve it | `CounterServer::new(implementation)`: a worker serves it like any service |
 //! | the same | to call it where you are | the trait's methods: no link, no broker |
 //! | either, not known before the program runs | one type | [`Placed`] |
@@ -54,6 +56,35 @@
 //! | … [`Remote`](crate::Failure::Remote) with [`NESTED`](crate::Failure::NESTED) | the server made a call of its own, which failed as the text says | as the peer would |
 //! | [`BindError::Mismatch`](bind::BindError::Mismatch) | both sides, and the first method that differs | build both from one release, or add a new interface |
 //! | [`BindError::Ask`](bind::BindError::Ask) | the server does not say what it serves | as its call's failure says |
+//!
+//! # Links
+//!
+//! A contract may take and give clients of other contracts, and of itself. It is then a trait of `L`, the carrier of those
+//! links where it is used:
+//!
+//! ```
+//! # use cloison_msg::{Answer, interface};
+//! #[interface]
+//! pub trait Counter {
+//!     fn add(&self, by: u32) -> Answer<u32>;
+//! }
+//! #[interface]
+//! pub trait Shop<L> {
+//!     /// A counter of the caller's own: it ends when nobody holds it any more.
+//!     fn counter(&self) -> Answer<CounterClient<L>>;
+//!     /// Gives a counter away.
+//!     fn keep(&self, counter: CounterClient<L>) -> Answer<()>;
+//!     /// Gives a copy.
+//!     fn look_at(&self, counter: &CounterClient<L>) -> Answer<u32>;
+//! }
+//! ```
+//!
+//! By value a link is moved, by reference copied; what is given of it, and that a copy is given by value, too, can be said
+//! of a client ([`Stub::giving`], [`Stub::shared`]). A client that came as an argument or an answer closes its link when its
+//! last clone is dropped; one that was bound stays. An answer's link is, as a rule, one to a new object: `offer` makes it.
+//!
+//! What a receiver may do with it, the policy says: for a new object what it grants the receiver of the object's interface
+//! and its maker's role; for other links what the giver has, if that is delegable.
 //!
 //! # Versions
 //!
@@ -85,8 +116,10 @@
 mod answer;
 pub mod bind;
 mod call;
+mod carried;
 mod carrier;
 mod description;
+mod here;
 mod placed;
 mod serve;
 mod sketch;
@@ -94,8 +127,10 @@ mod stub;
 
 pub use answer::{Answer, MethodError, Never};
 pub use call::{Answers, Call, Ready, View};
+pub use carried::Offer;
 pub use carrier::{Bind, BindAsync, Carrier, Client, Pending, Poll};
 pub use description::{Contract, Method};
+pub use here::{Here, HereLink, Served};
 pub use placed::Placed;
 pub use serve::{Dispatch, Serve, Server};
 pub use sketch::Sketch;
@@ -104,5 +139,7 @@ pub use stub::Stub;
 /// What the code that `interface` makes calls; not for anybody else.
 #[doc(hidden)]
 pub mod made {
+    pub use super::carried::{give, take};
     pub use super::serve::{admit, descriptor, fail, failed, finish, succeed};
+    pub use crate::CallError;
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::bind::{BindAnswer, BindQuestion};
-use super::{Contract, Method, MethodError};
+use super::{Carrier, Contract, Method, MethodError};
 use crate::{AppendError, Descriptor, Failure, Message, Reader, RecvError, RpcIndex};
 
 /// Serves a contract with an implementation of its trait. Made by [`interface`](macro@crate::interface): for a trait
@@ -28,13 +28,18 @@ pub trait Serve {
     fn implementation(&self) -> &Self::Implementation;
 }
 
-/// The methods of a contract, by number. `D` is how descriptors arrive, `F` how they are sent.
-pub trait Dispatch<D, F>: Serve {
+/// The methods of a contract, by number, as they are called over a carrier.
+pub trait Dispatch<L: Carrier>: Serve {
     /// Serves one request: reads the arguments, calls the method, appends its answer.
     ///
     /// # Errors
     /// [`Failure`], to be sent instead of a reply; what is in `reply` is then to be forgotten.
-    fn dispatch(&self, rpc: RpcIndex, request: &mut Reader<'_, D>, reply: &mut Message<F>) -> Result<(), Failure>;
+    fn dispatch(
+        &self,
+        rpc: RpcIndex,
+        request: &mut Reader<'_, L::Passed, L>,
+        reply: &mut Message<L::Sent>,
+    ) -> Result<(), Failure>;
 }
 
 impl<M: Serve> Server<M> {
@@ -58,14 +63,14 @@ impl<M: Serve> Server<M> {
     ///
     /// # Errors
     /// [`Failure`], to be sent instead of a reply; what is in `reply` is then to be forgotten.
-    pub fn answer<D, F>(
+    pub fn answer<L: Carrier>(
         &self,
         rpc: RpcIndex,
-        request: &mut Reader<'_, D>,
-        reply: &mut Message<F>,
+        request: &mut Reader<'_, L::Passed, L>,
+        reply: &mut Message<L::Sent>,
     ) -> Result<(), Failure>
     where
-        M: Dispatch<D, F>,
+        M: Dispatch<L>,
     {
         if rpc == RpcIndex::BIND {
             return answer_bind(M::CONTRACT, request, reply);
@@ -75,7 +80,11 @@ impl<M: Serve> Server<M> {
 }
 
 /// Nothing that is answered depends on more than whether two numbers are the same; nothing is kept.
-fn answer_bind<D, F>(contract: &Contract, request: &mut Reader<'_, D>, reply: &mut Message<F>) -> Result<(), Failure> {
+fn answer_bind<D, L, F>(
+    contract: &Contract,
+    request: &mut Reader<'_, D, L>,
+    reply: &mut Message<F>,
+) -> Result<(), Failure> {
     let question: BindQuestion = request.recv()?;
     finish(request)?;
     reply.append(&BindAnswer::to(&question, contract))?;
@@ -83,7 +92,7 @@ fn answer_bind<D, F>(contract: &Contract, request: &mut Reader<'_, D>, reply: &m
 }
 
 /// Whether a request may be read at all.
-pub fn admit<D>(method: &Method, request: &Reader<'_, D>) -> Result<(), Failure> {
+pub fn admit<D, L>(method: &Method, request: &Reader<'_, D, L>) -> Result<(), Failure> {
     let (bytes, most) = (request.remaining(), method.request_max);
     if bytes > most as usize {
         return Err(RecvError::Bound { bytes, most }.into());
@@ -92,14 +101,14 @@ pub fn admit<D>(method: &Method, request: &Reader<'_, D>) -> Result<(), Failure>
 }
 
 /// The next descriptor, if it is of a class that the method names.
-pub fn descriptor<D: Descriptor>(method: &Method, reader: &mut Reader<'_, D>) -> Result<D, RecvError> {
+pub fn descriptor<D: Descriptor, L>(method: &Method, reader: &mut Reader<'_, D, L>) -> Result<D, RecvError> {
     let descriptor = reader.descriptor()?;
     if method.classes.contains(descriptor.class()) { Ok(descriptor) } else { Err(RecvError::Class) }
 }
 
 /// All arguments were read.
-pub fn finish<D>(request: &mut Reader<'_, D>) -> Result<(), RecvError> {
-    std::mem::replace(request, Reader::new(&[], Vec::new())).finish()
+pub fn finish<D, L>(request: &mut Reader<'_, D, L>) -> Result<(), RecvError> {
+    std::mem::replace(request, Reader::new(&[], Vec::new()).with_links(Vec::new())).finish()
 }
 
 /// What stands in front of a value.
@@ -111,7 +120,7 @@ pub fn succeed<F>(method: &Method, reply: &mut Message<F>) -> Result<(), AppendE
 }
 
 /// Whether what follows in a reply is the method's own error.
-pub fn failed<D>(reply: &mut Reader<'_, D>) -> Result<bool, RecvError> {
+pub fn failed<D, L>(reply: &mut Reader<'_, D, L>) -> Result<bool, RecvError> {
     match reply.recv::<u8>()? {
         0 => Ok(false),
         1 => Ok(true),

@@ -6,6 +6,8 @@ use serde::de::{
     self, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
+use super::Contract;
+
 /// Most steps that are drawn of one type; what comes behind them does not count.
 const STEPS_MAX: u32 = 4096;
 
@@ -44,6 +46,12 @@ impl Sketch {
     pub fn word(&mut self, word: &str) {
         self.number(word.len() as u64);
         self.bytes(word.as_bytes());
+    }
+
+    /// Draws a link over which that contract is served: by its name alone, for its shape is compared when a link comes.
+    pub fn link(&mut self, contract: &Contract) {
+        self.word("link");
+        self.word(contract.name().as_str());
     }
 
     /// Draws a value of this type.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::call::{Call, Read};
 use super::{Answer, Carrier, Method, Never};
-use crate::{AppendError, Message};
+use crate::{AppendError, Message, Rights};
 
 /// The inside of a client: a carrier, and how it is called through. Generated clients are a shell around it.
 #[derive(Clone, Debug)]
@@ -12,13 +12,41 @@ pub struct Stub<L> {
     link: L,
     within: Option<Duration>,
     served: u16,
+    /// What whoever is given the link may do at most; `None` for what the contract needs.
+    given: Option<Rights>,
+    is_shared: bool,
 }
 
 impl<L> Stub<L> {
     /// A stub over a carrier, at whose other end the first `served` methods are. Nothing is asked or compared:
     /// [`Bind::bind_stub`](super::Bind::bind_stub) does that.
     pub const fn new(link: L, served: u16) -> Self {
-        Self { link, within: None, served }
+        Self { link, within: None, served, given: None, is_shared: false }
+    }
+
+    /// The same, of which whoever is given it as an argument or an answer gets no more than these rights, and never more
+    /// than there are here. Without this it gets what the contract needs; a copy it may hand on to nobody.
+    #[must_use]
+    pub fn giving(self, rights: Rights) -> Self {
+        Self { given: Some(rights), ..self }
+    }
+
+    /// The same, of which whoever is given it as an argument or an answer gets a copy.
+    #[must_use]
+    pub fn shared(self) -> Self {
+        Self { is_shared: true, ..self }
+    }
+
+    pub(super) const fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    pub(super) const fn given(&self) -> Option<&Rights> {
+        self.given.as_ref()
+    }
+
+    pub(super) const fn served(&self) -> u16 {
+        self.served
     }
 
     /// The carrier.
@@ -48,7 +76,7 @@ impl<L: Carrier> Stub<L> {
         &self,
         method: &'static Method,
         build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
-        read: Read<L::Passed, T, E>,
+        read: Read<L::Pending, T, E>,
     ) -> Answer<T, E> {
         let within = method.deadline.or(self.within);
         let answer = self.link.call(method.rpc, within, bounded(method, build), |reader| {
@@ -63,7 +91,7 @@ impl<L: Carrier> Stub<L> {
         &self,
         method: &'static Method,
         build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
-        read: Read<L::Passed, T, E>,
+        read: Read<L::Pending, T, E>,
     ) -> Call<L::Pending, T, E> {
         let within = method.deadline.or(self.within);
         Call::new(self.link.start(method.rpc, within, bounded(method, build)), method, read)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use cloison_msg::contract::{Carrier, Dispatch, Pending, Server};
 use cloison_msg::{
     AppendError, CallError, CallFailure, Descriptor, DescriptorClasses, Failure, Message, Name, Reader, RecvError,
-    RpcIndex,
+    Rights, RpcIndex, Transfer,
 };
 
 /// A descriptor that is a number.
@@ -69,13 +69,14 @@ pub struct Sent {
 }
 
 impl Loopback {
-    pub fn new<M: Dispatch<Passed, Passed> + 'static>(server: Server<M>, wire: Rc<Wire>) -> Self {
+    pub fn new<M: Dispatch<Self> + 'static>(server: Server<M>, wire: Rc<Wire>) -> Self {
         let noting = Rc::clone(&wire);
         let serve = move |rpc, message: &mut Message<Passed>| {
             let descriptors = message.take_descriptors();
             noting.request.replace(place(message.payload()));
             let mut reply = Message::new();
-            server.answer(rpc, &mut Reader::new(message.payload(), descriptors), &mut reply)?;
+            let mut request = Reader::new(message.payload(), descriptors).with_links(Vec::<Self>::new());
+            server.answer(rpc, &mut request, &mut reply)?;
             Ok(reply)
         };
         Self { wire, serve: Rc::new(serve) }
@@ -100,8 +101,12 @@ fn failed(rpc: RpcIndex, why: CallFailure) -> CallError {
 
 impl Pending for Sent {
     type Passed = Passed;
+    type Link = Loopback;
 
-    fn wait<T>(self, read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>) -> Result<T, CallError> {
+    fn wait<T>(
+        self,
+        read: impl FnOnce(&mut Reader<'_, Passed, Loopback>) -> Result<T, RecvError>,
+    ) -> Result<T, CallError> {
         let fail = |why| failed(self.rpc, why);
         let mut message = self.message?;
         if let Some(failure) = self.link.wire.failure.take() {
@@ -111,7 +116,7 @@ impl Pending for Sent {
         let descriptors = reply.take_descriptors();
         let payload = self.link.wire.forged.take().unwrap_or_else(|| reply.payload().to_vec());
         self.link.wire.reply.replace(place(&payload));
-        let mut reader = Reader::new(&payload, descriptors);
+        let mut reader = Reader::new(&payload, descriptors).with_links(Vec::new());
         let value = read(&mut reader).and_then(|value| reader.finish().map(|()| value));
         value.map_err(|error| fail(CallFailure::Unreadable(error.to_string().into())))
     }
@@ -126,12 +131,20 @@ impl Carrier for Loopback {
     type Passed = Passed;
     type Pending = Sent;
 
+    fn peer_role(&self) -> Name {
+        Name::new("loopback").expect("it is a name")
+    }
+
+    fn put_into(&self, _: &mut Message<Passed>, _: Transfer, _: &Rights) -> Result<(), AppendError> {
+        Err(AppendError::TooManyLinks)
+    }
+
     fn call<T>(
         &self,
         rpc: RpcIndex,
         within: Option<Duration>,
         build: impl FnOnce(&mut Message<Passed>) -> Result<(), AppendError>,
-        read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>,
+        read: impl FnOnce(&mut Reader<'_, Passed, Self>) -> Result<T, RecvError>,
     ) -> Result<T, CallError> {
         self.build(rpc, within, build).wait(read)
     }

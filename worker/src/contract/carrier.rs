@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use cloison_ipc::Passed;
 use cloison_msg::contract::{Carrier, Pending};
-use cloison_msg::{AppendError, CallError, CallFailure, Message, Reader, RecvError, RpcIndex};
+use cloison_msg::{AppendError, CallError, CallFailure, Message, Name, Reader, RecvError, Rights, RpcIndex, Transfer};
 
 use crate::clock::NEVER;
 use crate::pending::PendingCall;
@@ -17,12 +17,27 @@ impl Carrier for Link {
     type Passed = Passed;
     type Pending = Started;
 
+    fn peer_role(&self) -> Name {
+        Name::clone(&self.peer())
+    }
+
+    fn put_into(&self, message: &mut Message<OwnedFd>, transfer: Transfer, rights: &Rights) -> Result<(), AppendError> {
+        match transfer {
+            Transfer::Copy => message.append_link(self, rights)?,
+            Transfer::Move => message.move_link(self, rights)?,
+        };
+        if transfer == Transfer::Move {
+            self.let_go();
+        }
+        Ok(())
+    }
+
     fn call<T>(
         &self,
         rpc: RpcIndex,
         within: Option<Duration>,
         build: impl FnOnce(&mut Message<OwnedFd>) -> Result<(), AppendError>,
-        read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>,
+        read: impl FnOnce(&mut Reader<'_, Passed, Self>) -> Result<T, RecvError>,
     ) -> Result<T, CallError> {
         let within = within.unwrap_or(DEFAULT_DEADLINE);
         self.with_message(rpc, build, |message| self.start_within(rpc, message, within))?.read_from_start(read)
@@ -75,7 +90,11 @@ impl Link {
                 Err(self.call_error(rpc, now, CallFailure::Unsendable(error.to_string().into())))
             }
         };
-        self.worker().session().return_message(message);
+        let mut session = self.worker().session();
+        // Of what was not sent nobody has a handle any more.
+        session.close_moves(&message);
+        session.return_message(message);
+        drop(session);
         sent
     }
 }
@@ -95,15 +114,17 @@ impl Started {
 
 impl Pending for Started {
     type Passed = Passed;
+    type Link = Link;
 
-    fn wait<T>(self, read: impl FnOnce(&mut Reader<'_, Passed>) -> Result<T, RecvError>) -> Result<T, CallError> {
+    fn wait<T>(self, read: impl FnOnce(&mut Reader<'_, Passed, Link>) -> Result<T, RecvError>) -> Result<T, CallError> {
         match self.0? {
             Some(pending) => {
                 // Between the start of the call and now its maker may have done anything, for any time.
                 pending.link().worker().tick();
                 pending.read_from_start(read)
             }
-            None => Ok(read(&mut Reader::new(&[], Vec::new())).expect("there is nothing to be read of a oneway")),
+            None => Ok(read(&mut Reader::new(&[], Vec::new()).with_links(Vec::new()))
+                .expect("there is nothing to be read of a oneway")),
         }
     }
 
@@ -129,7 +150,7 @@ fn look_or_wait(worker: &Worker, started: &[Started]) -> Option<usize> {
         return over;
     }
     let pending = || started.iter().filter_map(Started::pending);
-    let has_service = worker.has_service();
+    let has_service = worker.has_any_service(&session);
     if let Some(queued) = pending().find_map(|call| session.take_nested(Some(call.chain()), has_service)) {
         drop(session);
         worker.serve_nested(queued);

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use cloison_msg::contract::{Dispatch, Server};
 use cloison_msg::{Failure, Interface, Message, Name};
 
-use crate::{Link, Passed, Request, Service, Worker};
+use crate::{Link, Request, Service, Worker};
 
 /// Serves several interfaces in one worker: stages that the host trusts alike.
 ///
@@ -53,7 +53,7 @@ impl Stages {
 
     /// One more stage.
     #[must_use]
-    pub fn with<M: Dispatch<Passed, OwnedFd> + 'static>(self, server: Server<M>) -> Self {
+    pub fn with<M: Dispatch<Link> + 'static>(self, server: Server<M>) -> Self {
         let contract = server.contract();
         self.with_service(contract, server)
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 
 use cloison_ipc::{Passed, ProcessIpc, create_pool};
-use cloison_msg::control::{PROTOCOL_VERSION, PoolId, RequestId, ToBroker, ToWorker};
+use cloison_msg::control::{OfferedEnds, PROTOCOL_VERSION, PoolId, RequestId, ToBroker, ToWorker};
 use cloison_msg::{
     Account, Balance, CallId, Credit, Destination, Gone, Header, Kind, LinkRef, Message, Messages, Name, PACKET_MAX,
     Receipt, Refusal, Rights, Route, RpcSet, Transfer, decode_whole,
@@ -220,6 +220,12 @@ impl State {
                 }
             }
             ToBroker::Open { request, role, interface } => self.open(port, request, role, interface),
+            ToBroker::Offer { request, interface } => {
+                let given =
+                    self.introduce([port, port], Route::Relayed, &Rights::default().delegable(), &interface, None);
+                let own = self.links.last().unwrap().ends[1].1;
+                self.say(port, &ToWorker::Offered { request, ends: Ok(OfferedEnds { own, given }) }, &[]);
+            }
             ToBroker::MakePool { request, link, shape } => {
                 let Some((link, side)) = self.find(port, link) else {
                     let pool = Err(Refusal::PeerGone(Gone::Closed));
@@ -263,12 +269,20 @@ impl State {
         let Some(to) = self.ports.iter().position(|port| port.role == role && port.greeted) else {
             return self.waiting.push((from, request, role, interface));
         };
-        let link = self.introduce([from, to], self.route.unwrap(), &self.rights(from, to), &interface);
+        let link = self.introduce([from, to], self.route.unwrap(), &self.rights(from, to), &interface, None);
         self.say(from, &ToWorker::Opened { request, link: Ok(link) }, &[]);
     }
 
-    /// Makes a link between two, of whom the first has these rights; its name for it.
-    fn introduce(&mut self, ports: [usize; 2], route: Route, rights: &Rights, interface: &Name) -> Destination {
+    /// Makes a link between two, of whom the first has these rights; its name for it. The second calls the link so of which
+    /// this is a copy.
+    fn introduce(
+        &mut self,
+        ports: [usize; 2],
+        route: Route,
+        rights: &Rights,
+        interface: &Name,
+        original: Option<Destination>,
+    ) -> Destination {
         let ends = ports.map(|port| (port, self.ports[port].name()));
         let pair = (route == Route::Direct).then(|| ProcessIpc::pair().unwrap());
         let all = [rights.clone(), self.rights(ports[1], ports[0])];
@@ -279,7 +293,8 @@ impl State {
             let (rights, peer_rights) = (all[side].clone(), all[1 - side].clone());
             let socket = pair.as_ref().map(|(a, b)| [a, b][side].try_clone().unwrap().into());
             let (interface, balance) = (interface.clone(), Balance::default());
-            let word = ToWorker::Granted { link, peer, interface, rights, peer_rights, route, balance };
+            let copy_of = original.filter(|_| side == 1);
+            let word = ToWorker::Granted { link, peer, interface, rights, peer_rights, route, balance, copy_of };
             self.say(port, &word, socket.as_slice());
         }
         let (sent, calls) = ([Account::default(); 2], [CallId::NONE; 2]);

@@ -119,11 +119,11 @@ impl State {
     /// A link that travels from one worker to another: its name there.
     pub(super) fn hand_on(&mut self, from: usize, to: usize, carried: &LinkRef) -> Destination {
         let (link, side) = self.find(from, carried.link).unwrap();
-        let (peer, _) = self.links[link].ends[1 - side];
+        let (peer, original) = self.links[link].ends[1 - side];
         match carried.transfer {
             Transfer::Copy => {
                 let interface = self.links[link].interface.clone();
-                self.introduce([to, peer], Route::Relayed, &carried.rights, &interface)
+                self.introduce([to, peer], Route::Relayed, &carried.rights, &interface, Some(original))
             }
             Transfer::Move => self.move_end(link, side, to, carried),
         }
@@ -158,7 +158,9 @@ impl State {
         self.say(peer, &ToWorker::Moved { link: peer_name, peer: self.ports[to].role.clone(), own }, &[]);
         let (rights, peer_rights) = (carried.rights.clone(), self.rights(peer, to));
         let (peer, route) = (self.ports[peer].role.clone(), Route::Relayed);
-        self.say(to, &ToWorker::Granted { link: name, peer, interface, rights, peer_rights, route, balance }, &[]);
+        let copy_of = None;
+        let word = ToWorker::Granted { link: name, peer, interface, rights, peer_rights, route, balance, copy_of };
+        self.say(to, &word, &[]);
         name
     }
 

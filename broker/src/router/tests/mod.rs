@@ -2,6 +2,7 @@
 
 mod handing;
 mod hostile;
+mod offering;
 mod random;
 mod switching;
 mod world;

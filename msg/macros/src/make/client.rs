@@ -8,11 +8,12 @@ use super::{Names, descriptor_types};
 use crate::parse::{Argument, Contract, Element, Kind, Method};
 
 pub fn client(contract: &Contract, names: &Names) -> TokenStream {
-    let Names { contract: path, data, client, calls, .. } = names;
+    let Names { contract: path, data, client, calls, of, .. } = names;
     let (vis, ident, docs) = (&contract.vis, &contract.ident, &contract.docs);
     let doc = format!("Calls the methods of [`{ident}`] over a carrier: a worker's link, or a host's.");
     let bounds = bounds(contract);
     let own = own_methods(names);
+    let offer = offer(contract, names);
     let methods = contract.methods.iter().enumerate().map(|(number, method)| {
         let (sig, attrs) = (&method.sig, lint_attributes(method));
         let body = call(method, number, names, false);
@@ -26,8 +27,15 @@ pub fn client(contract: &Contract, names: &Names) -> TokenStream {
         #vis struct #client<L>(#path::Stub<L>);
 
         #[allow(dead_code)]
+        impl<L> #client<L> {
+            /// What it calls.
+            #vis const CONTRACT: &'static #path::Contract = &#data;
+        }
+
+        #[allow(dead_code)]
         impl<L: #path::Carrier> #client<L> {
             #own
+            #offer
             /// The same methods, begun and not waited for.
             #vis fn start(&self) -> #calls<L> {
                 #calls(::core::clone::Clone::clone(&self.0))
@@ -40,9 +48,12 @@ pub fn client(contract: &Contract, names: &Names) -> TokenStream {
             fn over(stub: #path::Stub<L>) -> Self {
                 Self(stub)
             }
+            fn stub(&self) -> &#path::Stub<L> {
+                &self.0
+            }
         }
 
-        impl<L: #path::Carrier> #ident for #client<L> where #bounds {
+        impl<L: #path::Carrier> #of for #client<L> where #bounds {
             #(#methods)*
         }
     }
@@ -50,7 +61,7 @@ pub fn client(contract: &Contract, names: &Names) -> TokenStream {
 
 /// What every client has, whatever its contract.
 fn own_methods(names: &Names) -> TokenStream {
-    let Names { contract: path, data, .. } = names;
+    let Names { contract: path, msg, data, .. } = names;
     quote! {
         /// Opens a link to whoever plays `role`, makes sure that both sides mean the same contract, and calls through it.
         ///
@@ -80,6 +91,19 @@ fn own_methods(names: &Names) -> TokenStream {
             Self(self.0.within(within))
         }
 
+        /// The same client, of whose link whoever is given it gets no more than these rights, and never more than there
+        /// are here. Without this it gets what the contract needs; a copy it may hand on to nobody.
+        #[must_use]
+        pub fn giving(self, rights: #msg::Rights) -> Self {
+            Self(self.0.giving(rights))
+        }
+
+        /// The same client, of whose link whoever is given it gets a copy.
+        #[must_use]
+        pub fn shared(self) -> Self {
+            Self(self.0.shared())
+        }
+
         /// Whether the other side has that method.
         ///
         /// # Panics
@@ -93,6 +117,30 @@ fn own_methods(names: &Names) -> TokenStream {
         #[must_use]
         pub fn link(&self) -> &L {
             self.0.link()
+        }
+    }
+}
+
+/// How an object becomes a link.
+fn offer(contract: &Contract, names: &Names) -> TokenStream {
+    let Names { contract: path, methods, of, .. } = names;
+    let doc = format!(
+        "A link to an object of this side's own, an implementation of [`{}`]: to be given to somebody, as an \
+                       argument or an answer. The object ends when no link leads to it any more.",
+        contract.ident
+    );
+    quote! {
+        #[doc = #doc]
+        ///
+        /// # Errors
+        /// There is no room for more links, or nobody who could make one.
+        pub fn offer<O, S>(through: &O, object: S) -> ::core::result::Result<Self, #path::made::CallError>
+        where
+            O: #path::Offer<Carrier = L>,
+            S: #of + 'static,
+            #methods<S>: #path::Dispatch<L> + #path::Serve<Implementation = S>,
+        {
+            #path::Offer::offer_stub(through, #path::Server::<#methods<S>>::new(object)).map(Self)
         }
     }
 }
@@ -135,7 +183,7 @@ fn bounds(contract: &Contract) -> TokenStream {
 
 fn call(method: &Method, number: usize, names: &Names, start: bool) -> TokenStream {
     let data = names.method(number);
-    let build = build(method);
+    let build = build(method, names);
     if method.options.oneway.is_some() {
         let how = if start { quote!(start_oneway) } else { quote!(oneway) };
         return quote!(self.0.#how(#data, #build));
@@ -146,13 +194,16 @@ fn call(method: &Method, number: usize, names: &Names, start: bool) -> TokenStre
 }
 
 /// Writes the arguments.
-fn build(method: &Method) -> TokenStream {
+fn build(method: &Method, names: &Names) -> TokenStream {
+    let path = &names.contract;
     let steps = method.arguments.iter().map(|Argument { ident, kind, .. }| match kind {
         Kind::Value => quote!(__message.append(&#ident)?;),
         Kind::Reference | Kind::Str | Kind::Slice => quote!(__message.append(#ident)?;),
         Kind::Bytes => quote!(__message.append_bytes(#ident)?;),
         Kind::ByteVec => quote!(__message.append_bytes(&#ident)?;),
         Kind::Descriptor => quote!(__message.attach(::core::convert::From::from(#ident))?;),
+        Kind::Link => quote!(#path::made::give(&#ident, false, __message)?;),
+        Kind::LinkCopy => quote!(#path::made::give(#ident, true, __message)?;),
     });
     quote!(|__message| {
         #(#steps)*
@@ -175,6 +226,7 @@ fn read(method: &Method, number: usize, names: &Names) -> TokenStream {
     let elements = method.elements.iter().map(|Element { ty, kind }| match kind {
         Kind::ByteVec => quote!(__reply.recv::<&[u8]>()?.to_vec()),
         Kind::Descriptor => quote!(<#ty as ::core::convert::From<_>>::from(#path::made::descriptor(#data, __reply)?)),
+        Kind::Link => quote!(#path::made::take::<#ty, _>(__reply)?),
         _ => quote!(__reply.recv::<#ty>()?),
     });
     let value =

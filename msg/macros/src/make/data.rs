@@ -6,7 +6,7 @@ use syn::Type;
 use syn::spanned::Spanned;
 
 use super::Names;
-use super::types::forever;
+use super::types::{forever, of_nothing, referent};
 use crate::parse::{Contract, Kind, Method};
 
 pub fn data(contract: &Contract, names: &Names) -> TokenStream {
@@ -73,6 +73,10 @@ fn sketch(method: &Method) -> TokenStream {
 fn draw(ty: &Type, kind: Kind) -> TokenStream {
     if kind == Kind::Descriptor {
         return quote!(sketch.word("descriptor"););
+    }
+    if kind.is_link() {
+        let client = of_nothing(referent(ty));
+        return quote_spanned!(ty.span()=> sketch.link(<#client>::CONTRACT););
     }
     let still = forever(ty);
     match (kind, &still) {

@@ -8,11 +8,11 @@ use super::client::lint_attributes;
 use crate::parse::{Argument, Contract};
 
 pub fn all(contract: &Contract, names: &Names) -> TokenStream {
-    let (path, ident) = (&names.contract, &contract.ident);
+    let Names { contract: path, of, carrier, .. } = names;
     let held = [quote!(&T), quote!(::std::rc::Rc<T>), quote!(::std::sync::Arc<T>)].map(|holder| {
         let methods = methods(contract, &quote!(T::), &quote!(&**self));
         quote! {
-            impl<T: #ident + ?::core::marker::Sized> #ident for #holder {
+            impl<#carrier T: #of + ?::core::marker::Sized> #of for #holder {
                 #methods
             }
         }
@@ -28,7 +28,7 @@ pub fn all(contract: &Contract, names: &Names) -> TokenStream {
     quote! {
         #(#held)*
 
-        impl<A: #ident, B: #ident> #ident for #path::Placed<A, B> {
+        impl<#carrier A: #of, B: #of> #of for #path::Placed<A, B> {
             #here
         }
     }

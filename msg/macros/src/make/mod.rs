@@ -41,6 +41,10 @@ pub struct Names {
     pub calls: Ident,
     pub server: Ident,
     pub methods: Ident,
+    /// The trait, as it is named in a bound.
+    pub of: TokenStream,
+    /// Parameters of whatever is for one trait only: the carrier, if the trait has one.
+    pub carrier: TokenStream,
 }
 
 impl Names {
@@ -55,6 +59,8 @@ impl Names {
             calls: format_ident!("{}Calls", ident),
             server: format_ident!("{}Server", ident),
             methods: format_ident!("{}Methods", ident),
+            of: if contract.has_carrier { quote!(#ident<L>) } else { quote!(#ident) },
+            carrier: if contract.has_carrier { quote!(L,) } else { TokenStream::new() },
         }
     }
 

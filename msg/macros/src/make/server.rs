@@ -10,14 +10,14 @@ use super::{Names, descriptor_types};
 use crate::parse::{Argument, Contract, Element, Kind, Method};
 
 pub fn server(contract: &Contract, names: &Names) -> TokenStream {
-    let Names { contract: path, msg, data, server, methods, .. } = names;
+    let Names { contract: path, msg, data, server, methods, of, .. } = names;
     let (vis, ident) = (&contract.vis, &contract.ident);
     let doc = format!("Serves with an implementation of [`{ident}`]: `{server}::new(implementation)`.");
     let methods_doc = format!("The methods of an implementation of [`{ident}`], by number.");
     let (taken, given) = (descriptor_types(contract, taken), descriptor_types(contract, given));
     let arms = contract.methods.iter().enumerate().map(|(number, method)| {
         let rpc = u16::try_from(number).unwrap_or(u16::MAX);
-        let body = arm(contract, method, number, names);
+        let body = arm(method, number, names);
         quote!(#rpc => { #body })
     });
     quote! {
@@ -29,7 +29,7 @@ pub fn server(contract: &Contract, names: &Names) -> TokenStream {
         #[derive(Clone, Debug)]
         #vis struct #methods<S>(S);
 
-        impl<S: #ident> #path::Serve for #methods<S> {
+        impl<S> #path::Serve for #methods<S> {
             const CONTRACT: &'static #path::Contract = &#data;
             type Implementation = S;
             fn new(implementation: S) -> Self {
@@ -40,17 +40,17 @@ pub fn server(contract: &Contract, names: &Names) -> TokenStream {
             }
         }
 
-        impl<S: #ident, D: #msg::Descriptor, F> #path::Dispatch<D, F> for #methods<S>
+        impl<S: #of, L: #path::Carrier> #path::Dispatch<L> for #methods<S>
         where
-            #(#taken: ::core::convert::From<D>,)*
-            #(F: ::core::convert::From<#given>,)*
+            #(#taken: ::core::convert::From<L::Passed>,)*
+            #(L::Sent: ::core::convert::From<#given>,)*
         {
             #[allow(unused_variables)]
             fn dispatch(
                 &self,
                 __rpc: #msg::RpcIndex,
-                __request: &mut #msg::Reader<'_, D>,
-                __reply: &mut #msg::Message<F>,
+                __request: &mut #msg::Reader<'_, L::Passed, L>,
+                __reply: &mut #msg::Message<L::Sent>,
             ) -> ::core::result::Result<(), #msg::Failure> {
                 match __rpc.0 {
                     #(#arms)*
@@ -61,12 +61,12 @@ pub fn server(contract: &Contract, names: &Names) -> TokenStream {
     }
 }
 
-fn arm(contract: &Contract, method: &Method, number: usize, names: &Names) -> TokenStream {
+fn arm(method: &Method, number: usize, names: &Names) -> TokenStream {
     let path = &names.contract;
-    let (data, of, ident) = (names.method(number), &contract.ident, &method.ident);
+    let (data, of, ident) = (names.method(number), &names.of, &method.ident);
     let receive = method.arguments.iter().enumerate().map(|(at, argument)| receive(argument, at, names));
     let pass = method.arguments.iter().enumerate().map(|(at, argument)| pass(argument, at));
-    let (pattern, append) = reply(method);
+    let (pattern, append) = reply(method, names);
     quote! {
         let __method = #data;
         #path::made::admit(__method, __request)?;
@@ -102,8 +102,13 @@ fn receive(argument: &Argument, at: usize, names: &Names) -> TokenStream {
             quote_spanned!(span=> let #name: ::std::vec::Vec<#element> = __request.recv()?;)
         }
         Kind::Descriptor => quote! {
-            let #name = <#ty as ::core::convert::From<D>>::from(#path::made::descriptor(__method, __request)?);
+            let #name = <#ty as ::core::convert::From<L::Passed>>::from(#path::made::descriptor(__method, __request)?);
         },
+        Kind::Link => quote_spanned!(span=> let #name: #ty = #path::made::take(__request)?;),
+        Kind::LinkCopy => {
+            let ty = referent(&ty);
+            quote_spanned!(span=> let #name: #ty = #path::made::take(__request)?;)
+        }
     }
 }
 
@@ -111,19 +116,25 @@ fn receive(argument: &Argument, at: usize, names: &Names) -> TokenStream {
 fn pass(argument: &Argument, at: usize) -> TokenStream {
     let name = format_ident!("__argument_{}", at);
     match argument.kind {
-        Kind::Reference | Kind::Slice => quote!(&#name),
+        Kind::Reference | Kind::Slice | Kind::LinkCopy => quote!(&#name),
         _ => quote!(#name),
     }
 }
 
 /// How the value is taken apart, and written.
-fn reply(method: &Method) -> (TokenStream, TokenStream) {
-    let names: Vec<_> = (0..method.elements.len()).map(|at| format_ident!("__value_{}", at)).collect();
-    let steps = method.elements.iter().zip(&names).map(|(Element { kind, .. }, name)| match kind {
+fn reply(method: &Method, names: &Names) -> (TokenStream, TokenStream) {
+    let path = &names.contract;
+    let values: Vec<_> = (0..method.elements.len()).map(|at| format_ident!("__value_{}", at)).collect();
+    let steps = method.elements.iter().zip(&values).map(|(Element { kind, .. }, name)| match kind {
         Kind::ByteVec => quote!(__reply.append_bytes(&#name)?;),
-        Kind::Descriptor => quote!(__reply.attach(<F as ::core::convert::From<_>>::from(#name))?;),
+        Kind::Descriptor => quote!(__reply.attach(<L::Sent as ::core::convert::From<_>>::from(#name))?;),
+        Kind::Link => quote!(#path::made::give(&#name, false, __reply)?;),
         _ => quote!(__reply.append(&#name)?;),
     });
     let append = quote!(#(#steps)*);
-    if matches!(method.value, Type::Tuple(_)) { (quote!((#(#names,)*)), append) } else { (quote!(#(#names)*), append) }
+    if matches!(method.value, Type::Tuple(_)) {
+        (quote!((#(#values,)*)), append)
+    } else {
+        (quote!(#(#values)*), append)
+    }
 }

@@ -2,7 +2,7 @@
 
 use proc_macro2::Span;
 use syn::visit_mut::{VisitMut, visit_type_mut};
-use syn::{Lifetime, Type, TypeReference};
+use syn::{Lifetime, PathArguments, Type, TypeReference};
 
 use crate::parse::{Kind, Method};
 
@@ -46,6 +46,17 @@ pub fn referent(ty: &Type) -> &Type {
         Type::Reference(reference) => &reference.elem,
         other => other,
     }
+}
+
+/// A client over no carrier: it has a contract all the same.
+pub fn of_nothing(client: &Type) -> Type {
+    let mut client = client.clone();
+    if let Type::Path(path) = &mut client
+        && let Some(last) = path.path.segments.last_mut()
+    {
+        last.arguments = PathArguments::AngleBracketed(syn::parse_quote!(<()>));
+    }
+    client
 }
 
 /// The types of the descriptors that a method takes.

@@ -32,6 +32,9 @@ pub fn parse(sig: &Signature, oneway: Option<&Ident>) -> Result<(Type, Option<Ty
     if let Some(error) = error.as_ref().filter(|error| matches!(of_value(error), Ok(Kind::Descriptor))) {
         return Err(Error::new_spanned(error, "an error carries no descriptor"));
     }
+    if let Some(error) = error.as_ref().filter(|error| matches!(of_value(error), Ok(Kind::Link))) {
+        return Err(Error::new_spanned(error, "an error carries no link"));
+    }
     Ok((value, error))
 }
 

@@ -3,6 +3,9 @@
 use quote::ToTokens;
 use syn::{Error, Expr, ExprLit, Ident, Pat, PatType, Result, Type, TypePath};
 
+/// What a contract calls the carrier of its links.
+pub const CARRIER: &str = "L";
+
 /// One argument.
 pub struct Argument {
     pub ident: Ident,
@@ -28,6 +31,17 @@ pub enum Kind {
     Slice,
     /// Beside the payload.
     Descriptor,
+    /// A client: its link is given away, beside the payload.
+    Link,
+    /// `&` and a client: its link is copied.
+    LinkCopy,
+}
+
+impl Kind {
+    /// Whether it is a link.
+    pub const fn is_link(self) -> bool {
+        matches!(self, Self::Link | Self::LinkCopy)
+    }
 }
 
 impl Argument {
@@ -62,6 +76,7 @@ fn kind(ty: &Type) -> Result<Kind> {
                     let what = "a descriptor is given away: take it by value; its sender may `try_clone` it before";
                     Err(Error::new_spanned(ty, what))
                 }
+                Kind::Link => Ok(Kind::LinkCopy),
                 _ => Ok(Kind::Reference),
             },
         },
@@ -96,20 +111,29 @@ fn of_path(ty: &Type, path: &TypePath) -> Result<Kind> {
         "BufferMut" | "Borrowed" => {
             Err(Error::new_spanned(ty, "a buffer travels by its name: write `BufferRef`, which `lend` gives"))
         }
-        "Link" | "HostLink" | "Client" => Err(links_later(ty)),
-        _ if name.ends_with("Client") => Err(links_later(ty)),
+        "Link" | "HostLink" | "Client" => Err(bare_link(ty)),
+        _ if name.ends_with("Client") => match first_argument(last) {
+            Some(carrier) if last_name(carrier).is_some_and(|name| name == CARRIER) => Ok(Kind::Link),
+            _ => Err(bare_link(ty)),
+        },
         "Vec" if first_argument(last).is_some_and(is_u8) => Ok(Kind::ByteVec),
         "Vec" | "Option"
             if first_argument(last).is_some_and(|inner| matches!(of_value(inner), Ok(Kind::Descriptor))) =>
         {
             Err(Error::new_spanned(ty, "descriptors travel one by one: write an argument of type `OwnedFd` for each"))
         }
+        "Vec" | "Option" | "Box"
+            if first_argument(last).is_some_and(|inner| matches!(of_value(inner), Ok(Kind::Link))) =>
+        {
+            Err(Error::new_spanned(ty, "links travel one by one: write an argument of the client's type for each"))
+        }
         _ => Ok(Kind::Value),
     }
 }
 
-fn links_later(ty: &Type) -> Error {
-    let what = "a link cannot be an argument or an answer yet: have the other side bind its own, by the role's name";
+fn bare_link(ty: &Type) -> Error {
+    let what = "a link travels as a client of what is served over it: write `OtherClient<L>`, or `&OtherClient<L>` for a \
+                copy, for a trait `Other`, and `L` behind the name of this trait";
     Error::new_spanned(ty, what)
 }
 

@@ -9,6 +9,9 @@ use super::{Argument, Kind, Options};
 /// Most descriptors that one message carries.
 const DESCRIPTORS_MAX: usize = 16;
 
+/// Most links that one message carries.
+const LINKS_MAX: usize = 4;
+
 /// A method of a contract.
 pub struct Method {
     pub ident: Ident,
@@ -56,6 +59,7 @@ impl Method {
             sig: item.sig.clone(),
         };
         method.check_descriptors()?;
+        method.check_links()?;
         Ok(method)
     }
 
@@ -67,6 +71,23 @@ impl Method {
     /// Whether descriptors are in the answer.
     pub fn gives_descriptors(&self) -> bool {
         self.elements.iter().any(|element| element.kind == Kind::Descriptor)
+    }
+
+    /// The first link that it takes or gives.
+    pub fn first_link(&self) -> Option<&Type> {
+        let taken = self.arguments.iter().filter(|argument| argument.kind.is_link()).map(|argument| &argument.ty);
+        let given = self.elements.iter().filter(|element| element.kind.is_link()).map(|element| &element.ty);
+        taken.chain(given).next()
+    }
+
+    fn check_links(&self) -> Result<()> {
+        let taken = self.arguments.iter().filter(|argument| argument.kind.is_link()).count();
+        let given = self.elements.iter().filter(|element| element.kind.is_link()).count();
+        if taken.max(given) > LINKS_MAX {
+            let what = format!("a message carries at most {LINKS_MAX} links");
+            return Err(Error::new_spanned(&self.ident, what));
+        }
+        Ok(())
     }
 
     fn check_descriptors(&self) -> Result<()> {

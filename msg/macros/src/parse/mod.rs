@@ -7,9 +7,10 @@ mod options;
 
 use proc_macro2::TokenStream;
 use quote::ToTokens;
-use syn::{Attribute, Error, Ident, Item, ItemTrait, LitInt, LitStr, Result, TraitItem, Visibility};
+use syn::{Attribute, Error, GenericParam, Ident, Item, ItemTrait, LitInt, LitStr, Result, TraitItem, Visibility};
 
 pub use answer::Element;
+use argument::CARRIER;
 pub use argument::{Argument, Kind};
 pub use method::Method;
 pub use options::Options;
@@ -21,7 +22,7 @@ const METHODS_MAX: usize = 64;
 const NAME_MAX: usize = 32;
 
 /// What every client has of its own, beside the methods of its contract.
-const CLIENTS_OWN: [&str; 4] = ["start", "within", "serves", "link"];
+const CLIENTS_OWN: [&str; 6] = ["start", "within", "serves", "link", "giving", "shared"];
 
 /// A contract, as its trait says.
 pub struct Contract {
@@ -33,6 +34,8 @@ pub struct Contract {
     pub name: String,
     pub version: u16,
     pub methods: Vec<Method>,
+    /// Whether the trait is one of the carrier of its links.
+    pub has_carrier: bool,
     /// The trait, without our attributes.
     pub item: ItemTrait,
 }
@@ -43,6 +46,7 @@ pub fn contract(arguments: TokenStream, item: TokenStream, msg: TokenStream) -> 
     let mut options = TraitOptions { msg, name: None, version: 0 };
     syn::parse::Parser::parse2(syn::meta::parser(|meta| options.take(&meta)), arguments)?;
     let methods = methods(&mut item)?;
+    let has_carrier = check_carrier(&item, &methods)?;
     let name = options.name.unwrap_or_else(|| kebab(&item.ident.to_string()));
     if let Some(wrong) = wrong_name(&name) {
         let what = format!("{wrong}; say another by #[interface(name = \"…\")]");
@@ -56,6 +60,7 @@ pub fn contract(arguments: TokenStream, item: TokenStream, msg: TokenStream) -> 
         name,
         version: options.version,
         methods,
+        has_carrier,
         item,
     })
 }
@@ -79,8 +84,11 @@ fn the_trait(item: TokenStream) -> Result<ItemTrait> {
 }
 
 fn check_trait(item: &ItemTrait) -> Result<()> {
-    if !item.generics.params.is_empty() {
-        let what = "a contract has no parameters: both sides must know it by its name alone";
+    let mut params = item.generics.params.iter();
+    let is_carrier = |param: &GenericParam| matches!(param, GenericParam::Type(ty) if ty.ident == CARRIER && ty.bounds.is_empty() && ty.default.is_none());
+    if params.next().is_some_and(|first| !is_carrier(first)) || params.next().is_some() {
+        let what = "a contract has no parameters, since both sides must know it by its name alone; but one that takes or \
+                    gives links may have `<L>`, for what those are where it is used";
         return Err(Error::new_spanned(&item.generics, what));
     }
     if !item.supertraits.is_empty() {
@@ -93,6 +101,19 @@ fn check_trait(item: &ItemTrait) -> Result<()> {
     match item.unsafety {
         Some(unsafety) => Err(Error::new_spanned(unsafety, "a contract is an ordinary trait: remove `unsafe`")),
         None => Ok(()),
+    }
+}
+
+/// Whether the trait has a parameter; it has if, and only if, a method takes or gives a link.
+fn check_carrier(item: &ItemTrait, methods: &[Method]) -> Result<bool> {
+    let has_carrier = !item.generics.params.is_empty();
+    match methods.iter().find_map(Method::first_link) {
+        None if has_carrier => Err(Error::new_spanned(&item.generics, "no method takes or gives a link: remove this")),
+        Some(link) if !has_carrier => {
+            let what = format!("its links need a name for what they are: write `trait {}<{CARRIER}>`", item.ident);
+            Err(Error::new_spanned(link, what))
+        }
+        _ => Ok(has_carrier),
     }
 }
 
