@@ -169,7 +169,7 @@ fn near_message(chance: &mut Random, names: &[Destination]) -> Vec<u8> {
 
 fn word(chance: &mut Random, names: &[Destination]) -> ToBroker {
     let link = name(chance, names);
-    match chance.below(8) {
+    match chance.below(9) {
         0 => ToBroker::Hello { version: u16::try_from(chance.below(3)).expect("small") },
         1 => ToBroker::Open { request: 1, role: role(chance), interface: Name::new("peer").expect("a name") },
         2 => ToBroker::Close { link },
@@ -177,6 +177,7 @@ fn word(chance: &mut Random, names: &[Destination]) -> ToBroker {
         4 => ToBroker::Left { link, calls: CallId(chance.below(u64::MAX)) },
         5 => ToBroker::Settled { link },
         6 => ToBroker::Rest { link },
+        7 => ToBroker::Offer { request: 2, interface: Name::new("peer").expect("a name") },
         _ => ToBroker::Released { link },
     }
 }

@@ -31,6 +31,7 @@ enum Operation {
     Settled { from: u8, link: Name },
     Rest { from: u8, link: Name },
     Released { from: u8, link: Name },
+    Offer { from: u8 },
     Close { from: u8, link: Name },
     Accuse { from: u8, link: Name },
     MakePool { from: u8, link: Name, size: u32, count: u16 },
@@ -196,6 +197,7 @@ impl Broker {
             O::Settled { from, link: name } => (from, ToBroker::Settled { link: link(name) }),
             O::Rest { from, link: name } => (from, ToBroker::Rest { link: link(name) }),
             O::Released { from, link: name } => (from, ToBroker::Released { link: link(name) }),
+            O::Offer { from } => (from, ToBroker::Offer { request: 3, interface: INTERFACE.name() }),
             O::Close { from, link: name } => (from, ToBroker::Close { link: link(name) }),
             O::Accuse { from, link: name } => (from, ToBroker::Accuse { link: link(name), what: "x".into() }),
             O::MakePool { from, link: name, size, count } => {

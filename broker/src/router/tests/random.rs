@@ -38,7 +38,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         1 => name().prop_map(|destination| Step::Accuse { destination }),
         4 => (name(), prop::collection::vec((name(), any::<bool>()), 1..4))
             .prop_map(|(destination, links)| Step::Carry { destination, links }),
-        4 => (name(), 0u8..4).prop_map(|(destination, word)| Step::Speak { destination, word }),
+        4 => (name(), 0u8..5).prop_map(|(destination, word)| Step::Speak { destination, word }),
         1 => any::<bool>().prop_map(|orchestrator| Step::Model { orchestrator }),
         1 => name().prop_map(|link| Step::Revoke { link }),
         1 => Just(Step::Hello),
@@ -96,6 +96,7 @@ fn take_step(world: &mut World, port: Key, step: &Step) {
                 0 => ToBroker::Left { link, calls: CallId(1) },
                 1 => ToBroker::Settled { link },
                 2 => ToBroker::Rest { link },
+                3 => ToBroker::Offer { request: 2, interface: INTERFACE.name() },
                 _ => ToBroker::Released { link },
             };
             world.word(port, &word);
