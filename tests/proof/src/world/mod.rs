@@ -81,6 +81,7 @@ struct Packet {
 
 /// What a worker hears from the broker.
 #[derive(Clone, Debug, Hash)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 enum Heard {
     /// Passed on.
     Forwarded(Packet),
