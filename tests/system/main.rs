@@ -5,6 +5,7 @@
 
 mod asking;
 mod audit;
+mod batch;
 mod case;
 mod contract;
 mod forgery;
@@ -57,6 +58,7 @@ fn cases() -> Vec<Case> {
     [
         predecessor::cases(),
         contract::cases(),
+        batch::cases(),
         scripts::cases(),
         handing::cases(),
         objects::cases(),

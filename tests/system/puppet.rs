@@ -159,6 +159,12 @@ impl Puppet {
                 }
                 Outcome::Done
             }
+            Step::Batch(at, step) => {
+                let batch = link(at).batch();
+                let outcome = self.act(worker, *step);
+                batch.send();
+                outcome
+            }
             Step::End(end) => die(end),
             Step::Served => Outcome::Served(self.served.get()),
             Step::Peer(at) => Outcome::Peer(link(at).peer().to_string()),

@@ -102,9 +102,10 @@ impl Session {
     /// Whether a message with links can leave now. Where it makes an excursion, the word that says so must be the next on
     /// the socket, and leave before the message does.
     fn has_way(&mut self, by: Destination) -> bool {
+        let now = self.time;
         let Some(end) = self.ends.get_mut(by) else { return true };
         match (end.link.outbound(), &mut end.wire) {
-            (Route::Direct, Some(wire)) => wire.has_room(),
+            (Route::Direct, Some(wire)) => wire.has_room(now),
             _ => true,
         }
     }

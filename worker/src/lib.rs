@@ -82,6 +82,7 @@
 //! - Every call ends in one reply or one typed error (`tests/calls.rs`, `tests/ends.rs`).
 #![forbid(unsafe_code)]
 
+mod batch;
 mod buffers;
 mod carry;
 mod clock;
@@ -105,6 +106,7 @@ mod wire;
 mod words;
 mod worker;
 
+pub use batch::Batch;
 pub use cloison_ipc::{BufferMut, BufferRef, OutOfRange, Passed, PoolShape, ProcessIpc, ReturnError, Rows};
 pub use cloison_macros::interface_of_worker as interface;
 pub use cloison_msg as msg;

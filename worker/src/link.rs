@@ -15,7 +15,7 @@ use crate::send::too_deep;
 use crate::session::Frame;
 use crate::wire::Posted;
 use crate::worker::{Awaited, DEFAULT_DEADLINE, Interrupted};
-use crate::{Incoming, Worker};
+use crate::{Batch, Incoming, Worker};
 
 /// How long to wait for the broker's word on why a link is gone, once its socket says that it is.
 const WORD_WITHIN: Duration = Duration::from_secs(1);
@@ -150,6 +150,11 @@ impl Link {
             Ok(Posted::Lost) => Err(self.call_error(rpc, since, CallFailure::Gone(self.wait_for_word()))),
             Err(why) => Err(self.call_error(rpc, since, why)),
         }
+    }
+
+    /// From now on until the batch ends, messages over this link share packets; see [`Batch`].
+    pub fn batch(&self) -> Batch {
+        Batch::new(self)
     }
 
     /// The role at the other end. It is another one once the peer has given its end away.

@@ -31,6 +31,7 @@ impl Session {
     /// Waits until something arrives, something that waited can leave, or it is `until`; takes in one packet from each
     /// socket that has any. If it is an answer that is waited for, `answer_on` is the link it will come by.
     pub(crate) fn pump(&mut self, until: Time, answer_on: Option<Destination>) {
+        self.send_batched();
         if self.disconnect.is_some() || self.receive_eagerly() || self.receive_briefly(until, answer_on) {
             return;
         }
@@ -44,6 +45,7 @@ impl Session {
 
     /// Takes in what is there already, and waits for nothing.
     pub(crate) fn pump_at_once(&mut self) {
+        self.send_batched();
         if let Ok(ready) = self.poll(Time(0)) {
             self.attend(&ready);
         }

@@ -5,7 +5,7 @@
 
 use cloison_ipc::{Passed, ProcessIpc};
 use cloison_msg::control::ToBroker;
-use cloison_msg::{Destination, Header, Route, Text};
+use cloison_msg::{Destination, Messages, Route, Text};
 
 use crate::carry::Rest;
 use crate::receive::{Look, Received};
@@ -49,7 +49,7 @@ impl Session {
         let Some(end) = self.ends.get_mut(name) else { return };
         end.link.reroute(Route::Relayed);
         for parcel in end.wire.as_mut().map(Wire::take_outbox).unwrap_or_default() {
-            if let Ok(header) = Header::decode(&parcel.bytes) {
+            for (_, header) in Messages::new(&parcel.bytes).flatten() {
                 end.link.resend(&header);
                 self.sent.messages -= 1;
                 self.sent.bytes -= header.message_len() as u64;

@@ -51,6 +51,8 @@ pub(crate) struct Session {
     pub(crate) unasked: u8,
     /// When all of them were looked at last.
     pub(crate) polled_at: Time,
+    /// The links whose messages share packets at the moment, once for each [`Batch`](crate::Batch).
+    pub(crate) batched: Vec<Destination>,
     /// The broker's first word.
     pub(crate) welcome: Option<Welcome>,
     /// The descriptors of the packet that is being received.
@@ -146,6 +148,7 @@ impl Session {
             eager: None,
             unasked: 0,
             polled_at: Time(0),
+            batched: Vec::new(),
             welcome: None,
             passed: Vec::new(),
             chains: 0,
@@ -216,7 +219,9 @@ impl Session {
         message: &mut Message<OwnedFd>,
     ) -> io::Result<Posted> {
         let now = self.time;
-        let posted = self.wire_by(route, header.destination).post(header, message, now)?;
+        let shares = self.batched.contains(&header.destination);
+        let wire = self.wire_by(route, header.destination);
+        let posted = if shares { wire.gather(header, message, now)? } else { wire.post(header, message, now)? };
         self.note_posted(route, header, posted);
         Ok(posted)
     }

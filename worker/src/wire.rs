@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc, RecvError, SendError};
-use cloison_msg::{CALLS_IN_FLIGHT, Header, Message, Time, WINDOW_MESSAGES};
+use cloison_msg::{CALLS_IN_FLIGHT, Header, Message, PACKET_MAX, Time, WINDOW_MESSAGES};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smallvec::SmallVec;
 
@@ -27,6 +27,8 @@ pub(crate) struct Wire {
     /// Whether descriptors may come by it.
     takes_descriptors: bool,
     outbox: VecDeque<Parcel>,
+    /// A packet in the making: messages that were posted to share one.
+    gathered: Vec<u8>,
     /// Nothing more will come.
     ended: bool,
     /// Nothing more can be sent.
@@ -70,6 +72,7 @@ impl Wire {
             ipc,
             takes_descriptors: true,
             outbox: VecDeque::new(),
+            gathered: Vec::new(),
             ended: false,
             deaf: false,
             wanted: false,
@@ -106,6 +109,40 @@ impl Wire {
         Ok(posted)
     }
 
+    /// Adds a message to the packet in the making, and clears it. That packet leaves when it is full, or before anything
+    /// that is posted otherwise, or when [`send_gathered`](Self::send_gathered) says so.
+    ///
+    /// # Errors
+    /// The system's, for a message with descriptors or links, which travels alone. The message is as before then.
+    pub(crate) fn gather(&mut self, header: &Header, message: &mut Message<OwnedFd>, now: Time) -> io::Result<Posted> {
+        if message.descriptor_count() > 0 || header.links > 0 {
+            return self.post(header, message, now);
+        }
+        if self.gathered.len() + header.message_len() > PACKET_MAX {
+            self.send_gathered(now);
+        }
+        if self.deaf {
+            message.clear();
+            return Ok(Posted::Lost);
+        }
+        self.gathered.extend_from_slice(message.packet(header));
+        message.clear();
+        Ok(Posted::Sent)
+    }
+
+    /// Sends the packet in the making, now or as soon as there is room.
+    pub(crate) fn send_gathered(&mut self, now: Time) {
+        if self.gathered.is_empty() {
+            return;
+        }
+        let mut packet = std::mem::take(&mut self.gathered);
+        if matches!(self.send_in_turn(&packet, &[], now), Ok(Posted::Waiting) | Err(_)) {
+            self.outbox.push_back(Parcel { bytes: packet.clone(), descriptors: Vec::new() });
+        }
+        packet.clear();
+        self.gathered = packet;
+    }
+
     /// Sends a message as [`post`](Self::post) does, and tries once more if the system refuses it: without this message the
     /// next ones make no sense. It carries no descriptors.
     pub(crate) fn insist(&mut self, header: &Header, message: &mut Message<OwnedFd>, now: Time) -> Posted {
@@ -129,7 +166,8 @@ impl Wire {
     }
 
     /// Whether a short packet would leave at once. If not, [`interest`](Self::interest) says when to ask again.
-    pub(crate) fn has_room(&mut self) -> bool {
+    pub(crate) fn has_room(&mut self, now: Time) -> bool {
+        self.send_gathered(now);
         let mut polled = [PollFd::new(&self.ipc, PollFlags::OUT)];
         let is_writable = poll(&mut polled, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
         self.wanted = !self.deaf && (!is_writable || !self.outbox.is_empty());
@@ -138,6 +176,9 @@ impl Wire {
 
     /// Takes out what waits, to send it by another way.
     pub(crate) fn take_outbox(&mut self) -> VecDeque<Parcel> {
+        if !self.gathered.is_empty() {
+            self.outbox.push_back(Parcel { bytes: std::mem::take(&mut self.gathered), descriptors: Vec::new() });
+        }
         std::mem::take(&mut self.outbox)
     }
 
@@ -204,7 +245,7 @@ impl Wire {
 
     /// How many packets wait.
     pub(crate) fn waiting(&self) -> usize {
-        self.outbox.len()
+        self.outbox.len() + usize::from(!self.gathered.is_empty())
     }
 
     /// Whether nothing more will come.
@@ -218,6 +259,11 @@ impl Wire {
     }
 
     fn try_send(&mut self, packet: &[u8], descriptors: &[OwnedFd], now: Time) -> io::Result<Posted> {
+        self.send_gathered(now);
+        self.send_in_turn(packet, descriptors, now)
+    }
+
+    fn send_in_turn(&mut self, packet: &[u8], descriptors: &[OwnedFd], now: Time) -> io::Result<Posted> {
         if self.deaf {
             Ok(Posted::Lost)
         } else if self.outbox.is_empty() {
@@ -249,6 +295,7 @@ impl Wire {
     fn deafen(&mut self) {
         self.deaf = true;
         self.outbox.clear();
+        self.gathered.clear();
     }
 }
 

@@ -96,6 +96,13 @@ pub(crate) enum Command {
     Stop,
 }
 
+impl Command {
+    /// Whether it is something that the host sends, which may share a packet with the next.
+    pub(super) const fn is_message(&self) -> bool {
+        matches!(self, Self::Send(_) | Self::Answer { .. } | Self::Credit { .. })
+    }
+}
+
 /// Hands commands to the driver, from any thread.
 #[derive(Clone)]
 pub(crate) struct Commands {

@@ -141,11 +141,13 @@ impl Driver {
         for link in message.links().iter().filter(|link| link.transfer == Transfer::Move) {
             self.desk.gone(link.link, &Gone::Moved, false);
         }
-        self.introduce(&forward);
+        if !forward.links.is_empty() {
+            self.obey();
+        }
         for (at, &name) in forward.links.iter().enumerate() {
             LinkRef::rename(&mut links, at, name);
         }
-        self.send(forward.to, message.packet_with(&forward.header, &links), &mut descriptors);
+        self.gather(forward.to, message.packet_with(&forward.header, &links), &mut descriptors);
     }
 
     pub(super) fn host_answers(&mut self, link: Destination, call: &Header, result: Result<HostMessage, Failure>) {

@@ -6,6 +6,7 @@ mod command;
 mod desk;
 mod host_port;
 mod obey;
+mod relay;
 mod seat;
 
 use std::collections::{BTreeMap, HashMap};
@@ -14,7 +15,7 @@ use std::os::fd::AsFd;
 use std::thread::{self, JoinHandle};
 
 use cloison_ipc::{Passed, ProcessIpc, RecvError};
-use cloison_msg::{DESCRIPTORS_MAX, Gone, HEADER_LEN, Header, Key, LinkRef, Name, PACKET_MAX, Time};
+use cloison_msg::{DESCRIPTORS_MAX, Gone, Key, Name, PACKET_MAX, Time};
 use rustix::event::epoll;
 use rustix::time::{ClockId, clock_gettime};
 use tokio::sync::oneshot;
@@ -25,11 +26,12 @@ pub use seat::BACKLOG_MAX;
 
 use crate::host::Mailbox;
 use crate::policy::{Model, Policy};
-use crate::router::{Forward, Freight, Router, Violation};
+use crate::router::{Router, Violation};
 use crate::supervisor::Notices;
 use alarm::Alarm;
 use audit::Audit;
 use desk::Desk;
+use relay::Gathered;
 use seat::Seat;
 
 /// The epoll mark of the commands' bell; every mark but this and the next is a port's.
@@ -91,6 +93,7 @@ struct Driver {
     commands: Commands,
     packet: Vec<u8>,
     descriptors: Vec<Passed>,
+    gathered: Gathered,
     /// How often the loop has come round.
     turn: u64,
     stopped: bool,
@@ -116,6 +119,7 @@ impl Driver {
             commands,
             packet: vec![0; PACKET_MAX],
             descriptors: Vec::with_capacity(DESCRIPTORS_MAX),
+            gathered: Gathered::default(),
             turn: 0,
             stopped: false,
         })
@@ -141,9 +145,16 @@ impl Driver {
         let (mark, flags) = (event.data.u64(), event.flags);
         if mark == BELL {
             self.commands.take(commands);
+            self.gathered.is_open = commands.len() > 1;
             for command in commands.drain(..) {
+                if !command.is_message() {
+                    self.send_gathered();
+                }
                 self.handle_command(command);
             }
+            self.gathered.is_open = false;
+            self.send_gathered();
+            self.obey();
             // Only what the host asks brings new deadlines, and whoever asks that a link be at rest.
             return self.ring();
         }
@@ -186,59 +197,6 @@ impl Driver {
                 Err(RecvError::TooLong { .. } | RecvError::DescriptorsLost) => self.evict(port, Violation::Truncated),
                 Err(RecvError::System(_)) => return self.evict(port, Violation::Truncated),
             }
-        }
-    }
-
-    /// Handles every message of a packet; how many those were.
-    fn handle_packet(&mut self, port: Key, len: usize) -> usize {
-        let mut packet = std::mem::take(&mut self.packet);
-        let mut descriptors = std::mem::take(&mut self.descriptors);
-        let mut rest = &mut packet[..len];
-        let mut messages = 0;
-        while !rest.is_empty() {
-            let header = match Header::of_message(rest) {
-                Ok(header) => header,
-                Err(error) => {
-                    self.evict(port, error.into());
-                    break;
-                }
-            };
-            let (message, next) = rest.split_at_mut(header.message_len());
-            rest = next;
-            messages += 1;
-            let (payload, links) = message[HEADER_LEN..].split_at(header.payload as usize);
-            let freight = Freight { payload, links };
-            if let Some(forward) = self.router.handle_message(port, &header, freight, &mut descriptors, now()) {
-                self.forward(&forward, message, &mut descriptors);
-            }
-            self.obey();
-        }
-        descriptors.clear();
-        (self.packet, self.descriptors) = (packet, descriptors);
-        self.alarm.ring_by(self.router.next_deadline());
-        messages
-    }
-
-    /// Sends the message on from the memory it arrived in, behind the header that the receiver is to see.
-    fn forward(&mut self, forward: &Forward, message: &mut [u8], descriptors: &mut Vec<Passed>) {
-        self.introduce(forward);
-        if forward.to == self.router.host() {
-            let payload = &message[HEADER_LEN..forward.header.links_at()];
-            self.host_receives(&forward.header, payload, &forward.links, std::mem::take(descriptors));
-        } else {
-            let links_at = forward.header.links_at();
-            for (at, &name) in forward.links.iter().enumerate() {
-                LinkRef::rename(&mut message[links_at..], at, name);
-            }
-            message[..HEADER_LEN].copy_from_slice(&forward.header.encode());
-            self.send(forward.to, message, descriptors);
-        }
-    }
-
-    /// The receiver hears of the links that a message carries before it gets them.
-    fn introduce(&mut self, forward: &Forward) {
-        if !forward.links.is_empty() {
-            self.obey();
         }
     }
 

@@ -61,6 +61,9 @@ impl Driver {
 
     /// Sends a message to a worker, or keeps it until there is room.
     pub(super) fn send(&mut self, to: Key, message: &[u8], descriptors: &mut Vec<Passed>) {
+        if self.gathered.to == Some(to) {
+            self.send_gathered();
+        }
         let Some(seat) = self.seats.get_mut(&to) else { return };
         match seat.send(message, descriptors) {
             Sent::Accepted => {

@@ -158,6 +158,12 @@ impl<D: Descriptor> Router<D> {
         self.outputs.pop_front()
     }
 
+    /// Whether [`poll`](Self::poll) would say something.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
     /// What the worker at `port` has sent through the broker.
     #[must_use]
     pub fn traffic(&self, port: Key) -> Option<Traffic> {

@@ -73,6 +73,8 @@ pub enum RawStep {
     Shut(usize),
     /// How many messages came, but for words and what the host has said.
     Heard,
+    /// How many packets brought oneways.
+    Packets,
     /// Hold back the answers to the next so many calls of peers, then give them, the last one first.
     Reverse(usize),
     /// Answer this to the next so many calls of peers: packets behind a header of this kind, each so many times.
@@ -106,6 +108,7 @@ pub enum RawOutcome {
     /// The pool's number, or why there is none.
     Pool(Result<u32, String>),
     Words(Vec<String>),
+    /// Of [`RawStep::Heard`] and [`RawStep::Packets`].
     Heard(u64),
 }
 
@@ -141,6 +144,8 @@ struct Raw {
     /// The largest call id in anything that was sent.
     last_call: u64,
     heard: u64,
+    /// Packets with oneways in them.
+    packets: u64,
     last_step: Option<LastStep>,
 }
 
@@ -182,6 +187,7 @@ impl Raw {
             cooperates: true,
             last_call: 0,
             heard: 0,
+            packets: 0,
             last_step: None,
         }
     }
@@ -238,6 +244,7 @@ impl Raw {
             }
             RawStep::Words => RawOutcome::Words(self.words.clone()),
             RawStep::Heard => RawOutcome::Heard(self.heard),
+            RawStep::Packets => RawOutcome::Heard(self.packets),
             RawStep::Cooperate(cooperates) => {
                 self.cooperates = cooperates;
                 RawOutcome::Done
@@ -445,11 +452,14 @@ impl Raw {
             Some(at) => self.links[at].socket.as_ref()?,
         };
         let len = socket.recv(&mut bytes, &mut passed).ok()?;
+        let mut has_oneways = false;
         for message in Messages::new(&bytes[..len]) {
             let (start, header) = message.ok()?;
+            has_oneways |= header.kind == Kind::Oneway;
             let payload = bytes[start + HEADER_LEN..start + header.links_at()].to_vec();
             self.queue.push_back(Heard { header, payload, passed: std::mem::take(&mut passed), direct });
         }
+        self.packets += u64::from(has_oneways);
         Some(())
     }
 }
