@@ -129,6 +129,20 @@ impl<D> Message<D> {
         self.append(&Run(run))
     }
 
+    /// Appends all values of another message; its descriptors and links stay there.
+    ///
+    /// # Errors
+    /// [`AppendError::TooLong`].
+    pub fn append_values_of<E>(&mut self, other: &Message<E>) -> Result<&mut Self, AppendError> {
+        self.bytes.truncate(self.end);
+        if self.end + other.payload().len() + self.links.len() * LINK_REF_LEN > PACKET_MAX {
+            return Err(AppendError::TooLong);
+        }
+        self.bytes.extend_from_slice(other.payload());
+        self.end = self.bytes.len();
+        Ok(self)
+    }
+
     /// Attaches a descriptor. Nothing happens to it until the message is sent.
     ///
     /// # Errors

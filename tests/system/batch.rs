@@ -21,6 +21,7 @@ pub fn cases() -> Vec<Case> {
             thrice("what_shares_packets_stays_in_order", what_shares_packets_stays_in_order),
             thrice("calls_may_share_packets_too", calls_may_share_packets_too),
             both("what_waits_in_a_batch_leaves_when_its_worker_waits", what_waits_leaves_when_its_worker_waits),
+            both("a_oneway_reaches_every_link_to_a_role", a_oneway_reaches_every_link_to_a_role),
         ],
     )
 }
@@ -97,4 +98,22 @@ fn what_waits_leaves_when_its_worker_waits(model: Model) {
     assert_eq!(a.sent(&batch(link, inner)), (3, None));
     assert_eq!(a.tell(&batch(link, called)), Outcome::Replies(vec![Ok(vec![])]));
     assert_eq!(host.puppet("b").noted(), [0, 1, 2, 7]);
+}
+
+/// Each link is charged: one that has no room, since its peer does not read, costs the others nothing.
+fn a_oneway_reaches_every_link_to_a_role(model: Model) {
+    let (host, a, link) = pair(model, "b");
+    let b = host.puppet("b");
+    assert_eq!(b.open("a"), 0, "two links between the two, whoever asked");
+    for number in 0..200 {
+        assert_eq!(a.tell(&Step::NoteAll("b".to_owned(), number)), Outcome::Served(0));
+    }
+    eventually("all have come, by both", || (b.noted().len() >= 400).then_some(()));
+    let mut noted = b.noted();
+    noted.sort_unstable();
+    assert_eq!(noted, (0..200).flat_map(|number| [number, number]).collect::<Vec<_>>());
+    a.tell(&Step::Close(link));
+    assert_eq!(a.tell(&Step::NoteAll("b".to_owned(), 200)), Outcome::Served(0));
+    assert_eq!(a.tell(&Step::NoteAll("nobody".to_owned(), 201)), Outcome::Served(0));
+    eventually("it comes by the link that is left", || (b.noted().len() == 401).then_some(()));
 }

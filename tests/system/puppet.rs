@@ -159,6 +159,12 @@ impl Puppet {
                 }
                 Outcome::Done
             }
+            Step::NoteAll(role, number) => {
+                let mut message = Message::new();
+                message.append(&number).expect("short");
+                let missed = worker.oneway_to_all(&role, NOTE, &message);
+                Outcome::Served(missed.len() as u64)
+            }
             Step::Batch(at, step) => {
                 let batch = link(at).batch();
                 let outcome = self.act(worker, *step);

@@ -92,6 +92,8 @@ pub enum Step {
     Peer(LinkAt),
     /// Send numbered calls and oneways in turn over a link, as many as fit in that time, and check the answers.
     Stream { link: LinkAt, from: u32, lasting: Duration },
+    /// Send a oneway [`NOTE`] of this number to all that play a role: how many it did not reach, as [`Outcome::Served`].
+    NoteAll(String, u32),
     /// Do this, and let the messages over a link share packets meanwhile.
     Batch(LinkAt, Box<Step>),
     /// Print lines on standard error: so often this one.

@@ -82,6 +82,7 @@
 //! - Every call ends in one reply or one typed error (`tests/calls.rs`, `tests/ends.rs`).
 #![forbid(unsafe_code)]
 
+mod announce;
 mod batch;
 mod buffers;
 mod carry;
