@@ -38,6 +38,8 @@
 //! | a [`Link`] | an answer | [`Link::call`] |
 //! | a [`Link`] | several answers at a time | [`Link::start`], then [`PendingCall::wait`] |
 //! | a [`Link`] | to tell something | [`Link::oneway`] |
+//! | a [`Link`] | to tell many small things at a time | [`Link::batch`] |
+//! | a [`Worker`] | to tell all that play a role | [`Worker::oneway_to_all`] |
 //! | a [`Link`] | to hand pictures over | [`Link::pool`], then [`Pool::acquire`], [`BufferMut::lend`] |
 //! | a descriptor | to pass it, if the policy grants its class | [`Message::attach`](msg::Message::attach) |
 //! | a [`Link`] that may be handed on | to let another worker use its peer, too | [`Message::append_link`](msg::Message::append_link) |
