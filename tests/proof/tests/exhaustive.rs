@@ -2,7 +2,7 @@
 
 use cloison_broker::Model;
 use cloison_msg::{RpcSet, Transfer};
-use cloison_proof::explore::explore;
+use cloison_proof::explore::{Counterexample, Explored, explore, explore_at_length};
 use cloison_proof::world::{Act, HostAct, LARGE, Setup};
 
 const ONEWAY: Act = Act::Oneway { link: 0, size: 8 };
@@ -14,7 +14,11 @@ const THERE_AND_BACK: [HostAct; 2] = [HostAct::Model(Model::Orchestrator), HostA
 const ALL: &str = "CLOISON_EXPLORE_ALL";
 
 fn holds(name: &str, setup: &Setup) {
-    match explore(setup, usize::MAX) {
+    holds_by(name, explore(setup, usize::MAX));
+}
+
+fn holds_by(name: &str, explored: Result<Explored, Box<Counterexample>>) {
+    match explored {
         Ok(explored) => {
             println!("{name}: {explored}");
             assert!(explored.is_complete && explored.ends > 0);
@@ -26,7 +30,7 @@ fn holds(name: &str, setup: &Setup) {
 /// A world that is too large for every day.
 fn holds_at_length(name: &str, setup: &Setup) {
     if std::env::var_os(ALL).is_some() {
-        holds(name, setup);
+        holds_by(name, explore_at_length(setup));
     } else {
         println!("{name}: set {ALL}");
     }
@@ -49,6 +53,23 @@ fn three_messages_each_way_and_a_death() {
 #[test]
 fn three_messages_each_way_and_a_revocation() {
     holds_at_length("three each way, revoke", &three_each().host([HostAct::Revoke(0)]));
+}
+
+#[test]
+fn three_messages_each_way_a_death_and_a_revocation() {
+    holds_at_length("three each way, crash, revoke", &three_each().crashes(1).host([HostAct::Revoke(0)]));
+}
+
+#[test]
+fn two_messages_each_way_a_death_and_a_revocation() {
+    let setup = Setup::two(Model::Broker, [vec![ONEWAY, CALL], vec![CALL, ONEWAY]]).host(THERE_AND_BACK);
+    holds_at_length("two each way, crash, revoke", &setup.crashes(1).host([HostAct::Revoke(0)]));
+}
+
+#[test]
+fn a_death_and_a_revocation() {
+    let setup = Setup::two(Model::Broker, [vec![ONEWAY], vec![CALL]]).host(THERE_AND_BACK);
+    holds("crash, revoke", &setup.crashes(1).host([HostAct::Revoke(0)]));
 }
 
 #[test]
