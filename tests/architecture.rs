@@ -11,7 +11,7 @@ const ARROWS: [(&str, &[&str]); 7] = [
     ("ipc", &["msg"]),
     ("worker", &["ipc", "macros", "msg", "sandbox"]),
     ("broker", &["ipc", "macros", "msg", "sandbox"]),
-    ("tests/proof", &["broker", "msg"]),
+    ("tests/proof", &["broker", "msg", "worker"]),
 ];
 
 #[test]

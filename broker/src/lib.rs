@@ -96,6 +96,8 @@ pub use broker::{
     Broker, Change, DESCRIPTORS_HEADROOM, DESCRIPTORS_PER_BROKER, DESCRIPTORS_PER_DIRECT_LINK, DESCRIPTORS_PER_WORKER,
     LinkHandle, Size, StartError, Suspension, TooFewDescriptors,
 };
+#[doc(hidden)]
+pub use driver::harness;
 pub use driver::{BACKLOG_MAX, HostMessage};
 pub use host::{
     BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question, Started,

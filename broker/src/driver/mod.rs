@@ -4,6 +4,7 @@ mod alarm;
 mod audit;
 mod command;
 mod desk;
+pub mod harness;
 mod host_port;
 mod obey;
 mod relay;
@@ -17,7 +18,7 @@ use std::thread::{self, JoinHandle};
 use cloison_ipc::{Passed, ProcessIpc, RecvError};
 use cloison_msg::{DESCRIPTORS_MAX, Gone, Key, Name, PACKET_MAX, Time};
 use rustix::event::epoll;
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 use tokio::sync::oneshot;
 
 pub use command::HostMessage;
@@ -126,19 +127,30 @@ impl Driver {
     }
 
     fn run(&mut self) {
-        let mut events = Vec::with_capacity(64);
-        let mut commands = Vec::new();
+        let (mut events, mut commands) = (Vec::with_capacity(64), Vec::new());
         while !self.stopped {
-            events.clear();
-            self.turn += 1;
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), None) {
-                Ok(_) | Err(rustix::io::Errno::INTR) => {}
-                Err(error) => panic!("epoll_wait on the router's own descriptor: {error}"),
-            }
-            for event in &events {
-                self.handle_event(event, &mut commands);
-            }
+            self.come_round(&mut events, &mut commands, None);
         }
+    }
+
+    /// Waits until something happens, at most `within`, and handles it; false if nothing did. The lists are memory that
+    /// serves again.
+    fn come_round(
+        &mut self,
+        events: &mut Vec<epoll::Event>,
+        commands: &mut Vec<Command>,
+        within: Option<&Timespec>,
+    ) -> bool {
+        events.clear();
+        self.turn += 1;
+        match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(events), within) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => panic!("epoll_wait on the router's own descriptor: {error}"),
+        }
+        for event in &*events {
+            self.handle_event(event, commands);
+        }
+        !events.is_empty()
     }
 
     fn handle_event(&mut self, event: &epoll::Event, commands: &mut Vec<Command>) {

@@ -86,7 +86,7 @@ pub(crate) struct Roster {
 
 impl Roster {
     /// Takes a worker on.
-    pub(super) fn enlist(&self, spec: &WorkerSpec) -> Result<mpsc::UnboundedReceiver<Order>, SpawnError> {
+    pub(crate) fn enlist(&self, spec: &WorkerSpec) -> Result<mpsc::UnboundedReceiver<Order>, SpawnError> {
         let mut records = self.records();
         if records.get(&spec.role).is_some_and(|record| record.status.state != WorkerState::Ended) {
             return Err(SpawnError::Taken(spec.role.clone()));

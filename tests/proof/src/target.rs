@@ -1,5 +1,8 @@
 //! What a fuzzer throws bytes at. Each of these panics if, and only if, something is wrong.
 
+mod blow;
+mod socket;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -13,6 +16,7 @@ use cloison_msg::{
 };
 
 use crate::world::{INTERFACE, Plug, role};
+pub use socket::broker_socket;
 
 /// How many workers there are, all of them hostile.
 const WORKERS: usize = 3;
