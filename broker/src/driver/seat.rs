@@ -48,10 +48,17 @@ pub(super) struct Seat {
     pub(super) wants_room: bool,
     /// When to try again what failed for want of something that no socket reports.
     retry_at: Option<Time>,
+    /// How long to wait then.
+    pause: Duration,
 }
 
-/// How long to wait before trying again what the system has no memory for, or too many descriptors of this user's under way.
-const RETRY_AFTER: Duration = Duration::from_millis(5);
+/// How long to wait before trying again what no socket reports: that all descriptors in it were read, that the system has
+/// memory, or that fewer descriptors of this user's are under way. Twice as long each time, since a worker that reads at all
+/// is done in less, and one that does not costs something each time.
+const RETRY_AFTER: Duration = Duration::from_micros(200);
+
+/// How long at most.
+const RETRY_AFTER_MAX: Duration = Duration::from_millis(5);
 
 /// A message that did not fit into the socket yet.
 struct Parcel {
@@ -86,6 +93,7 @@ impl Seat {
             allowance: (1, 0),
             wants_room: false,
             retry_at: None,
+            pause: RETRY_AFTER,
         }
     }
 
@@ -124,6 +132,7 @@ impl Seat {
             }
             self.backlog_bytes -= parcel.cost();
             self.backlog_descriptors -= parcel.descriptors.len();
+            self.pause = RETRY_AFTER;
         }
         self.crowded = false;
     }
@@ -152,7 +161,7 @@ impl Seat {
     /// Whether the message needs no further attention.
     fn pass(&mut self, bytes: &[u8], descriptors: &[Passed]) -> bool {
         if !self.has_room_for(descriptors.len()) {
-            self.retry_at = Some(now().after(RETRY_AFTER));
+            self.retry();
             return false;
         }
         let sent = match descriptors {
@@ -166,26 +175,29 @@ impl Seat {
             }
             Err(SendError::WouldBlock) => false,
             Err(SendError::TooManyInFlight | SendError::System(_)) => {
-                self.retry_at = Some(now().after(RETRY_AFTER));
+                self.retry();
                 false
             }
             _ => true,
         }
     }
 
-    /// Whether so many descriptors may go into the socket now. Always, once the worker has read what is there.
+    fn retry(&mut self) {
+        self.retry_at = Some(now().after(self.pause));
+        self.pause = (self.pause * 2).min(RETRY_AFTER_MAX);
+    }
+
+    /// Whether so many descriptors may go into the socket now. Always, once the worker has read what is there. That is looked
+    /// for each time: a busy worker's socket is seldom empty, and the one look that counts would find it full.
     fn has_room_for(&mut self, descriptors: usize) -> bool {
         if descriptors == 0 {
             return true;
         }
-        if self.unread_descriptors + descriptors > DESCRIPTORS_IN_SOCKET {
-            // A system that does not tell is no reason to send nothing more.
-            if !self.ipc.is_all_read().unwrap_or(true) {
-                return false;
-            }
+        // A system that does not tell is no reason to send nothing more.
+        if self.unread_descriptors > 0 && self.ipc.is_all_read().unwrap_or(true) {
             self.unread_descriptors = 0;
         }
-        true
+        self.unread_descriptors + descriptors <= DESCRIPTORS_IN_SOCKET
     }
 
     /// Nobody can send anything more. What is queued can still be received.
@@ -230,14 +242,18 @@ mod tests {
             let mut descriptors = std::iter::repeat_with(pipe).take(if number % 2 == 0 { 10 } else { 0 }).collect();
             assert!(matches!(seat.send(&[number], &mut descriptors), Sent::Accepted));
         }
-        for _ in 0..3 {
+        for _ in 0..9 {
+            let before = now();
             seat.flush();
             assert!(seat.retry_at().is_some() && !seat.waits_for_room(), "no socket says when it was read");
+            assert!(seat.retry_at() <= Some(now().after(RETRY_AFTER_MAX)) && seat.retry_at() > Some(before));
         }
+        assert!(seat.retry_at() > Some(now()), "who never reads is asked ever less often");
         assert_eq!(read(&worker), [(0, 10), (1, 0), (2, 10), (3, 0), (4, 10), (5, 0)]);
         // All of it was read, so there is room for as many again.
         seat.flush();
         assert_eq!(read(&worker), [(6, 10), (7, 0), (8, 10), (9, 0)]);
         assert!(seat.retry_at().is_none() && !seat.waits_for_room());
+        assert_eq!(seat.pause, RETRY_AFTER);
     }
 }
