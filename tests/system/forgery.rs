@@ -194,6 +194,12 @@ fn no_method_and_no_kind_reaches_anyone(model: Model) {
         }
         scene.nothing_came(3);
     }
+    // What was not logged one by one was counted, and told when the worker ended.
+    if model == Model::Broker {
+        let total = format!("what=\"denials\" total={}", all.len() + 3);
+        let lines = audit::about(&scene.role);
+        assert_eq!(lines.iter().filter(|line| line.contains(&total)).count(), 1, "{total}: {lines:#?}");
+    }
 }
 
 fn no_link_is_handed_on_that_is_not_ones_own(model: Model) {

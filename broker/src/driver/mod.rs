@@ -3,6 +3,7 @@
 mod alarm;
 mod audit;
 mod command;
+mod counting;
 mod desk;
 pub mod harness;
 mod host_port;
@@ -31,6 +32,7 @@ use crate::router::{Router, Violation};
 use crate::supervisor::Notices;
 use alarm::Alarm;
 use audit::Audit;
+use counting::Counting;
 use desk::Desk;
 use relay::Gathered;
 use seat::Seat;
@@ -84,8 +86,7 @@ struct Driver {
     desk: Desk,
     notices: Notices,
     audit: Audit,
-    /// How many workers have yet to say what they sent directly, and who waits for that.
-    counting: Option<(usize, oneshot::Sender<()>)>,
+    counting: Counting,
     /// Who waits until a link, or each of them, is not on its way to another route any more.
     changing: Vec<(Option<Key>, oneshot::Sender<()>)>,
     epoll: std::os::fd::OwnedFd,
@@ -113,7 +114,7 @@ impl Driver {
             pairs: HashMap::new(),
             notices,
             audit: Audit::default(),
-            counting: None,
+            counting: Counting::default(),
             changing: Vec::new(),
             epoll,
             alarm,
@@ -289,11 +290,15 @@ impl Driver {
         if let Some(traffic) = self.router.traffic(port) {
             self.notices.relayed(port, traffic);
         }
+        let role = self.router.role_at(port).cloned();
         self.router.handle_death(port, why);
         self.obey();
+        self.counting.forget(port);
+        role.iter().for_each(|role| self.audit.sum_up(role));
     }
 
-    const fn stop(&mut self) {
+    fn stop(&mut self) {
+        self.audit.sum_up_all();
         self.stopped = true;
     }
 }

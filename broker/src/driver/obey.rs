@@ -98,19 +98,14 @@ impl Driver {
             self.notices.relayed(port, self.router.traffic(port).unwrap_or_default());
         }
         let asked = self.router.count_direct();
-        self.counting = (asked > 0).then_some((asked, done));
+        self.counting.ask(asked, done);
     }
 
     fn tell(&mut self, event: &Event) {
         self.audit.note(event);
-        if let Event::Counted { role, messages, bytes } = event {
-            self.notices.counted(role, Traffic { messages: *messages, bytes: *bytes });
-            if let Some((left, _)) = &mut self.counting {
-                *left -= 1;
-                if *left == 0 {
-                    self.counting = None;
-                }
-            }
+        if let Event::Counted { port, messages, bytes, .. } = event {
+            self.notices.counted(*port, Traffic { messages: *messages, bytes: *bytes });
+            self.counting.note(*port);
         }
     }
 

@@ -176,14 +176,14 @@ impl<D: Descriptor> Router<D> {
         self.ports.get(port).map(Port::role)
     }
 
-    /// Asks every worker that holds a direct link what it sent over those; how many that are.
-    pub fn count_direct(&mut self) -> usize {
+    /// Asks every worker that holds a direct link what it sent over those. They answer in the order in which they are asked.
+    pub fn count_direct(&mut self) -> BTreeSet<Key> {
         let direct = self.links.iter().filter(|(_, link)| link.way.has_pair());
         let holders: BTreeSet<Key> = direct.flat_map(|(_, link)| [link.asker.port, link.asked.port]).collect();
         for &port in &holders {
             self.say(port, ToWorker::Count, Vec::new());
         }
-        holders.len()
+        holders
     }
 
     /// Something at `port` broke the protocol: the worker's links end now, and it is to be killed.

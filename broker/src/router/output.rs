@@ -243,6 +243,8 @@ pub enum Event {
     },
     /// A worker told what it sent over direct links so far.
     Counted {
+        /// Which.
+        port: Key,
         /// Its role.
         role: Name,
         /// Messages.

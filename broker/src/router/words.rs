@@ -55,7 +55,7 @@ impl<D: Descriptor> Router<D> {
             ToBroker::Released { link } => self.handle_released(from, link),
             ToBroker::Counted { messages, bytes } => {
                 let role = port.role().clone();
-                self.tell(Event::Counted { role, messages, bytes });
+                self.tell(Event::Counted { port: from, role, messages, bytes });
             }
         }
     }

@@ -212,9 +212,9 @@ impl Notices {
         self.with(port, |record| record.status.relayed = record.past.0.plus(traffic));
     }
 
-    /// What a worker says it sent over direct links.
-    pub(crate) fn counted(&self, role: &Name, traffic: Traffic) {
-        self.roster.update(role, |record| record.status.direct = traffic);
+    /// What the process at `port` says it sent over direct links.
+    pub(crate) fn counted(&self, port: Key, traffic: Traffic) {
+        self.with(port, |record| record.status.direct = traffic);
     }
 
     fn order(&self, port: Key, order: Order) {
