@@ -10,8 +10,8 @@ use cloison_msg::{
 };
 
 use super::link::{
-    COPIES_DEEP, COPIES_PER_WORKER, Cause, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, Giver, Holder,
-    LINKS_PER_WORKER, Lineage, Link, Origin, Side, pass_descriptors,
+    COPIES_DEEP, COPIES_PER_WORKER, Cause, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, Giver, Holder, Lineage, Link,
+    Origin, Side, pass_descriptors,
 };
 use super::port::End;
 use super::routes::Way;
@@ -96,9 +96,7 @@ impl<D: Descriptor> Router<D> {
 
     /// Whether everybody concerned may have that many more links.
     fn has_room(&self, from: Key, to: Key, passing: &[Passing], copies: usize) -> Result<(), Denial> {
-        let full = |port: Key, more: usize| {
-            self.ports.get(port).is_none_or(|port| !port.is_host() && port.link_count() + more > LINKS_PER_WORKER)
-        };
+        let full = |port: Key, more: usize| !self.may_have(port, more, from);
         let giver = self.ports.get(from).ok_or(Denial::Links)?;
         let moves = passing.iter().filter(|one| matches!(one, Passing::Move(..) | Passing::Offer(..))).count();
         let too_many = !giver.is_host()

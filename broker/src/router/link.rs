@@ -12,6 +12,10 @@ use super::{Event, Output, Router};
 /// Most links that one worker has at a time. With two windows each, that bounds what can wait for it.
 pub const LINKS_PER_WORKER: usize = 64;
 
+/// Most of a worker's links that are there because of other workers, which asked for them, handed them on or moved them to
+/// it. The rest is for what it asks for itself, and for the host: however many workers conspire, they do not cut it off.
+pub const LINKS_BY_OTHERS: usize = 48;
+
 /// Most links that one worker has asked for to the same peer and that still exist, whoever holds them now: so no asker takes
 /// up all the links its peer may have.
 pub const LINKS_PER_PAIR: usize = 8;
@@ -353,6 +357,23 @@ impl<D: Descriptor> Router<D> {
                 self.say(holder.port, ToWorker::Closed { link: holder.name, why: why.clone() }, Vec::new());
             }
         }
+    }
+
+    /// Whether a port may have so many more links because of the one that causes them. The host is bound by no number.
+    pub(super) fn may_have(&self, port: Key, more: usize, cause: Key) -> bool {
+        let Some(holder) = self.ports.get(port) else { return false };
+        let by_others = || {
+            let causes = holder.ends().into_iter().filter_map(|end| self.links.get(end.link));
+            causes.filter(|link| self.is_other(port, link.lineage.cause.port)).count()
+        };
+        let has_room = holder.link_count() + more <= LINKS_PER_WORKER;
+        let is_fair = || !self.is_other(port, cause) || by_others() + more <= LINKS_BY_OTHERS;
+        holder.is_host() || (has_room && is_fair())
+    }
+
+    /// Whether what this one causes counts as others' at a port.
+    fn is_other(&self, port: Key, cause: Key) -> bool {
+        cause != port && cause != self.host
     }
 
     /// Where taking a link back begins: with the link, or if that has ended, with whatever came of it.

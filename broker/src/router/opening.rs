@@ -4,8 +4,8 @@ use cloison_msg::control::{RequestId, ToWorker};
 use cloison_msg::{Balance, Descriptor, Key, Name, Refusal, Route};
 
 use super::link::{
-    Asked, Cause, DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_PER_PAIR, LINKS_PER_WORKER, Lineage, Link, Origin, Side,
-    pass_descriptors,
+    Asked, Cause, DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_BY_OTHERS, LINKS_PER_PAIR, LINKS_PER_WORKER, Lineage,
+    Link, Origin, Side, pass_descriptors,
 };
 use super::port::End;
 use super::routes::Way;
@@ -198,9 +198,9 @@ impl<D: Descriptor> Router<D> {
         let (from, to) = (link.asker.port, link.asked.port);
         let limit = |text: String| Err(Refusal::Limit(text.into()));
         for port in [from, to] {
-            let port = self.ports.get(port).ok_or(Refusal::NotFound)?;
-            if port.link_count() >= LINKS_PER_WORKER && !port.is_host() {
-                return limit(format!("{} has {LINKS_PER_WORKER} links already", port.role()));
+            let role = self.ports.get(port).ok_or(Refusal::NotFound)?.role();
+            if !self.may_have(port, 1, from) {
+                return limit(format!("{role} has {LINKS_PER_WORKER} links already, or {LINKS_BY_OTHERS} by others"));
             }
         }
         // Those that it has given away since are among them.

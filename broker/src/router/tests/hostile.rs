@@ -10,7 +10,7 @@ use super::switching::become_direct;
 use super::world::{Got, INTERFACE, SHAPE, World};
 use super::{call, oneway, pair, reply, rights};
 use crate::policy::Model;
-use crate::router::DESCRIPTOR_LINKS_PER_WORKER;
+use crate::router::{DESCRIPTOR_LINKS_PER_WORKER, LINKS_BY_OTHERS, LINKS_PER_PAIR};
 
 /// A link that has just been told to be relayed again.
 fn leaving() -> (World, [Key; 2], [Destination; 2]) {
@@ -193,4 +193,43 @@ fn the_host_hears_that_what_it_gave_away_is_revoked() {
     world.word(b, &ToBroker::Released { link: b_to_host });
     world.word(c, &ToBroker::Released { link: at_c });
     assert_eq!(world.revoked, [7]);
+}
+
+/// Each asks for links of its own, and moves to the victim what it has to others.
+#[test]
+fn however_many_conspire_a_worker_keeps_links_for_itself_and_the_host() {
+    let mut world = World::new(Model::Broker, rights().delegable());
+    let [victim, friend] = ["victim", "friend"].map(|role| world.worker(role));
+    let asks = |world: &mut World, from: Key, role: &str| {
+        let before = world.router.explain(None, None).len();
+        world.word(from, &ToBroker::Open { request: 1, role: role.try_into().unwrap(), interface: INTERFACE.name() });
+        world.router.explain(None, None).len() > before
+    };
+    for number in 0..12 {
+        let colluder = world.worker(&format!("colluder-{number}"));
+        let [to_victim, _] = world.link(colluder, victim);
+        let [to_friend, _] = world.link(colluder, friend);
+        let _ = hand(&mut world, colluder, to_victim, to_friend, Transfer::Move);
+        asks(&mut world, colluder, "victim");
+        asks(&mut world, colluder, "victim");
+    }
+    for number in 12..40 {
+        let colluder = world.worker(&format!("colluder-{number}"));
+        (0..9).for_each(|_| _ = asks(&mut world, colluder, "victim"));
+    }
+    let held = |world: &World| {
+        let views = world.router.explain(None, None);
+        views.iter().filter(|view| [&view.from, &view.to].iter().any(|role| role.as_str() == "victim")).count()
+    };
+    assert_eq!(held(&world), LINKS_BY_OTHERS);
+    let late = world.worker("late");
+    assert!(!asks(&mut world, late, "victim"));
+    let host = world.router.host();
+    world.router.handle_open(host, 1, "victim".try_into().unwrap(), INTERFACE.name());
+    world.settle();
+    assert_eq!(held(&world), LINKS_BY_OTHERS + 1, "the host reaches it");
+    for _ in 0..LINKS_PER_PAIR {
+        assert!(asks(&mut world, victim, "late"), "it reaches others");
+    }
+    assert_eq!(world.violation_of(victim), None);
 }
