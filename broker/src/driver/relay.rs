@@ -83,7 +83,7 @@ impl Driver {
         match run {
             run if !descriptors.is_empty() => {
                 self.send_run(run, packet);
-                self.send(forward.to, &mut packet[place], descriptors);
+                self.send(forward.to, &packet[place], descriptors);
                 None
             }
             Some(run) if run.to == forward.to && run.place.end == place.start => {
