@@ -14,6 +14,7 @@ pub use rustix::process::Signal;
 
 use crate::group::Group;
 use crate::lesson::Learned;
+use crate::note::{Note, Page};
 use crate::report::Report;
 use crate::spawner::Spawner;
 use crate::sys;
@@ -32,6 +33,7 @@ pub struct Child {
     stderr: Option<OwnedFd>,
     ended: Option<Ended>,
     watch: Option<Watch>,
+    notes: Arc<Page>,
     /// The child dies with the thread that spawned it, so that thread must live.
     _spawner: Arc<Spawner>,
 }
@@ -44,10 +46,11 @@ impl Child {
         report: Report,
         output: [OwnedFd; 2],
         watch: Option<Watch>,
+        notes: Arc<Page>,
         spawner: Arc<Spawner>,
     ) -> Self {
         let [stdout, stderr] = output.map(Some);
-        Self { process, group, pid, report, stdout, stderr, ended: None, watch, _spawner: spawner }
+        Self { process, group, pid, report, stdout, stderr, ended: None, watch, notes, _spawner: spawner }
     }
 
     /// The process number as the host sees it; always above 1.
@@ -124,6 +127,12 @@ impl Child {
     /// Empty for every other child.
     pub fn learned(&self) -> Learned {
         self.watch.as_ref().map(Watch::learned).unwrap_or_default()
+    }
+
+    /// What the child says it is busy with, or was when it ended, if it ever said anything: see [`Notepad`](crate::Notepad).
+    /// A hint: a child that was taken over says what it likes.
+    pub fn note(&self) -> Option<Note> {
+        self.notes.read()
     }
 
     /// What the living child has used so far; `None` once it has ended.

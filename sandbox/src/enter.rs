@@ -18,6 +18,7 @@ use crate::cause::SIMULATED;
 use crate::filter::Filters;
 use crate::layers::namespaces::{self, Entered};
 use crate::layers::{Dressing, landlocked, limits, privileges, root};
+use crate::note;
 use crate::report::{Layer, Tier};
 use crate::sys::{self, Cloned};
 use crate::wire::{self, Claim, FromWorker, PACKET_MAX, Setup, ToWorker, UserChange};
@@ -63,6 +64,7 @@ pub fn enter() -> Result<OwnedFd, EnterError> {
 /// [`EnterError`]; the worker should exit, and the host has been told.
 pub fn enter_after(warm_up: impl FnOnce()) -> Result<OwnedFd, EnterError> {
     let (channel, launch) = sys::adopt().ok_or(EnterError::NotLaunched)?;
+    note::adopt();
     sys::close_ungiven()?;
     // The standard library has no type for SOCK_SEQPACKET; the calls are the same.
     let launch = UnixDatagram::from(launch);

@@ -19,6 +19,7 @@ use crate::cause::SIMULATED;
 use crate::child::{Child, Exit, Process, wait_readable};
 use crate::group::{Group, Parent};
 use crate::launcher::LaunchError;
+use crate::note::Page;
 use crate::outside::{self, Seen};
 use crate::report::{FULL_NEEDS, Layer, Report, Standing, Tier};
 use crate::rule::{Effect, Rule};
@@ -43,6 +44,7 @@ pub(crate) struct Handshake {
     deadline: Instant,
     spawner: Arc<Spawner>,
     watch: Prepared,
+    notes: Arc<Page>,
 }
 
 impl Handshake {
@@ -61,15 +63,18 @@ impl Handshake {
         let (stderr, their_stderr) = pipe_with(PipeFlags::CLOEXEC).map_err(made)?;
         let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(made)?;
         say(&socket, &setup)?;
-        let descriptors = [null, their_stdout, their_stderr, channel, theirs];
+        let notes = Page::new().map_err(LaunchError::Descriptors)?;
+        let page = notes.give().map_err(LaunchError::Descriptors)?;
+        let descriptors = [null, their_stdout, their_stderr, channel, theirs, page];
         let failed = |source| LaunchError::Spawn { program: program.to_owned(), source };
         let pid = spawner.spawn(program, &setup.role, descriptors).map_err(failed)?;
         let kernel_counts = setup.tier != Tier::Off && !setup.host_counts_threads;
         let threads = kernel_counts.then_some(setup.limits.threads);
         let stub = Stub::open(pid, threads).map_err(failed)?;
         let spawner = Arc::clone(spawner);
-        let watch = Watch::prepare().map_err(LaunchError::Watch)?;
-        Ok(Self { socket, stub, worker: None, group: None, setup, stdout, stderr, deadline, spawner, watch })
+        let notes = Arc::new(notes);
+        let watch = Watch::prepare(notes.clone()).map_err(LaunchError::Watch)?;
+        Ok(Self { socket, stub, worker: None, group: None, setup, stdout, stderr, deadline, spawner, watch, notes })
     }
 
     /// Follows the worker until it is confined, checks its claims, and lets it go.
@@ -117,7 +122,7 @@ impl Handshake {
                 None
             }
         };
-        Ok(Child::new(worker, self.group, pid, report, [self.stdout, self.stderr], watch, self.spawner))
+        Ok(Child::new(worker, self.group, pid, report, [self.stdout, self.stderr], watch, self.notes, self.spawner))
     }
 
     /// The next message, or what became of the child that should have sent it.

@@ -38,6 +38,7 @@
 //! | to know how a child ended | [`Child::wait`], an [`Exit`] that names a forbidden call |
 //! | to hear of refused calls | [`Child::violations`] |
 //! | to find out what a child needs | [`Profile::learning`], then [`Child::learned`] prints the rules to add |
+//! | to know what a child was busy with when it made a forbidden call, or died | [`Notepad`] in the child, [`Child::note`] |
 //! | to be the child | [`is_worker`], then [`enter`] or [`enter_after`] |
 //!
 //! The order of the layers, what each of them stops, and what is not promised stand in the book of the house, DESIGN.md.
@@ -53,6 +54,7 @@ mod handshake;
 mod launcher;
 mod layers;
 mod lesson;
+mod note;
 mod outside;
 mod profile;
 mod report;
@@ -72,6 +74,7 @@ pub use enter::{EnterError, MARKER, enter, enter_after, is_worker};
 pub use filter::FilterError;
 pub use launcher::{Launch, LaunchError, Launcher, Program};
 pub use lesson::{LESSONS_MAX, Learned, Lesson};
+pub use note::{NOTE_WORDS, Note, Notepad};
 pub use profile::{
     DECODER_CPU, DECODER_DESCRIPTORS, DECODER_MEMORY, DECODER_RESIDENT, DECODER_THREADS, DESCRIPTOR_FLOOR, Limits,
     MEMORY_FLOOR, Profile, ProfileError, RESIDENT_FLOOR, Simulated,

@@ -19,8 +19,8 @@ use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::enter::MARKER;
 
-/// Descriptors a worker is started with, 0 to 4.
-const GIVEN: usize = 5;
+/// Descriptors a worker is started with, 0 to 5.
+const GIVEN: usize = 6;
 
 /// Spawns from a thread of its own, which ends when this is dropped.
 pub(crate) struct Spawner {
@@ -62,7 +62,7 @@ impl Spawner {
         self.stop.as_fd()
     }
 
-    /// Starts `program` with `descriptors` as its 0 to 4, and an empty environment.
+    /// Starts `program` with `descriptors` as its 0 to 5, and an empty environment.
     pub fn spawn(&self, program: &Path, role: &str, descriptors: [OwnedFd; GIVEN]) -> io::Result<Pid> {
         let (answer, answered) = mpsc::channel();
         let program = CString::new(program.as_os_str().as_bytes())?;
@@ -81,7 +81,7 @@ impl fmt::Debug for Spawner {
 
 fn spawn(order: &Order) -> io::Result<Pid> {
     let mut actions = PosixSpawnFileActions::init()?;
-    // A source below 5 would be overwritten by an earlier step; such ones are moved up first.
+    // A source below 6 would be overwritten by an earlier step; such ones are moved up first.
     let mut moved = Vec::new();
     for (target, descriptor) in order.descriptors.iter().enumerate() {
         let mut source = descriptor.as_raw_fd();
@@ -103,7 +103,7 @@ fn spawn(order: &Order) -> io::Result<Pid> {
 }
 
 /// The first number a moved descriptor may have.
-const GIVEN_END: i32 = 5;
+const GIVEN_END: i32 = 6;
 
 /// The same descriptor under a number that no child's descriptor takes.
 pub(crate) fn out_of_the_way(descriptor: OwnedFd) -> io::Result<OwnedFd> {

@@ -2,18 +2,21 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::libc;
 
 use crate::filter::Instruction;
+use crate::note::NOTE_WORDS;
 
 /// The worker's end of its application channel.
 pub(crate) const CHANNEL: RawFd = 3;
 /// The worker's end of the launch channel.
 pub(crate) const LAUNCH: RawFd = 4;
-/// The first descriptor that a worker was not given.
+/// The page for the worker's notes, until the stub has mapped it.
+pub(crate) const NOTES: RawFd = 5;
+/// The first descriptor that a worker does not keep.
 const FIRST_UNGIVEN: libc::c_uint = 5;
 
 /// Looks at a descriptor that this process was started with, if it is open.
@@ -37,9 +40,23 @@ pub(crate) fn adopt() -> Option<(OwnedFd, OwnedFd)> {
     Some((channel, launch))
 }
 
-/// Closes every descriptor that the launcher did not give.
+/// Maps the words of a sealed page for notes, for as long as this process lives, and in its copies.
+pub(crate) fn map_notes(page: BorrowedFd<'_>) -> io::Result<&'static [AtomicU64; NOTE_WORDS]> {
+    let (access, length) = (libc::PROT_READ | libc::PROT_WRITE, size_of::<[AtomicU64; NOTE_WORDS]>());
+    // SAFETY: a new map where the kernel likes.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), length, access, libc::MAP_SHARED, page.as_raw_fd(), 0) };
+    if at == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: mapped and aligned to a page; never unmapped, and the file's seals keep it from shrinking (checked by the
+    // caller). Atomics may be shared with whoever else writes there.
+    Ok(unsafe { &*at.cast::<[AtomicU64; NOTE_WORDS]>() })
+}
+
+/// Closes every descriptor that the worker does not keep.
 pub(crate) fn close_ungiven() -> io::Result<()> {
-    // SAFETY: at the start of `main` nothing owns a descriptor from 5 on; those that are open were leaked by the host.
+    // SAFETY: at the start of `main` nothing owns a descriptor from 5 on: one is the page for notes, which is mapped by now,
+    // and others were leaked by the host.
     check(unsafe { libc::syscall(libc::SYS_close_range, FIRST_UNGIVEN, libc::c_uint::MAX, 0) }).map(drop)
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use syscalls::Sysno;
 
 use crate::decode;
+use crate::note::Note;
 use crate::sys::Notification;
 
 /// How many different calls of one worker are remembered; those beyond are only counted.
@@ -24,7 +25,7 @@ pub enum Consequence {
     LetThrough,
 }
 
-/// One forbidden call, as the kernel told the host. The worker can neither forge nor hide it.
+/// One forbidden call, as the kernel told the host. The worker can neither forge nor hide it, but for what it notes itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Violation {
@@ -40,7 +41,10 @@ pub struct Violation {
     pub consequence: Consequence,
     /// How often the worker has made this call.
     pub count: u64,
-    /// What the worker was busy with, in the words of a host that knows; this crate knows nothing of it.
+    /// What the worker said it was busy with when it made the call the first time. All else here comes from the kernel; this
+    /// comes from the worker, which may lie.
+    pub note: Option<Note>,
+    /// What `note` means, in the words of a host that knows; this crate does not.
     pub during: Option<String>,
 }
 
@@ -53,6 +57,7 @@ impl Violation {
             thread: notification.thread,
             consequence,
             count: 1,
+            note: None,
             during: None,
         }
     }
@@ -68,7 +73,7 @@ impl fmt::Display for Violation {
         let arguments = decode::arguments(&self.call, &self.arguments);
         write!(f, "{}({arguments}) at {:#x} in thread {}", self.call, self.instruction, self.thread)?;
         if let Some(during) = &self.during {
-            write!(f, " during {during}")?;
+            write!(f, ", while it said it was busy with {during}")?;
         }
         if self.count > 1 { write!(f, ", {} times", self.count) } else { Ok(()) }
     }
@@ -137,9 +142,12 @@ mod tests {
         let number = i32::try_from(libc::SYS_socket).unwrap();
         let mut violation = call(number);
         assert_eq!(violation.to_string(), "socket(AF_INET, SOCK_STREAM, 0) at 0x1000 in thread 7");
-        violation.during = Some("decode of packet 7".to_owned());
+        violation.during = Some("packet 7".to_owned());
         violation.count = 3;
-        assert!(violation.to_string().ends_with("in thread 7 during decode of packet 7, 3 times"), "{violation}");
+        assert!(
+            violation.to_string().ends_with("in thread 7, while it said it was busy with packet 7, 3 times"),
+            "{violation}"
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use rustix::process::{Signal, pidfd_send_signal};
 
 use crate::child::wait_readable;
 use crate::lesson::Learned;
+use crate::note::Page;
 use crate::rule::Rule;
 use crate::stub::Stub;
 use crate::sys::{self, Answer, Notification};
@@ -32,6 +33,7 @@ const HOLD: Duration = Duration::from_millis(2);
 /// What the host knows from listening.
 #[derive(Clone, Debug)]
 pub(crate) struct Watch {
+    notes: Arc<Page>,
     heard: Arc<Mutex<Heard>>,
 }
 
@@ -83,8 +85,8 @@ pub(crate) struct Subject {
 impl Watch {
     /// Starts the thread while there is nothing to listen to yet: the host waits for the worker anyway. It ends if it is
     /// given nothing.
-    pub fn prepare() -> io::Result<Prepared> {
-        let watch = Self { heard: Arc::default() };
+    pub fn prepare(notes: Arc<Page>) -> io::Result<Prepared> {
+        let watch = Self { notes, heard: Arc::default() };
         let watching = watch.clone();
         let (sender, subjects) = mpsc::channel();
         let run = move || {
@@ -148,7 +150,7 @@ impl Watcher {
                 if self.subject.learning.is_some() {
                     self.watch.lock().learned.add(notification, Consequence::Killed);
                 }
-                self.execute(Sentence::Forbidden(Violation::new(notification, Consequence::Killed)));
+                self.execute(Sentence::Forbidden(self.violation(notification, Consequence::Killed)));
             }
             Verdict::Abort => self.execute(Sentence::Abort),
             Verdict::Thread => match self.subject.threads {
@@ -165,9 +167,14 @@ impl Watcher {
         }
     }
 
+    /// The thread that made the call waits for the answer, so that it has not gone on to something else.
+    fn violation(&self, notification: &Notification, consequence: Consequence) -> Violation {
+        Violation { note: self.watch.notes.read(), ..Violation::new(notification, consequence) }
+    }
+
     /// Notes a forbidden call, and has it fail.
     fn refuse(&mut self, notification: &Notification, errno: Errno) {
-        let violation = Violation::new(notification, Consequence::Failed(errno as i32));
+        let violation = self.violation(notification, Consequence::Failed(errno as i32));
         self.watch.lock().violations.add(violation);
         self.pace.hold();
         self.answer(notification, Answer::Fail(errno));

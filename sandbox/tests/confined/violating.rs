@@ -1,6 +1,6 @@
 //! Forbidden calls fail or kill, and the host hears of them by name.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use cloison_sandbox::{Consequence, Exit, Launch, LaunchError, Layer, Profile, Rule, Simulated, Standing};
@@ -13,6 +13,8 @@ pub fn trials() -> Vec<(&'static str, fn())> {
         ("a_flood_costs_the_worker_its_own_time", a_flood_costs_the_worker_its_own_time),
         ("a_hostile_call_kills_and_is_named", a_hostile_call_kills_and_is_named),
         ("a_second_thread_is_no_way_round", a_second_thread_is_no_way_round),
+        ("what_a_worker_notes_comes_with_its_forbidden_call", what_a_worker_notes_comes_with_its_forbidden_call),
+        ("nothing_is_missed_of_a_worker_that_ends_at_once", nothing_is_missed_of_a_worker_that_ends_at_once),
         ("abort_shows_as_abort", abort_shows_as_abort),
         ("threads_are_bounded", threads_are_bounded),
         ("a_learning_worker_shows_the_rules_it_needs", a_learning_worker_shows_the_rules_it_needs),
@@ -58,6 +60,34 @@ fn a_second_thread_is_no_way_round() {
     for &tier in tiers() {
         let (child, _channel) = start(plan("other-thread", tier)).unwrap();
         assert_eq!(end(child).exit.to_string(), "forbidden system call socket", "{tier}");
+    }
+}
+
+fn what_a_worker_notes_comes_with_its_forbidden_call() {
+    for &tier in tiers() {
+        let (mut child, mut channel) = start(plan("noting", tier)).unwrap();
+        channel.write_all(b"!").unwrap();
+        let ended = child.wait(SOON).unwrap().expect("the child ends");
+        assert_eq!(ended.exit.to_string(), "forbidden system call socket", "{tier}");
+        let violations = child.violations();
+        let notes: Vec<_> = violations.calls().iter().map(|call| call.note.map(|note| (note[0], note[1]))).collect();
+        assert_eq!(notes, [Some((7, 0)), Some((8, u64::MAX))], "{tier}");
+        assert_eq!(child.note().map(|note| note[0]), Some(8), "{tier}: what is written outlives the writer");
+    }
+    let (child, _channel) = start(plan("idle", tiers()[0])).unwrap();
+    assert_eq!(child.note(), None);
+}
+
+/// A call of a learning worker is noted before it is answered, so that it makes no difference how soon the worker ends.
+fn nothing_is_missed_of_a_worker_that_ends_at_once() {
+    for &tier in tiers() {
+        for _ in 0..20 {
+            let launch = Launch { profile: Profile::decoder().learning(), ..plan("thread-and-end", tier) };
+            let (mut child, _channel) = start(launch).unwrap();
+            assert!(child.wait(SOON).unwrap().is_some());
+            let learned = child.learned();
+            assert!(learned.lessons().iter().any(|lesson| lesson.violation.call == "clone3"), "{tier}: {learned}");
+        }
     }
 }
 

@@ -33,6 +33,9 @@ pub fn main(role: &str) -> ExitCode {
         },
         "hog" => hog(channel),
         "getppid" => getppid(channel),
+        "noting" => noting(channel),
+        // The C library tries `clone3` first.
+        "thread-and-end" => drop(std::thread::spawn(|| ())),
         "connect" => drop(std::net::TcpStream::connect("127.0.0.1:9")),
         "unshare" => drop(nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER)),
         "other-thread" => {
@@ -55,6 +58,16 @@ fn getppid(mut channel: UnixStream) {
     let failed = u32::try_from(failed).expect("at most 300");
     channel.write_all(&failed.to_le_bytes()).expect("the host listens");
     wait(channel);
+}
+
+/// Says that it is busy with 7, makes a call that no rule names, goes on to 8, and dies of another one.
+fn noting(mut channel: UnixStream) {
+    let pad = cloison_sandbox::Notepad::of_this_process().expect("a launcher gives one");
+    pad.write(0, &[7]);
+    let _ = std::os::unix::process::parent_id();
+    pad.write(0, &[8, u64::MAX]);
+    channel.read_exact(&mut [0]).expect("the host says when");
+    drop(std::net::TcpStream::connect("127.0.0.1:9"));
 }
 
 /// Waits for a byte, then takes 256 MiB and says so.
