@@ -124,6 +124,8 @@ fn deaths(line: &str) -> impl Iterator<Item = String> + '_ {
         let (before, why) = part.split_once(" worker died")?;
         let role = before.rsplit(' ').next()?;
         let why = why.split_once("at last of this: ").map_or(why.trim_start_matches(": "), |(_, why)| why);
+        // What it was busy with is another message each time.
+        let why = why.split_once(" (by its own account").map_or(why, |(why, _)| why);
         Some(format!("{role}: {why}"))
     })
 }

@@ -165,7 +165,7 @@ impl Ear {
                         heard.trouble = Some(format!("{} tells what cannot be read: {error}", message.peer()));
                     }
                 }
-                Item::Worker(WorkerEvent::Died { role, death, last_words }) => {
+                Item::Worker(WorkerEvent::Died { role, death, last_words, .. }) => {
                     heard.trouble = Some(format!("{role} died: {death}; {last_words:?}"));
                 }
                 _ => {}

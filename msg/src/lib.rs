@@ -41,6 +41,7 @@ mod route;
 mod table;
 mod text;
 mod time;
+mod work;
 
 pub use calls::{CallId, ChainId, Pending};
 pub use cloison_macros::interface;
@@ -66,3 +67,4 @@ pub use route::Route;
 pub use table::{Entry, Key, Table};
 pub use text::{TEXT_MAX, Text};
 pub use time::Time;
+pub use work::Work;

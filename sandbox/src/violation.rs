@@ -92,6 +92,11 @@ impl Violations {
         &self.calls
     }
 
+    /// The same, for a host that has something to say about them.
+    pub fn calls_mut(&mut self) -> &mut [Violation] {
+        &mut self.calls
+    }
+
     /// How many violations were not remembered, since [`VIOLATIONS_MAX`] different calls were known already.
     pub fn more(&self) -> u64 {
         self.more

@@ -150,7 +150,7 @@ impl Host {
     /// The next death of `role`, and its last words.
     pub fn death(&mut self, role: &str) -> (Death, Vec<String>) {
         self.hear(&format!("the death of {role}"), |item| match item {
-            Item::Worker(WorkerEvent::Died { role: its, death, last_words }) if its.as_str() == role => {
+            Item::Worker(WorkerEvent::Died { role: its, death, last_words, .. }) if its.as_str() == role => {
                 Some((death, last_words.iter().map(ToString::to_string).collect()))
             }
             _ => None,

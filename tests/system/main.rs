@@ -11,6 +11,7 @@ mod contract;
 mod forgery;
 mod handing;
 mod host;
+mod incident;
 mod leaks;
 mod life;
 mod malice;
@@ -69,6 +70,7 @@ fn cases() -> Vec<Case> {
         life::cases(),
         pools::cases(),
         leaks::cases(),
+        incident::cases(),
         malice::cases(),
         noise::cases(),
     ]

@@ -171,6 +171,10 @@ impl Puppet {
                 batch.send();
                 outcome
             }
+            Step::Trespass => {
+                let _ = std::os::unix::process::parent_id();
+                Outcome::Done
+            }
             Step::End(end) => die(end),
             Step::Served => Outcome::Served(self.served.get()),
             Step::Peer(at) => Outcome::Peer(link(at).peer().to_string()),

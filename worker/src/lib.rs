@@ -94,6 +94,7 @@ mod departed;
 mod error;
 mod lending;
 mod link;
+mod noting;
 mod objects;
 mod pending;
 mod poll;

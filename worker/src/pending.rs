@@ -81,7 +81,11 @@ impl PendingCall {
         let awaited = Awaited::Answer(self.frame.chain, self.link.name());
         let outcome = worker.wait_for(self.frame.deadline, awaited, |session| {
             let outcome = session.outcomes.get_mut(self.slot)?;
-            (!matches!(outcome, Outcome::Awaited)).then(|| std::mem::replace(outcome, Outcome::Awaited))
+            let outcome = std::mem::replace(outcome, Outcome::Awaited);
+            if let Outcome::Answered(answered) = &outcome {
+                session.note_answer(&answered.header);
+            }
+            (!matches!(outcome, Outcome::Awaited)).then_some(outcome)
         });
         match outcome {
             Ok(Outcome::Answered(answered)) => self.open(Incoming { worker: worker.clone(), answered }),

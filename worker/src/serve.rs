@@ -152,6 +152,7 @@ impl Worker {
             return session.discard(queued);
         }
         let outer = session.enter(&queued);
+        let before = session.note_request(&queued.header);
         let mut reply = session.spare_message();
         drop(session);
 
@@ -166,6 +167,7 @@ impl Worker {
         let mut session = self.session();
         session.close_moves(&reply);
         session.frame = outer;
+        session.note_return(before);
         if !session.queue.is_empty() {
             session.tick();
         }

@@ -20,6 +20,7 @@ use crate::clock::{NEVER, now};
 use crate::departed::Departed;
 use crate::error::Disconnect;
 use crate::lending::Lending;
+use crate::noting::Diary;
 use crate::objects::Objects;
 use crate::wire::{Posted, Wire};
 use crate::words::{Question, Welcome};
@@ -62,6 +63,7 @@ pub(crate) struct Session {
     pub(crate) time: Time,
     /// What was sent over direct links.
     pub(crate) sent: Traffic,
+    pub(crate) diary: Diary,
     /// Messages to build in, whose memory has grown already: as many as ever were in use at once.
     spares: Vec<Message<OwnedFd>>,
 }
@@ -154,6 +156,7 @@ impl Session {
             chains: 0,
             time: now(),
             sent: Traffic::default(),
+            diary: Diary::default(),
             spares: Vec::new(),
         }
     }

@@ -8,8 +8,8 @@ use rustix::process::{Resource, getrlimit};
 pub const DESCRIPTORS_PER_BROKER: u64 = 24;
 
 /// Descriptors that a broker keeps for each worker: its control socket, the pipes of its two outputs, the listener that
-/// reports forbidden system calls, and four that name its process and the stub around it for good.
-pub const DESCRIPTORS_PER_WORKER: u64 = 8;
+/// reports forbidden system calls, the page on which it notes what it is busy with, and four that name its process and the stub around it for good.
+pub const DESCRIPTORS_PER_WORKER: u64 = 9;
 
 /// Descriptors that a broker keeps for each direct link: a duplicate of both its ends, so that it can cut it.
 pub const DESCRIPTORS_PER_DIRECT_LINK: u64 = 2;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc};
 use cloison_msg::{
-    CallError, Destination, Failure, Gone, Header, Key, Message, Name, Receipt, Refusal, Route, RpcIndex, Text,
+    CallError, Destination, Failure, Gone, Header, Key, Message, Name, Receipt, Refusal, Route, RpcIndex, Text, Work,
 };
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
@@ -81,6 +81,8 @@ pub(crate) enum Command {
     Revoke { link: LinkId, done: Arc<oneshot::Sender<()>> },
     /// Who holds what: all links, or one.
     Explain { link: Option<LinkId>, done: oneshot::Sender<Vec<LinkView>> },
+    /// What the worker at a port says it is busy with, in words: one text for each note that means anything.
+    Describe { port: Key, works: Vec<Work>, done: oneshot::Sender<Vec<Option<String>>> },
     /// The host has decided about a link.
     Decide { question: Key, grant: Option<Grant> },
     /// The host has taken what was waiting in its inbox.

@@ -180,6 +180,9 @@ impl Driver {
             Command::Revoke { link, done } => self.revoke(link.0, done),
             // Whoever dropped the question does not want to know.
             Command::Explain { link, done } => drop(done.send(self.explain(link))),
+            Command::Describe { port, works, done } => {
+                let _ = done.send(works.iter().map(|work| self.router.describe(port, work)).collect());
+            }
             Command::Decide { question, grant } => self.router.handle_decision(question, grant),
             Command::CaughtUp => self.router.handle_crowd(host, false),
             Command::MadeUpBuffer { link, what } => self.router.handle_made_up_buffer(link, what),

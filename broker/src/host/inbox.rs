@@ -52,7 +52,7 @@ const CROWD_ITEMS: usize = 256;
 /// while let Some(item) = inbox.next().await {
 ///     match item {
 ///         Item::Message(message) => println!("{} sent method {}", message.peer(), message.rpc().0),
-///         Item::Worker(WorkerEvent::Died { role, death, last_words }) => println!("{role}: {death}; {last_words:?}"),
+///         Item::Worker(WorkerEvent::Died { role, death, last_words, .. }) => println!("{role}: {death}; {last_words:?}"),
 ///         Item::Worker(WorkerEvent::GivenUp { role, .. }) => println!("{role} died too often"),
 ///         Item::LinkGone { peer, why, .. } => println!("no link to {peer} any more: {why}"),
 ///         _ => {}

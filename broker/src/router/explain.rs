@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use cloison_msg::{Descriptor, Key, Name, Rights, Route};
+use cloison_msg::{Descriptor, Entry, Key, Name, Rights, Route, Work};
 
 use super::link::{Link, Side};
 use super::{Router, WhyRelayed};
@@ -61,6 +61,17 @@ impl<D: Descriptor> Router<D> {
     #[must_use]
     pub fn view_of(&self, link: LinkId) -> Option<LinkView> {
         self.links.get(link.0).map(|there| self.view(link.0, there))
+    }
+
+    /// What the worker at `port` says it is busy with, with what is known here about the links it names.
+    #[must_use]
+    pub fn describe(&self, port: Key, work: &Work) -> Option<String> {
+        work.describe(|name| {
+            let Entry::Open(end) = self.ports.get(port)?.meaning(name) else { return None };
+            let link = self.links.get(end.link)?;
+            let peer = if end.side == Side::Asker { &link.asked } else { &link.asker };
+            Some(format!("{} ({})", self.role_name(peer.port), link.lineage.ask.interface))
+        })
     }
 
     fn view(&self, key: Key, link: &Link) -> LinkView {

@@ -64,6 +64,8 @@ pub enum WorkerEvent {
         role: Name,
         /// How.
         death: Death,
+        /// The message that it was handling, as it noted itself before: it may have been taken over, and have noted what it liked.
+        during: Option<String>,
         /// The last lines it printed, oldest first, escaped and capped.
         last_words: Vec<Text>,
     },

@@ -4,6 +4,7 @@
 //! ([`Notices`]), the host what it wants ([`Order`]); the pidfd alone says who is dead.
 
 mod death;
+mod incident;
 mod restart;
 mod roster;
 mod spec;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cloison_msg::{Key, Name, Text};
-use cloison_sandbox::{Learned, Report, Usage};
+use cloison_sandbox::{Learned, Report, Usage, Violations};
 use tokio::sync::mpsc;
 
 use super::restart::{Killers, Quarantined};
@@ -62,6 +62,9 @@ pub struct WorkerStatus {
     pub direct: Traffic,
     /// CPU time of all its processes together, and the highest peak of memory of any.
     pub usage: Usage,
+    /// The forbidden calls of its present process, or of the last one if it runs no more. They appear within the fifth of a
+    /// second in which a worker's use is looked at.
+    pub violations: Violations,
     /// What it was seen to need, if its profile is a learning one; all its processes together.
     pub learned: Learned,
 }
@@ -101,6 +104,7 @@ impl Roster {
             relayed: Traffic::default(),
             direct: Traffic::default(),
             usage: Usage::default(),
+            violations: Violations::default(),
             learned: Learned::default(),
         };
         let record = Record { status, port: None, input: None, past: Default::default(), orders };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use cloison_ipc::ProcessIpc;
 use cloison_msg::{Gone, Key, Text};
-use cloison_sandbox::{Child, Exit, Launch, LaunchError, Signal, Usage};
+use cloison_sandbox::{Child, Exit, Launch, LaunchError, Signal, Usage, Violations};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot};
@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, tim
 use super::death::{Death, SpawnError, WorkerEvent};
 use super::restart::Budget;
 use super::words::LastWords;
-use super::{Office, Order, WorkerSpec, WorkerState};
+use super::{Office, Order, WorkerSpec, WorkerState, incident};
 use crate::broker::{DESCRIPTORS_HEADROOM, DESCRIPTORS_PER_WORKER, check_descriptors};
 use crate::driver::Command;
 use crate::host::Item;
@@ -41,6 +41,15 @@ struct Running {
     port: Key,
     words: LastWords,
     listening: Vec<JoinHandle<()>>,
+    /// Those that the host was told of.
+    violations: Violations,
+}
+
+/// What is said of a dead worker.
+struct Obituary {
+    death: Death,
+    during: Option<String>,
+    last_words: Vec<Text>,
 }
 
 /// How a worker's process came to its end.
@@ -74,7 +83,8 @@ pub(super) async fn tend(
     loop {
         let end = watch(&office, &spec, &mut running, &mut orders, &mut budget).await;
         let port = running.port;
-        let words = last_words(running).await;
+        let during = incident::busy_with(&office, port, &running.child).await;
+        let last_words = last_words(running).await;
         let death = match end {
             End::Stopped => {
                 office.commands.give(Command::Died { port, why: Gone::Closed });
@@ -83,7 +93,8 @@ pub(super) async fn tend(
             End::Died(death) => death,
         };
         office.commands.give(Command::Died { port, why: death.as_gone() });
-        match revive(&office, &spec, &mut orders, &mut budget, death, words).await {
+        let obituary = Obituary { death, during, last_words };
+        match revive(&office, &spec, &mut orders, &mut budget, obituary).await {
             Some(again) => running = again,
             None => return,
         }
@@ -96,13 +107,13 @@ async fn revive(
     spec: &WorkerSpec,
     orders: &mut Orders,
     budget: &mut Budget,
-    mut death: Death,
-    mut last_words: Vec<Text>,
+    mut obituary: Obituary,
 ) -> Option<Running> {
     loop {
+        let Obituary { death, during, last_words } = obituary;
         let role = spec.role.clone();
-        tracing::warn!(%role, %death, "worker died");
-        tell(office, WorkerEvent::Died { role: role.clone(), death: death.clone(), last_words });
+        tracing::warn!(%role, %death, during, "worker died");
+        tell(office, WorkerEvent::Died { role: role.clone(), death: death.clone(), during, last_words });
         if let Some(input) = office.roster.blame(&role) {
             tell(office, WorkerEvent::Quarantined { role: role.clone(), input });
         }
@@ -120,9 +131,11 @@ async fn revive(
         office.roster.update(&role, |record| record.status.restarts += 1);
         match start(office, spec).await {
             Ok(running) => return Some(running),
-            Err(error) => death = Death::NotStarted(Text::new(&error.to_string())),
+            Err(error) => {
+                let death = Death::NotStarted(Text::new(&error.to_string()));
+                obituary = Obituary { death, during: None, last_words: Vec::new() };
+            }
         }
-        last_words = Vec::new();
     }
 }
 
@@ -163,10 +176,11 @@ async fn start(office: &Office, spec: &WorkerSpec) -> Result<Running, SpawnError
         record.status.state = WorkerState::Running;
         record.status.pid = Some(pid);
         record.status.report = Some(report);
+        record.status.violations = Violations::default();
     });
     tracing::info!(role = %spec.role, pid, "worker started");
     tell(office, WorkerEvent::Started { role: spec.role.clone(), pid });
-    Ok(Running { child, pidfd, port, words, listening })
+    Ok(Running { child, pidfd, port, words, listening, violations: Violations::default() })
 }
 
 #[expect(
@@ -220,7 +234,10 @@ async fn watch(
         tokio::select! {
             _ = running.pidfd.readable() => break,
             () = passing(hung_up) => because = because.or(Some(End::Died(Death::HungUp))),
-            _ = usage.tick() => note_usage(office, spec, running),
+            _ = usage.tick() => {
+                note_usage(office, spec, running);
+                note_violations(office, spec, running).await;
+            }
             order = orders.recv() => match order {
                 Some(Order::Progress) => budget.reset(),
                 Some(Order::Freeze) => freeze(running),
@@ -236,7 +253,7 @@ async fn watch(
             running.child.kill();
         }
     }
-    let exit = reap(office, spec, running);
+    let exit = reap(office, spec, running).await;
     because.unwrap_or(End::Died(Death::Itself(exit)))
 }
 
@@ -274,19 +291,31 @@ fn note_usage(office: &Office, spec: &WorkerSpec, running: &Running) {
     }
 }
 
-fn reap(office: &Office, spec: &WorkerSpec, running: &mut Running) -> Exit {
+/// Tells of the forbidden calls that came since the last look.
+async fn note_violations(office: &Office, spec: &WorkerSpec, running: &mut Running) {
+    let known = running.violations.calls().len();
+    let violations = incident::violations(office, running.port, &running.child, &running.violations).await;
+    for violation in &violations.calls()[known..] {
+        tracing::warn!(target: "cloison::audit", role = %spec.role, %violation, "forbidden call");
+    }
+    office.roster.update(&spec.role, |record| record.status.violations.clone_from(&violations));
+    running.violations = violations;
+}
+
+async fn reap(office: &Office, spec: &WorkerSpec, running: &mut Running) -> Exit {
     // The pidfd has said that it is dead, so there is nothing to wait for.
     let (exit, usage) = match running.child.try_wait() {
         Ok(Some(ended)) => (ended.exit, ended.usage),
         Ok(None) | Err(_) => (Exit::Lost, Usage::default()),
     };
+    note_violations(office, spec, running).await;
     let learned = running.child.learned();
     office.roster.update(&spec.role, |record| {
         record.bury(usage);
         record.status.learned.extend(&learned);
         record.status.state = WorkerState::Restarting;
     });
-    exit
+    incident::explain(exit, &running.violations)
 }
 
 fn retire(office: &Office, spec: &WorkerSpec, why: Gone) {

@@ -67,11 +67,13 @@ impl Conductor<'_> {
     /// News of a worker.
     pub(super) fn learn(&mut self, event: WorkerEvent) -> Result<(), PlayError> {
         match event {
-            WorkerEvent::Died { role, death, last_words } if self.needs(role.as_str()) => {
+            WorkerEvent::Died { role, death, during, last_words } if self.needs(role.as_str()) => {
                 self.recovery.down(role.as_str());
                 self.recovery.tired.insert(role.to_string());
+                let during =
+                    during.map(|what| format!(" (by its own account it was busy with {what})")).unwrap_or_default();
                 let words: Vec<_> = last_words.iter().map(|line| format!(" — {line}")).collect();
-                self.recovery.deaths.push(format!("the {role} worker died: {death}{}", words.concat()));
+                self.recovery.deaths.push(format!("the {role} worker died: {death}{}{during}", words.concat()));
                 if role.as_str() == DEMUX {
                     self.demux = None;
                 }

@@ -1,0 +1,48 @@
+//! Telling the host which message is being handled, in case the worker dies of it.
+
+use cloison_msg::{Header, Work};
+use cloison_sandbox::Notepad;
+
+use crate::session::Session;
+
+/// What this worker is busy with, and where it notes that: a few stores for each message, and no system call.
+#[derive(Debug)]
+pub(crate) struct Diary {
+    pad: Option<Notepad>,
+    work: Work,
+}
+
+impl Default for Diary {
+    fn default() -> Self {
+        Self { pad: Notepad::of_this_process(), work: Work::default() }
+    }
+}
+
+impl Diary {
+    fn note(&mut self, work: Work) {
+        self.work = work;
+        if let Some(pad) = self.pad {
+            pad.write(0, &Work::note(work.request.as_ref()));
+            pad.write(Work::ANSWER, &Work::note(work.answer.as_ref()));
+        }
+    }
+}
+
+impl Session {
+    /// The service gets this request now. Returns what the worker was busy with before.
+    pub(crate) fn note_request(&mut self, request: &Header) -> Work {
+        let before = self.diary.work;
+        self.diary.note(Work { request: Some(*request), answer: None });
+        before
+    }
+
+    /// The service has done with a request, and goes on with what it was busy with before.
+    pub(crate) fn note_return(&mut self, before: Work) {
+        self.diary.note(before);
+    }
+
+    /// The worker's own code gets this answer now.
+    pub(crate) fn note_answer(&mut self, answer: &Header) {
+        self.diary.note(Work { answer: Some(*answer), ..self.diary.work });
+    }
+}
