@@ -22,9 +22,9 @@ const LEAF: usize = 3;
 /// Instructions of an inner node, without what is below it.
 const NODE: usize = 2;
 
-/// Builds the program. `fragments` belong to one call each and `otherwise` to all others; each of them ends in a verdict,
-/// and checks the architecture itself. Equal fragments are kept once.
-pub(crate) fn build(fragments: &BTreeMap<u32, Program>, otherwise: &Program) -> Program {
+/// Builds the program. `guard` comes first; `fragments` belong to one call each and `otherwise` to all others, and each of them
+/// ends in a verdict. Equal fragments are kept once.
+pub(crate) fn build(guard: &Program, fragments: &BTreeMap<u32, Program>, otherwise: &Program) -> Program {
     let mut body = Body::default();
     let default = body.place(otherwise);
     let leaves: Vec<(u32, usize)> = fragments.iter().map(|(&number, program)| (number, body.place(program))).collect();
@@ -35,8 +35,7 @@ pub(crate) fn build(fragments: &BTreeMap<u32, Program>, otherwise: &Program) -> 
         let length = 1 + size(leaves.len());
         Search { length, default }.write(&leaves, &mut search);
     }
-    search.extend(body.program);
-    search
+    [guard.as_slice(), &search, &body.program].concat()
 }
 
 /// A jump over `distance` instructions.

@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use crate::cause::SIMULATED;
-use crate::filter::Filters;
+use crate::filter::Program;
 use crate::layers::namespaces::{self, Entered};
 use crate::layers::{Dressing, landlocked, limits, privileges, root};
 use crate::note;
@@ -187,7 +187,7 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
 
     d.put_on(Layer::NotDumpable, privileges::hide);
     landlocked::restrict(d, &setup.readable);
-    let listener = filter(d, &setup.filters);
+    let listener = filter(d, launch, &setup.filter);
     if setup.host_counts_threads {
         let counted = listener.is_some();
         d.put_on(Layer::ThreadLimit, || counted.then_some(()).ok_or("the host can not count them, nor can the kernel"));
@@ -196,22 +196,24 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
 }
 
 /// Installs the system-call filters, the last layer. Returns the listener for the host.
-fn filter(dressing: &mut Dressing, filters: &Filters) -> Option<OwnedFd> {
+fn filter(dressing: &mut Dressing, launch: &UnixDatagram, program: &Program) -> Option<OwnedFd> {
     let mut listener = Err("no filter".to_owned());
     let unheard = dressing.simulation(Layer::SeccompNotify).is_some();
     dressing.put_on(Layer::Seccomp, || {
         let installed = match unheard {
             true => Err(io::Error::other(SIMULATED)),
-            false => sys::install_filter(&filters.notify, true),
+            false => sys::install_filter(program, true),
         };
         match installed {
             Ok(fd) => listener = fd.ok_or_else(|| "the kernel gave no listener".to_owned()),
             Err(error) => {
                 listener = Err(format!("no listener is possible here, there may be one already: {error}"));
-                sys::install_filter(&filters.fallback, false)?;
+                say(launch, &FromWorker::Unheard, None)?;
+                let ToWorker::Fallback(program) = hear(launch)? else { return Err(EnterError::OutOfTurn) };
+                sys::install_filter(&program, false)?;
             }
         }
-        Ok::<_, io::Error>(())
+        Ok::<_, EnterError>(())
     });
     let installed = dressing.claims.last().is_some_and(|claim| claim.missing.is_none());
     dressing.put_on(Layer::SeccompRules, || installed.then_some(()).ok_or("no filter"));

@@ -17,6 +17,8 @@ use crate::{dispatch, verdict};
 /// since seccompiler has no name for that.
 const TO_HOST: SeccompAction = SeccompAction::Trace(0);
 const EPERM: SeccompAction = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+/// Instructions of [`guard`].
+const GUARD: usize = 3;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 
 /// One BPF instruction as it travels to the worker.
@@ -31,7 +33,7 @@ pub(crate) struct Instruction {
 pub(crate) type Program = Vec<Instruction>;
 
 /// The program that a worker installs, in its two forms.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Filters {
     /// Refuses politely, allows what the rules allow, and sends all else to the host.
     pub notify: Program,
@@ -68,9 +70,10 @@ pub(crate) fn compile(rules: &[Rule], host_counts_threads: bool, learning: bool)
         notify.insert(number, fragment(&silent, &TO_HOST)?);
         fallback.insert(number, fragment(rules, &EPERM)?);
     }
-    let mut notify = dispatch::build(&notify, &always(TO_HOST)?);
+    let guard = guard()?;
+    let mut notify = dispatch::build(&guard, &notify, &always(TO_HOST)?);
     redirect_to_host(&mut notify);
-    Ok(Filters { notify, fallback: dispatch::build(&fallback, &always(EPERM)?) })
+    Ok(Filters { notify, fallback: dispatch::build(&guard, &fallback, &always(EPERM)?) })
 }
 
 fn by_call(rules: &[Rule]) -> BTreeMap<u32, Vec<&Rule>> {
@@ -134,14 +137,27 @@ fn program(rules: &[&Rule], on_match: &SeccompAction, otherwise: &SeccompAction)
         let conditions = rule.tests.iter().map(condition).collect::<Result<_, _>>()?;
         table.entry(i64::from(call.id())).or_default().push(SeccompRule::new(conditions)?);
     }
-    assemble(table, on_match.clone(), otherwise.clone())
+    let mut program = assemble(table, on_match.clone(), otherwise.clone())?;
+    without_guard(&mut program)?;
+    Ok(program)
 }
 
-/// A program that does the same about every call of this architecture, and kills on those of another.
+/// A program that does the same about every call.
 fn always(action: SeccompAction) -> Result<Program, FilterError> {
     // seccompiler wants two different actions; without a rule only one of them occurs.
     let other = if action == SeccompAction::Log { SeccompAction::Allow } else { SeccompAction::Log };
-    assemble(BTreeMap::new(), other, action)
+    let mut program = assemble(BTreeMap::new(), other, action)?;
+    without_guard(&mut program)?;
+    Ok(program)
+}
+
+/// Takes away what the whole program does once and for all before the search. A program that begins otherwise is none of
+/// this compiler's, and is left as it is.
+fn without_guard(program: &mut Program) -> Result<(), FilterError> {
+    if program.starts_with(&guard()?) {
+        program.drain(..GUARD);
+    }
+    Ok(())
 }
 
 fn assemble(
@@ -154,6 +170,13 @@ fn assemble(
     let filter = SeccompFilter::new(table, otherwise, on_match, arch)?;
     let program: BpfProgram = filter.try_into()?;
     Ok(program.iter().map(|i| Instruction { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect())
+}
+
+/// What every program that the compiler makes begins with: calls of another architecture kill.
+fn guard() -> Result<Program, FilterError> {
+    let mut program = assemble(BTreeMap::new(), SeccompAction::Log, SeccompAction::Allow)?;
+    program.truncate(GUARD);
+    Ok(program)
 }
 
 fn condition(test: &Test) -> Result<SeccompCondition, seccompiler::BackendError> {

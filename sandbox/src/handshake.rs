@@ -17,10 +17,11 @@ use serde::Serialize;
 
 use crate::cause::SIMULATED;
 use crate::child::{Child, Exit, Process, wait_readable};
+use crate::filter::Program;
 use crate::group::{Group, Parent};
 use crate::launcher::LaunchError;
 use crate::note::Page;
-use crate::outside::{self, Seen};
+use crate::outside::{Look, Own, Place, Seen};
 use crate::report::{FULL_NEEDS, Layer, Report, Standing, Tier};
 use crate::rule::{Effect, Rule};
 use crate::spawner::Spawner;
@@ -45,6 +46,8 @@ pub(crate) struct Handshake {
     spawner: Arc<Spawner>,
     watch: Prepared,
     notes: Arc<Page>,
+    /// What the worker's namespaces are compared with.
+    own: Own,
 }
 
 impl Handshake {
@@ -73,14 +76,30 @@ impl Handshake {
         let stub = Stub::open(pid, threads).map_err(failed)?;
         let spawner = Arc::clone(spawner);
         let notes = Arc::new(notes);
+        // While the stub starts there is nothing to wait for yet.
         let watch = Watch::prepare(notes.clone()).map_err(LaunchError::Watch)?;
-        Ok(Self { socket, stub, worker: None, group: None, setup, stdout, stderr, deadline, spawner, watch, notes })
+        let own = Own::look();
+        Ok(Self {
+            socket,
+            stub,
+            worker: None,
+            group: None,
+            setup,
+            stdout,
+            stderr,
+            deadline,
+            spawner,
+            watch,
+            notes,
+            own,
+        })
     }
 
     /// Follows the worker until it is confined, checks its claims, and lets it go.
     pub fn finish(
         mut self,
         rules: Vec<Rule>,
+        fallback: &Program,
         groups: &Parent,
         lacking: &[(Layer, String)],
     ) -> Result<Child, LaunchError> {
@@ -101,15 +120,24 @@ impl Handshake {
         let pid = self.worker_pid()?;
         let mut seen = Seen::default();
         let confined = self.setup.tier != Tier::Off;
-        if confined {
-            outside::look(pid, &self.setup, &mut seen);
+        let place = if confined { Place::of(pid).ok() } else { None };
+        if let Some(mut look) = self.look(place.as_ref(), &mut seen) {
+            look.early(&self.own);
         }
         say(&self.socket, &ToWorker::Close)?;
-        let (FromWorker::Ready(claims), listener) = self.hear("the confinement")? else {
+        if let Some(mut look) = self.look(place.as_ref(), &mut seen) {
+            look.meanwhile();
+        }
+        let mut said = self.hear("the confinement")?;
+        if let (FromWorker::Unheard, None) = said {
+            say(&self.socket, &ToWorker::Fallback(fallback.clone()))?;
+            said = self.hear("the confinement")?;
+        }
+        let (FromWorker::Ready(claims), listener) = said else {
             return Err(LaunchError::Protocol { stage: "the confinement" });
         };
-        if confined {
-            self.look_late(pid, &mut seen)?;
+        if let Some(place) = &place {
+            self.look_late(place, &mut seen)?;
         }
         let grouped = self.enclose(pid, groups);
         let report = judge(&self.setup, &claims, &grouped, seen, lacking)?;
@@ -189,14 +217,18 @@ impl Handshake {
         standings
     }
 
+    fn look<'a>(&'a self, place: Option<&'a Place>, seen: &'a mut Seen) -> Option<Look<'a>> {
+        Some(Look { place: place?, setup: &self.setup, seen })
+    }
+
     /// Looks at the finished worker; waits for the stub if that has not taken the old root away yet.
-    fn look_late(&self, pid: u32, seen: &mut Seen) -> Result<(), LaunchError> {
-        outside::look(pid, &self.setup, seen);
+    fn look_late(&self, place: &Place, seen: &mut Seen) -> Result<(), LaunchError> {
+        Look { place, setup: &self.setup, seen }.late();
         if matches!(seen.layers.get(&Layer::EmptyRoot), Some(Err(_))) {
             if !self.stub.ended_by(Some(self.deadline)).map_err(LaunchError::Channel)? {
                 return Err(LaunchError::TooLate { stage: "the end of the stub" });
             }
-            outside::look(pid, &self.setup, seen);
+            Look { place, setup: &self.setup, seen }.late();
         }
         Ok(())
     }

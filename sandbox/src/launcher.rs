@@ -183,13 +183,14 @@ impl Launcher {
     fn attempt(&self, launch: &Launch, tier: Tier, channel: OwnedFd, attempt: &Attempt) -> Result<Child, LaunchError> {
         let user = user::change();
         let alone = tier == Tier::Full || matches!(user, UserChange::Become(_));
+        let filters = self.filters(&launch.profile, !alone)?;
         let setup = wire::Setup {
             tier,
             role: launch.name.clone(),
             limits: launch.profile.limits,
             readable: launch.profile.readable.clone(),
             user,
-            filters: (*self.filters(&launch.profile, !alone)?).clone(),
+            filter: filters.notify.clone(),
             host_counts_threads: !alone,
             learning: launch.profile.learning,
             simulated: launch.profile.simulated.clone(),
@@ -200,7 +201,8 @@ impl Launcher {
             Program::Path(path) => path.clone(),
         };
         let handshake = Handshake::start(&self.shared.spawner, &program, setup, channel, attempt.deadline)?;
-        let child = handshake.finish(launch.profile.rules(), &self.shared.groups, &attempt.lacking)?;
+        let child =
+            handshake.finish(launch.profile.rules(), &filters.fallback, &self.shared.groups, &attempt.lacking)?;
         let missing = child.report().unmet(&launch.profile.demands);
         if missing.is_empty() { Ok(child) } else { Err(LaunchError::Unmet { missing }) }
     }

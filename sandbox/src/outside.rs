@@ -1,13 +1,16 @@
 //! What the host can see of a worker through `/proc`, and how that compares with what the worker claims.
+//!
+//! The worker waits for some of this, so it is done with as few system calls as possible.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::unistd::SysconfVar;
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RawDir, openat, readlinkat, statat};
 
 use crate::child::Usage;
 use crate::layers::limits;
@@ -43,35 +46,76 @@ const NAMESPACES: &[(Layer, &str)] = &[
 /// The descriptors a worker has during its launch.
 const DESCRIPTORS: &[&str] = &["0", "1", "2", "3", "4"];
 
-/// Looks at all that can be seen of the worker and was not yet seen to be in force.
+/// A process's directory in `/proc`, and a number that no other process has as long as its pidfd is held.
+pub(crate) struct Place {
+    pid: u32,
+    directory: OwnedFd,
+}
+
+/// The namespaces of this process, in the order of [`NAMESPACES`].
+pub(crate) struct Own(Vec<io::Result<String>>);
+
+impl Own {
+    pub fn look() -> Self {
+        let read = |directory: &OwnedFd| NAMESPACES.iter().map(|(_, name)| link(directory, name)).collect();
+        Self(open("/proc/self").as_ref().map_or_else(|_| Vec::new(), read))
+    }
+}
+
+/// One look at a worker: what can be seen and was not yet seen to be in force.
 ///
 /// What is in force stays so: none of these layers can be taken off again. So the host may look as early as it likes, and
-/// looks again at the rest; some of it is hidden once the worker is not dumpable, the rest is only there at the end.
-pub(crate) fn look(pid: u32, setup: &Setup, seen: &mut Seen) {
-    let mut look = |layer, at: &dyn Fn() -> io::Result<Result<String, String>>| {
-        if !seen.has(layer)
-            && let Ok(outcome) = at()
-        {
-            seen.layers.insert(layer, outcome);
+/// looks again at the rest.
+pub(crate) struct Look<'a> {
+    pub place: &'a Place,
+    pub setup: &'a Setup,
+    pub seen: &'a mut Seen,
+}
+
+impl Look<'_> {
+    /// At what is hidden once the worker is not dumpable. The worker waits for the end of this.
+    pub fn early(&mut self, own: &Own) {
+        if self.setup.tier == Tier::Full {
+            for (&(layer, name), own) in NAMESPACES.iter().zip(&own.0) {
+                self.at(layer, |place, _| namespace(place, name, own));
+            }
+            self.at(Layer::EmptyRoot, |place, setup| empty_root(place, &setup.readable));
         }
-    };
-    if setup.tier == Tier::Full {
-        for &(layer, name) in NAMESPACES {
-            look(layer, &|| namespace(pid, name));
-        }
-        look(Layer::EmptyRoot, &|| empty_root(pid, &setup.readable));
+        self.at(Layer::Environment, |place, _| environment(place));
+        self.at(Layer::Descriptors, |place, _| descriptors(place));
+        // How many filters it has before it installs one.
+        status(self.place, &self.setup.user, self.seen);
     }
-    look(Layer::Environment, &|| environment(pid));
-    look(Layer::Descriptors, &|| descriptors(pid));
-    look(Layer::Session, &|| session(pid));
-    look(Layer::ResourceLimits, &|| resource_limits(pid, &setup.limits));
-    look(Layer::NotDumpable, &|| hidden(pid));
-    status(pid, &setup.user, seen);
+
+    /// At what was put on before the host was told to look, while the worker goes on.
+    pub fn meanwhile(&mut self) {
+        self.at(Layer::Session, |place, _| session(place));
+        self.at(Layer::ResourceLimits, |place, setup| resource_limits(place, &setup.limits));
+    }
+
+    /// At what is there once the worker is ready, and whatever was not there before.
+    pub fn late(&mut self) {
+        if self.setup.tier == Tier::Full {
+            self.at(Layer::EmptyRoot, |place, setup| empty_root(place, &setup.readable));
+        }
+        self.meanwhile();
+        self.at(Layer::NotDumpable, |place, _| hidden(place));
+        status(self.place, &self.setup.user, self.seen);
+    }
+
+    /// What can not be looked at is not noted, and stays a matter of the worker's word.
+    fn at(&mut self, layer: Layer, look: impl FnOnce(&Place, &Setup) -> io::Result<Result<String, String>>) {
+        if !self.seen.has(layer)
+            && let Ok(outcome) = look(self.place, self.setup)
+        {
+            self.seen.layers.insert(layer, outcome);
+        }
+    }
 }
 
 /// The lines of `/proc/<pid>/status`. What could not be read is not noted, and stays a matter of the worker's word.
-fn status(pid: u32, user: &UserChange, seen: &mut Seen) {
-    let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { return };
+fn status(place: &Place, user: &UserChange, seen: &mut Seen) {
+    let Ok(status) = place.read("status") else { return };
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(|value| value.trim().to_owned())
@@ -103,11 +147,12 @@ fn status(pid: u32, user: &UserChange, seen: &mut Seen) {
 
 /// What a living process has used.
 pub(crate) fn usage(pid: u32) -> Option<Usage> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let place = Place::of(pid).ok()?;
+    let stat = place.read("stat").ok()?;
     let fields: Vec<&str> = after_name(&stat)?.collect();
     let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     let per_second = nix::unistd::sysconf(SysconfVar::CLK_TCK).ok()??.unsigned_abs();
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = place.read("status").ok()?;
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(Usage { cpu: Duration::from_millis(ticks * 1000 / per_second), peak_memory: kilobytes << 10 })
@@ -115,20 +160,59 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
 
 /// How many threads a process has.
 pub(crate) fn threads(pid: u32) -> Option<u32> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let status = Place::of(pid).and_then(|place| place.read("status")).ok()?;
     status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
 }
 
-fn namespace(pid: u32, name: &str) -> io::Result<Result<String, String>> {
-    let theirs = fs::read_link(format!("/proc/{pid}/ns/{name}"))?;
-    let ours = fs::read_link(format!("/proc/self/ns/{name}"))?;
-    let text = format!("/proc ns: {}", theirs.display());
-    Ok(if theirs == ours { Err(format!("{text}, the host's own")) } else { Ok(text) })
+impl Place {
+    pub fn of(pid: u32) -> io::Result<Self> {
+        Ok(Self { pid, directory: open(&format!("/proc/{pid}"))? })
+    }
+
+    /// A whole file. Those of `/proc` are made when they are read, so that one large read is the cheapest.
+    fn read(&self, name: &str) -> io::Result<String> {
+        let file = openat(&self.directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        let mut text = Vec::new();
+        loop {
+            text.reserve(READ_AT_ONCE);
+            if rustix::io::read(&file, rustix::buffer::spare_capacity(&mut text))? == 0 {
+                return String::from_utf8(text).map_err(io::Error::other);
+            }
+        }
+    }
+
+    /// The user to whom an entry belongs.
+    fn owner(&self, name: &str) -> io::Result<u32> {
+        Ok(statat(&self.directory, name, AtFlags::EMPTY_PATH)?.st_uid)
+    }
+}
+
+/// More than most files of `/proc` have.
+const READ_AT_ONCE: usize = 4096;
+
+fn open(directory: &str) -> io::Result<OwnedFd> {
+    Ok(openat(CWD, directory, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// Which namespace of a kind the process of that directory is in.
+fn link(directory: &OwnedFd, name: &str) -> io::Result<String> {
+    let link = readlinkat(directory, format!("ns/{name}"), Vec::with_capacity(32))?;
+    link.into_string().map_err(io::Error::other)
+}
+
+fn namespace(place: &Place, name: &str, ours: &io::Result<String>) -> io::Result<Result<String, String>> {
+    let theirs = link(&place.directory, name)?;
+    let text = format!("/proc ns: {theirs}");
+    match ours {
+        Ok(ours) if *ours == theirs => Ok(Err(format!("{text}, the host's own"))),
+        Ok(_) => Ok(Ok(text)),
+        Err(error) => Err(error.kind().into()),
+    }
 }
 
 /// One read-only tmpfs, and below it only what the worker may read.
-fn empty_root(pid: u32, readable: &[PathBuf]) -> io::Result<Result<String, String>> {
-    let mounts = fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
+fn empty_root(place: &Place, readable: &[PathBuf]) -> io::Result<Result<String, String>> {
+    let mounts = place.read("mountinfo")?;
     let is_root = |line: &str| line.contains(" / / ro,") && line.contains(" - tmpfs ");
     let is_readable = |line: &str| {
         let place = line.split(' ').nth(4).map(|place| place.replace("\\040", " "));
@@ -144,25 +228,33 @@ fn empty_root(pid: u32, readable: &[PathBuf]) -> io::Result<Result<String, Strin
     })
 }
 
-fn environment(pid: u32) -> io::Result<Result<String, String>> {
-    let bytes = fs::read(format!("/proc/{pid}/environ"))?;
-    let text = format!("/proc environ: {} bytes", bytes.len());
-    Ok(if bytes.is_empty() { Ok(text) } else { Err(text) })
+fn environment(place: &Place) -> io::Result<Result<String, String>> {
+    let variables = place.read("environ")?;
+    let text = format!("/proc environ: {} bytes", variables.len());
+    Ok(if variables.is_empty() { Ok(text) } else { Err(text) })
 }
 
-fn descriptors(pid: u32) -> io::Result<Result<String, String>> {
-    let entries = fs::read_dir(format!("/proc/{pid}/fd"))?;
-    let mut open: Vec<String> =
-        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<io::Result<_>>()?;
+fn descriptors(place: &Place) -> io::Result<Result<String, String>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat(&place.directory, "fd", flags, Mode::empty())?;
+    let mut space = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(&directory, &mut space);
+    let mut open = Vec::new();
+    while let Some(entry) = entries.next() {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !name.starts_with('.') {
+            open.push(name);
+        }
+    }
     open.sort();
     let text = format!("/proc fd: {}", open.join(" "));
     Ok(if open == DESCRIPTORS { Ok(text) } else { Err(text) })
 }
 
 /// The entries of a process that is not dumpable belong to root, whoever it runs as.
-fn hidden(pid: u32) -> io::Result<Result<String, String>> {
-    let process = fs::metadata(format!("/proc/{pid}"))?.uid();
-    let entry = fs::metadata(format!("/proc/{pid}/environ"))?.uid();
+fn hidden(place: &Place) -> io::Result<Result<String, String>> {
+    // Of the directory itself a process's own user stays the owner.
+    let (process, entry) = (place.owner("")?, place.owner("environ")?);
     if process == 0 {
         return Err(io::Error::from(io::ErrorKind::Unsupported));
     }
@@ -170,15 +262,15 @@ fn hidden(pid: u32) -> io::Result<Result<String, String>> {
     Ok(if entry == process { Err(text) } else { Ok(text) })
 }
 
-fn session(pid: u32) -> io::Result<Result<String, String>> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+fn session(place: &Place) -> io::Result<Result<String, String>> {
+    let stat = place.read("stat")?;
     let session = after_name(&stat).and_then(|mut fields| fields.nth(3)).map(str::to_owned);
     let text = format!("/proc stat: session {}", session.as_deref().unwrap_or("unknown"));
-    Ok(if session == Some(pid.to_string()) { Ok(text) } else { Err(text) })
+    Ok(if session == Some(place.pid.to_string()) { Ok(text) } else { Err(text) })
 }
 
-fn resource_limits(pid: u32, bounds: &Limits) -> io::Result<Result<String, String>> {
-    let text = fs::read_to_string(format!("/proc/{pid}/limits"))?;
+fn resource_limits(place: &Place, bounds: &Limits) -> io::Result<Result<String, String>> {
+    let text = place.read("limits")?;
     for (resource, most) in limits::table(bounds) {
         let name = limits::proc_name(resource);
         let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::filter::Filters;
+use crate::filter::Program;
 use crate::profile::{Limits, Simulated};
 use crate::report::{Layer, Tier};
 
@@ -23,7 +23,8 @@ pub(crate) struct Setup {
     /// Directories that the worker may read.
     pub readable: Vec<PathBuf>,
     pub user: UserChange,
-    pub filters: Filters,
+    /// The filter that asks the host.
+    pub filter: Program,
     /// The kernel could only count all threads of the user, so the host is asked for each one.
     pub host_counts_threads: bool,
     /// The host lets through what no rule matches.
@@ -49,6 +50,8 @@ pub(crate) enum UserChange {
 pub(crate) enum ToWorker {
     /// The host has looked from outside; the worker may close itself off.
     Close,
+    /// The filter that asks nobody.
+    Fallback(Program),
     /// The report is accepted; application code may run.
     Go,
 }
@@ -62,6 +65,8 @@ pub(crate) enum FromWorker {
     Failed(Claim),
     /// From the worker: the first layers are on, the host may look.
     Look,
+    /// From the worker: no listener is possible here; it needs the other filter.
+    Unheard,
     /// From the worker, confined: its claims, and the seccomp listener if there is one.
     Ready(Vec<Claim>),
 }
