@@ -21,7 +21,7 @@ use crate::filter::Program;
 use crate::group::{Group, Parent};
 use crate::launcher::LaunchError;
 use crate::note::Page;
-use crate::outside::{Look, Own, Place, Seen};
+use crate::outside::{Bare, Look, Place, Seen};
 use crate::report::{FULL_NEEDS, Layer, Report, Standing, Tier};
 use crate::rule::{Effect, Rule};
 use crate::spawner::Spawner;
@@ -46,8 +46,7 @@ pub(crate) struct Handshake {
     spawner: Arc<Spawner>,
     watch: Prepared,
     notes: Arc<Page>,
-    /// What the worker's namespaces are compared with.
-    own: Own,
+    bare: Bare,
 }
 
 impl Handshake {
@@ -78,7 +77,7 @@ impl Handshake {
         let notes = Arc::new(notes);
         // While the stub starts there is nothing to wait for yet.
         let watch = Watch::prepare(notes.clone()).map_err(LaunchError::Watch)?;
-        let own = Own::look();
+        let bare = Bare::look(pid.as_raw().unsigned_abs());
         Ok(Self {
             socket,
             stub,
@@ -91,7 +90,7 @@ impl Handshake {
             spawner,
             watch,
             notes,
-            own,
+            bare,
         })
     }
 
@@ -103,26 +102,10 @@ impl Handshake {
         groups: &Parent,
         lacking: &[(Layer, String)],
     ) -> Result<Child, LaunchError> {
-        let mut looked = false;
-        while self.worker.is_none() || !looked {
-            match self.hear("the start")? {
-                (FromWorker::Handover, Some(pidfd)) if self.worker.is_none() => {
-                    self.worker = Some(Process::new(pidfd));
-                }
-                (FromWorker::Look, None) if !looked => looked = true,
-                (FromWorker::Failed(Claim { layer, missing }), None) => {
-                    let why = missing.unwrap_or_default();
-                    return Err(LaunchError::TooWeak { least: self.setup.tier, missing: vec![(layer, why)] });
-                }
-                _ => return Err(LaunchError::Protocol { stage: "the start" }),
-            }
-        }
-        let pid = self.worker_pid()?;
         let mut seen = Seen::default();
-        let confined = self.setup.tier != Tier::Off;
-        let place = if confined { Place::of(pid).ok() } else { None };
+        let (pid, place) = self.meet(&mut seen)?;
         if let Some(mut look) = self.look(place.as_ref(), &mut seen) {
-            look.early(&self.own);
+            look.early();
         }
         say(&self.socket, &ToWorker::Close)?;
         if let Some(mut look) = self.look(place.as_ref(), &mut seen) {
@@ -151,6 +134,33 @@ impl Handshake {
             }
         };
         Ok(Child::new(worker, self.group, pid, report, [self.stdout, self.stderr], watch, self.notes, self.spawner))
+    }
+
+    /// Waits for the worker, and until it wants to be looked at. Returns its number, and its place if there is anything to see.
+    fn meet(&mut self, seen: &mut Seen) -> Result<(u32, Option<Place>), LaunchError> {
+        let confined = self.setup.tier != Tier::Off;
+        let mut met = None;
+        let mut asked = false;
+        while met.is_none() || !asked {
+            match self.hear("the start")? {
+                (FromWorker::Handover, Some(pidfd)) if met.is_none() => {
+                    self.worker = Some(Process::new(pidfd));
+                    let pid = self.worker_pid()?;
+                    let place = if confined { Place::of(pid).ok() } else { None };
+                    if let Some(mut look) = self.look(place.as_ref(), seen) {
+                        look.first();
+                    }
+                    met = Some((pid, place));
+                }
+                (FromWorker::Look, None) if !asked => asked = true,
+                (FromWorker::Failed(Claim { layer, missing }), None) => {
+                    let why = missing.unwrap_or_default();
+                    return Err(LaunchError::TooWeak { least: self.setup.tier, missing: vec![(layer, why)] });
+                }
+                _ => return Err(LaunchError::Protocol { stage: "the start" }),
+            }
+        }
+        met.ok_or(LaunchError::Protocol { stage: "the start" })
     }
 
     /// The next message, or what became of the child that should have sent it.
@@ -218,17 +228,17 @@ impl Handshake {
     }
 
     fn look<'a>(&'a self, place: Option<&'a Place>, seen: &'a mut Seen) -> Option<Look<'a>> {
-        Some(Look { place: place?, setup: &self.setup, seen })
+        Some(Look { place: place?, setup: &self.setup, bare: &self.bare, seen })
     }
 
     /// Looks at the finished worker; waits for the stub if that has not taken the old root away yet.
     fn look_late(&self, place: &Place, seen: &mut Seen) -> Result<(), LaunchError> {
-        Look { place, setup: &self.setup, seen }.late();
+        Look { place, setup: &self.setup, bare: &self.bare, seen }.late();
         if matches!(seen.layers.get(&Layer::EmptyRoot), Some(Err(_))) {
             if !self.stub.ended_by(Some(self.deadline)).map_err(LaunchError::Channel)? {
                 return Err(LaunchError::TooLate { stage: "the end of the stub" });
             }
-            Look { place, setup: &self.setup, seen }.late();
+            Look { place, setup: &self.setup, bare: &self.bare, seen }.late();
         }
         Ok(())
     }

@@ -23,8 +23,6 @@ use crate::wire::{Setup, UserChange};
 pub(crate) struct Seen {
     /// How each layer was seen to be in force, or what was seen instead.
     pub layers: BTreeMap<Layer, Result<String, String>>,
-    /// How many system-call filters it had at the first look: those that it inherited.
-    inherited_filters: Option<u32>,
 }
 
 impl Seen {
@@ -52,13 +50,23 @@ pub(crate) struct Place {
     directory: OwnedFd,
 }
 
-/// The namespaces of this process, in the order of [`NAMESPACES`].
-pub(crate) struct Own(Vec<io::Result<String>>);
+/// What a worker is compared with: what it would have without any layer.
+pub(crate) struct Bare {
+    /// The host's namespaces, in the order of [`NAMESPACES`].
+    namespaces: Vec<io::Result<String>>,
+    /// How many system-call filters the worker inherits: those that its stub has. A host may live under some itself, as in a
+    /// container.
+    filters: Option<u32>,
+}
 
-impl Own {
-    pub fn look() -> Self {
+impl Bare {
+    /// Looks at this process, and at a stub that was just spawned.
+    pub fn look(stub: u32) -> Self {
         let read = |directory: &OwnedFd| NAMESPACES.iter().map(|(_, name)| link(directory, name)).collect();
-        Self(open("/proc/self").as_ref().map_or_else(|_| Vec::new(), read))
+        let namespaces = open("/proc/self").as_ref().map_or_else(|_| Vec::new(), read);
+        let status = Place::of(stub).and_then(|place| place.read("status"));
+        let filters = status.ok().and_then(|status| field(&status, "Seccomp_filters")?.parse().ok());
+        Self { namespaces, filters }
     }
 }
 
@@ -69,22 +77,28 @@ impl Own {
 pub(crate) struct Look<'a> {
     pub place: &'a Place,
     pub setup: &'a Setup,
+    pub bare: &'a Bare,
     pub seen: &'a mut Seen,
 }
 
 impl Look<'_> {
-    /// At what is hidden once the worker is not dumpable. The worker waits for the end of this.
-    pub fn early(&mut self, own: &Own) {
+    /// At what the worker was born with.
+    pub fn first(&mut self) {
         if self.setup.tier == Tier::Full {
-            for (&(layer, name), own) in NAMESPACES.iter().zip(&own.0) {
+            for (&(layer, name), own) in NAMESPACES.iter().zip(&self.bare.namespaces) {
                 self.at(layer, |place, _| namespace(place, name, own));
             }
-            self.at(Layer::EmptyRoot, |place, setup| empty_root(place, &setup.readable));
         }
         self.at(Layer::Environment, |place, _| environment(place));
+    }
+
+    /// At what is hidden once the worker is not dumpable. The worker waits for the end of this.
+    pub fn early(&mut self) {
+        self.first();
+        if self.setup.tier == Tier::Full {
+            self.at(Layer::EmptyRoot, |place, setup| empty_root(place, &setup.readable));
+        }
         self.at(Layer::Descriptors, |place, _| descriptors(place));
-        // How many filters it has before it installs one.
-        status(self.place, &self.setup.user, self.seen);
     }
 
     /// At what was put on before the host was told to look, while the worker goes on.
@@ -100,7 +114,7 @@ impl Look<'_> {
         }
         self.meanwhile();
         self.at(Layer::NotDumpable, |place, _| hidden(place));
-        status(self.place, &self.setup.user, self.seen);
+        status(self.place, &self.setup.user, self.bare.filters, self.seen);
     }
 
     /// What can not be looked at is not noted, and stays a matter of the worker's word.
@@ -114,17 +128,10 @@ impl Look<'_> {
 }
 
 /// The lines of `/proc/<pid>/status`. What could not be read is not noted, and stays a matter of the worker's word.
-fn status(place: &Place, user: &UserChange, seen: &mut Seen) {
+fn status(place: &Place, user: &UserChange, inherited: Option<u32>, seen: &mut Seen) {
     let Ok(status) = place.read("status") else { return };
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        line.map(|value| value.trim().to_owned())
-    };
-    // A host may live under a filter itself, as in a container: what counts is that the worker got one more.
-    let filters = field("Seccomp_filters").and_then(|count| count.parse().ok()).unwrap_or_default();
-    let inherited = *seen.inherited_filters.get_or_insert(filters);
     let mut expect = |layer, names: &[&str], is_right: &dyn Fn(&str) -> bool| {
-        let values: Option<Vec<String>> = names.iter().map(|name| field(name)).collect();
+        let values: Option<Vec<&str>> = names.iter().map(|name| field(&status, name)).collect();
         let Some(values) = values.filter(|_| !seen.has(layer)) else { return };
         let right = values.iter().all(|value| is_right(value));
         let pairs: Vec<String> = names.iter().zip(&values).map(|(name, value)| format!("{name} {value}")).collect();
@@ -135,14 +142,22 @@ fn status(place: &Place, user: &UserChange, seen: &mut Seen) {
     expect(Layer::Capabilities, &["CapEff", "CapPrm", "CapInh", "CapAmb"], &empty);
     expect(Layer::BoundingSet, &["CapBnd"], &empty);
     expect(Layer::NoNewPrivileges, &["NoNewPrivs"], &|value| value == "1");
-    let own = |value: &str| value.parse().is_ok_and(|count: u32| count > inherited);
-    expect(Layer::Seccomp, &["Seccomp_filters"], &own);
+    if let Some(inherited) = inherited {
+        let own = |value: &str| value.parse().is_ok_and(|count: u32| count > inherited);
+        expect(Layer::Seccomp, &["Seccomp_filters"], &own);
+    }
     expect(Layer::StoreBypass, &["Speculation_Store_Bypass"], &|value| value.contains("force mitigated"));
     expect(Layer::IndirectBranch, &["SpeculationIndirectBranch"], &|value| value.contains("force disabled"));
     if let UserChange::Become(number) = user {
         let number = number.to_string();
         expect(Layer::User, &["Uid", "Gid"], &|value| value.split_whitespace().all(|id| id == number));
     }
+}
+
+/// A line of a `status` file.
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.map(str::trim)
 }
 
 /// What a living process has used.
@@ -153,15 +168,14 @@ pub(crate) fn usage(pid: u32) -> Option<Usage> {
     let ticks: u64 = fields.get(11)?.parse::<u64>().ok()? + fields.get(12)?.parse::<u64>().ok()?;
     let per_second = nix::unistd::sysconf(SysconfVar::CLK_TCK).ok()??.unsigned_abs();
     let status = place.read("status").ok()?;
-    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let kilobytes: u64 = field(&status, "VmHWM")?.strip_suffix("kB")?.trim().parse().ok()?;
     Some(Usage { cpu: Duration::from_millis(ticks * 1000 / per_second), peak_memory: kilobytes << 10 })
 }
 
 /// How many threads a process has.
 pub(crate) fn threads(pid: u32) -> Option<u32> {
     let status = Place::of(pid).and_then(|place| place.read("status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix("Threads:"))?.trim().parse().ok()
+    field(&status, "Threads")?.parse().ok()
 }
 
 impl Place {
