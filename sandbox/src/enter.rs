@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::unistd::setsid;
-use rustix::net::{SocketType, sockopt};
+use rustix::buffer::spare_capacity;
+use rustix::net::{RecvFlags, SocketType, recv, sockopt};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use sendfd::SendWithFd;
 use serde::de::DeserializeOwned;
@@ -183,6 +184,8 @@ fn confine(setup: &Setup, launch: &UnixDatagram, mut dressing: Dressing) -> Resu
     }
     d.put_on(Layer::WriteXorExecute, sys::refuse_exec_gain);
     privileges::stop_speculation(d);
+    // While the host looks; and before the filter, which need not allow it.
+    sys::trim_heap();
     expect(launch, &ToWorker::Close)?;
 
     d.put_on(Layer::NotDumpable, privileges::hide);
@@ -243,9 +246,18 @@ fn threads() -> io::Result<u64> {
 }
 
 fn hear<T: DeserializeOwned>(launch: &UnixDatagram) -> Result<T, EnterError> {
-    let mut packet = vec![0; PACKET_MAX];
-    let length = launch.recv(&mut packet)?;
-    wire::decode(&packet[..length]).map_err(|_| EnterError::OutOfTurn)
+    // Not filled before: pages that nobody touches take no memory.
+    let mut packet = Vec::with_capacity(PACKET_MAX);
+    loop {
+        match recv(launch, spare_capacity(&mut packet), RecvFlags::empty()) {
+            Err(rustix::io::Errno::INTR) => {}
+            received => {
+                received.map_err(io::Error::from)?;
+                break;
+            }
+        }
+    }
+    wire::decode(&packet).map_err(|_| EnterError::OutOfTurn)
 }
 
 fn say(launch: &UnixDatagram, message: &FromWorker, descriptor: Option<OwnedFd>) -> Result<(), EnterError> {

@@ -113,6 +113,15 @@ pub(crate) fn exit_now(code: libc::c_int) -> ! {
     unsafe { libc::_exit(code) }
 }
 
+/// Gives back what the C library's allocator keeps for later: what it took to get here is never needed again.
+pub(crate) fn trim_heap() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes an integer only, and memory that is in use stays as it is.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Memory never becomes executable any more.
 pub(crate) fn refuse_exec_gain() -> io::Result<()> {
     const PR_SET_MDWE: libc::c_int = 65;
