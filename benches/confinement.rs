@@ -2,14 +2,15 @@
 //! with none.
 //!
 //! `cargo bench --bench confinement` (with `--features ffmpeg` for both families of decoders); without `--bench` each is
-//! only tried. On a machine that has other work to do the ratio means nothing: confined workers are sessions of their own, among
+//! only tried. Where that is allowed (root; `chrt`), the player runs in a real-time class, before all other work; elsewhere, on a
+//! machine that is busy, the ratio means nothing: confined workers are sessions of their own, among
 //! which the scheduler shares processors by session instead of by thread. A run is `CLOISON_BENCH_SECONDS` long, 20 unless said. Confined and unconfined runs take turns, in another
 //! order each time, and what counts is the median of the ratios of neighbours: a machine that slows down for a while slows
 //! both.
 
 mod playing;
 
-use playing::{cpu_seconds, median, play, prepare};
+use playing::{cpu_seconds, median, play, prepare, undisturbed};
 
 /// How many pairs of runs; odd, so that there is a middle one.
 const PAIRS: usize = 5;
@@ -37,6 +38,9 @@ struct Took {
 fn main() {
     let measuring = std::env::args().any(|argument| argument == "--bench");
     prepare();
+    if !undisturbed() {
+        println!("not in a real-time class: other work on this machine is measured too");
+    }
     println!("{:<34} {:>7} {:>9} {:>9} {:>7} {:>7}", "1080p AV1", "passes", "CPU s off", "confined", "CPU", "wall");
     for family in FAMILIES {
         let passes = if measuring { passes(family) } else { 1 };
