@@ -2,18 +2,20 @@
 //! with none.
 //!
 //! `cargo bench --bench confinement` (with `--features ffmpeg` for both families of decoders); without `--bench` each is
-//! only tried. Where that is allowed (root; `chrt`), the player runs in a real-time class, before all other work; elsewhere, on a
-//! machine that is busy, the ratio means nothing: confined workers are sessions of their own, among
-//! which the scheduler shares processors by session instead of by thread. A run is `CLOISON_BENCH_SECONDS` long, 20 unless said. Confined and unconfined runs take turns, in another
-//! order each time, and what counts is the median of the ratios of neighbours: a machine that slows down for a while slows
-//! both.
+//! only tried. Each way decodes for `CLOISON_BENCH_SECONDS` altogether, 20 unless said. Confined and unconfined runs take turns, in
+//! another order each time, and what counts is the median of the ratios of neighbours: a machine that slows down for a while
+//! slows both.
+//!
+//! Where that is allowed (root; `chrt`), the player runs in a real-time class, before all other work. Elsewhere, on a machine
+//! that is busy, the ratio means nothing: confined workers are sessions of their own, among which the scheduler shares
+//! processors by session instead of by thread.
 
 mod playing;
 
 use playing::{cpu_seconds, median, play, prepare, undisturbed};
 
 /// How many pairs of runs; odd, so that there is a middle one.
-const PAIRS: usize = 5;
+const PAIRS: u32 = 11;
 
 /// What a decoder may need at most, confined, of its unconfined time.
 const TARGET: f64 = 1.02;
@@ -59,7 +61,7 @@ fn main() {
 }
 
 /// The unconfined and the confined run, side by side.
-fn run_pair(family: &[&str], passes: u32, pair: usize) -> [Took; 2] {
+fn run_pair(family: &[&str], passes: u32, pair: u32) -> [Took; 2] {
     let off = || took(family, &["--sandbox", "off"], passes);
     let on = || took(family, &["--sandbox", "no-userns"], passes);
     if pair.is_multiple_of(2) {
@@ -76,11 +78,11 @@ fn took(family: &[&str], sandbox: &[&str], passes: u32) -> Took {
     Took { cpu: cpu_seconds(&report), wall: report["elapsed_seconds"].as_f64().expect("a number") }
 }
 
-/// How many passes make a run long enough.
+/// How many passes make all runs together long enough.
 fn passes(family: &[&str]) -> u32 {
     let seconds = std::env::var("CLOISON_BENCH_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(20.0);
     let pass = took(family, &["--sandbox", "off"], TRIAL).wall / f64::from(TRIAL);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number that saturates")]
-    let passes = (seconds / pass).ceil() as u32;
+    let passes = (seconds / f64::from(PAIRS) / pass).ceil() as u32;
     passes.max(1)
 }

@@ -196,7 +196,8 @@ fn idle(launcher: &Launcher, tier: Tier) {
         let rollups = started.iter().map(|(child, _)| format!("/proc/{}/smaps_rollup", child.pid()));
         let Ok(rollups) = rollups.map(std::fs::read_to_string).collect::<Result<Vec<_>, _>>() else { return };
         let mean = |name: &str| rollups.iter().map(|text| kilobytes(text, name)).sum::<u64>() / rollups.len() as u64;
-        println!("{tier:<10} {what:<36} PSS {:>4} kB, RSS {:>4} kB  {goal}", mean("Pss:"), mean("Rss:"));
+        let own = mean("Private_Clean:") + mean("Private_Dirty:");
+        println!("{tier:<10} {what:<36} PSS {:>4} kB, of its own {own:>4} kB  {goal}", mean("Pss:"));
     }
 }
 

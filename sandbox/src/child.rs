@@ -45,8 +45,7 @@ impl Child {
         pid: u32,
         report: Report,
         output: [OwnedFd; 2],
-        watch: Option<Watch>,
-        notes: Arc<Page>,
+        (watch, notes): (Option<Watch>, Arc<Page>),
         spawner: Arc<Spawner>,
     ) -> Self {
         let [stdout, stderr] = output.map(Some);

@@ -133,7 +133,7 @@ impl Handshake {
                 None
             }
         };
-        Ok(Child::new(worker, self.group, pid, report, [self.stdout, self.stderr], watch, self.notes, self.spawner))
+        Ok(Child::new(worker, self.group, pid, report, [self.stdout, self.stderr], (watch, self.notes), self.spawner))
     }
 
     /// Waits for the worker, and until it wants to be looked at. Returns its number, and its place if there is anything to see.

@@ -62,7 +62,7 @@ impl Prepared {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Sentence {
     /// For this call.
-    Forbidden(Violation),
+    Forbidden(Box<Violation>),
     /// Because it asked for it: `abort()`.
     Abort,
 }
@@ -150,7 +150,7 @@ impl Watcher {
                 if self.subject.learning.is_some() {
                     self.watch.lock().learned.add(notification, Consequence::Killed);
                 }
-                self.execute(Sentence::Forbidden(self.violation(notification, Consequence::Killed)));
+                self.execute(Sentence::Forbidden(Box::new(self.violation(notification, Consequence::Killed))));
             }
             Verdict::Abort => self.execute(Sentence::Abort),
             Verdict::Thread => match self.subject.threads {
@@ -191,7 +191,7 @@ impl Watcher {
     fn execute(&self, sentence: Sentence) {
         let mut heard = self.watch.lock();
         if let Sentence::Forbidden(violation) = &sentence {
-            heard.violations.add(violation.clone());
+            heard.violations.add(Violation::clone(violation));
         }
         heard.sentence.get_or_insert(sentence);
         drop(heard);
