@@ -175,6 +175,8 @@ fn descriptors_hoarded_harm_nobody_else(model: Model) {
     }
     let (a, c, raw) = (host.puppet("a"), host.puppet("c"), host.attacker("raw"));
     let link = a.open("c");
+    // Who stands still before its first word is not there yet, and whoever opens a link to it waits.
+    host.puppet("b");
     host.freeze("b");
     let open = RawStep::Open { role: "b".into(), interface: "peer".into() };
     let opened = (0..20).map(|_| raw.tell(&open)).take_while(|opened| matches!(opened, RawOutcome::Opened(Ok(_))));
