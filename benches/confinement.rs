@@ -7,8 +7,7 @@
 //! slows both.
 //!
 //! Where that is allowed (root; `chrt`), the player runs in a real-time class, before all other work. Elsewhere, on a machine
-//! that is busy, the ratio means nothing: confined workers are sessions of their own, among which the scheduler shares
-//! processors by session instead of by thread.
+//! that is busy, what else it does is a larger difference than the one that is looked for.
 
 mod playing;
 

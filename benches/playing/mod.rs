@@ -39,8 +39,8 @@ pub fn play(way: &[&str], repeat: u32) -> Value {
     serde_json::from_slice(&run.stdout).expect("the report is JSON")
 }
 
-/// Whether what is measured runs in a real-time class, before everything else on its core. Without that, workers that are
-/// sessions of their own share it otherwise than those that are not, and on a busy machine that would be measured.
+/// Whether what is measured runs in a real-time class, before everything else on its core: what else a busy machine does is a
+/// larger difference than the one that is looked for.
 pub fn undisturbed() -> bool {
     static ANSWER: OnceLock<bool> = OnceLock::new();
     let may = || Command::new("chrt").args(["--fifo", "1", "true"]).status().is_ok_and(|status| status.success());
