@@ -134,6 +134,10 @@ impl<C> Calls<C> {
         self.waiting.iter().map(|pending| pending.deadline).min()
     }
 
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pending<C>> {
+        self.waiting.iter()
+    }
+
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Pending<C>> {
         self.waiting.drain(..)
     }

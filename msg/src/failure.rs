@@ -32,6 +32,9 @@ pub enum Failure {
     /// The answer would not fit into a message.
     #[error("the answer could not be sent: {0}")]
     Unanswerable(Text),
+    /// The caller gave the call up before it was served, or while it was.
+    #[error("the call was given up")]
+    Cancelled,
 }
 
 impl Failure {
@@ -145,4 +148,7 @@ pub enum CallFailure {
     /// The reply came, and is not what the contract says. The call was served.
     #[error("the reply could not be read: {0}")]
     Unreadable(Text),
+    /// It was made to answer a call that its own caller has given up meanwhile, or it was given up by name.
+    #[error("cancelled: nobody waits for it any more")]
+    Cancelled,
 }

@@ -97,6 +97,8 @@ pub enum Kind {
     Control = 7,
     /// What its sender says next on this link comes by the other route.
     Switch = 8,
+    /// Its sender waits no more for the answer to a call of its own. The call is answered all the same, once.
+    Cancel = 9,
 }
 
 impl Kind {
@@ -110,6 +112,7 @@ impl Kind {
             6 => Self::Release,
             7 => Self::Control,
             8 => Self::Switch,
+            9 => Self::Cancel,
             _ => return None,
         })
     }
@@ -132,7 +135,7 @@ pub struct Header {
     pub links: u8,
     /// Length of the payload in bytes, at most [`PAYLOAD_MAX`].
     pub payload: u32,
-    /// Which call this is or answers; [`CallId::NONE`] for everything else.
+    /// Which call this is, answers or gives up; [`CallId::NONE`] for everything else.
     pub call: CallId,
     /// The chain of nested calls it belongs to.
     pub chain: ChainId,
@@ -274,7 +277,7 @@ impl Header {
         let has_call = self.call != CallId::NONE;
         let fits = match self.kind {
             Kind::Call => has_call && self.remaining > 0,
-            Kind::Reply | Kind::Error => has_call && self.remaining == 0,
+            Kind::Reply | Kind::Error | Kind::Cancel => has_call && self.remaining == 0,
             _ => !has_call && self.remaining == 0,
         };
         if !fits {
@@ -294,7 +297,7 @@ impl Header {
             Kind::Error | Kind::Control => self.links == 0,
             Kind::Credit => self.links == 0 && self.descriptors == 0,
             Kind::Release => self.links == 0 && self.descriptors == 0 && self.payload <= RELEASE_MAX,
-            Kind::Switch => self.links == 0 && self.descriptors == 0 && self.payload == 0,
+            Kind::Switch | Kind::Cancel => self.links == 0 && self.descriptors == 0 && self.payload == 0,
         };
         if is_clean { Ok(()) } else { Err(HeaderError::Stowaway(self.kind)) }
     }
@@ -370,6 +373,10 @@ mod tests {
         assert_eq!(decode(full), Err(HeaderError::Message(full.message_len())));
         let switch = Header { kind: Kind::Switch, call: CallId::NONE, remaining: 0, ..call() };
         assert_eq!(decode(switch), Err(HeaderError::Stowaway(Kind::Switch)));
+        let cancel = Header { kind: Kind::Cancel, remaining: 0, links: 0, descriptors: 0, payload: 0, ..call() };
+        assert_eq!(decode(cancel), Ok(cancel));
+        assert_eq!(decode(Header { payload: 1, ..cancel }), Err(HeaderError::Stowaway(Kind::Cancel)));
+        assert_eq!(decode(Header { call: CallId::NONE, ..cancel }), Err(HeaderError::Call(Kind::Cancel)));
         for kind in [Kind::Credit, Kind::Release] {
             let header = Header { kind, call: CallId::NONE, remaining: 0, links: 0, ..call() };
             assert_eq!(decode(header), Err(HeaderError::Stowaway(kind)));
@@ -394,7 +401,7 @@ mod tests {
         fn what_decodes_encodes_to_the_same_bytes(bytes in prop::array::uniform32(any::<u8>())) {
             let mut whole = [0; HEADER_LEN];
             whole[..32].copy_from_slice(&bytes);
-            whole[10] = bytes[10] % 10;
+            whole[10] = bytes[10] % 11;
             whole[11] = bytes[11] % 20;
             whole[37] = bytes[9] % 6;
             whole[14..16].fill(0);

@@ -87,6 +87,9 @@ pub enum Arrival<C> {
     Outcome(Pending<C>),
     /// An answer that nobody waits for any more.
     Late,
+    /// The peer waits no more for the answer to the call that the header names, if that is one that is unanswered. It takes
+    /// its place in the window until it was [`taken`](LinkEnd::taken).
+    Cancel,
     /// A buffer that was lent comes back.
     Release,
     /// Nothing for the application: there may be room again for what could not be sent before.
@@ -251,9 +254,7 @@ impl<C> LinkEnd<C> {
 
     /// A message that was to leave by the direct route leaves by the relayed one.
     pub fn resend(&mut self, header: &Header) {
-        self.sent.unsend(Route::Direct, header.kind, header.shape());
-        // It had its place in the one window that both routes share.
-        let _ = self.sent.send(Route::Relayed, header.kind, header.shape());
+        self.sent.divert(header.kind, header.shape());
     }
 
     /// Nothing more comes by the socket: whatever follows comes over the broker.
@@ -428,6 +429,10 @@ impl<C> LinkEnd<C> {
                 self.received.send(via, header.kind, header.shape())?;
                 Ok(Arrival::Release)
             }
+            Kind::Cancel => {
+                self.received.send(via, header.kind, header.shape())?;
+                Ok(self.judge(via, header, classes, now).map_or(Arrival::Cancel, Arrival::Denied))
+            }
             Kind::Call | Kind::Oneway => {
                 self.received.send(via, header.kind, header.shape())?;
                 if header.kind == Kind::Call {
@@ -512,10 +517,6 @@ impl<C> LinkEnd<C> {
         self.calls.expire(now)
     }
 
-    /// Takes out one call, which nobody will wait for any more; its answer, when it comes, is late.
-    pub fn forget(&mut self, call: CallId) -> Option<Pending<C>> {
-        self.calls.finish(call)
-    }
 
     /// The earliest deadline of a call that waits.
     #[must_use]
@@ -540,6 +541,8 @@ impl<C> LinkEnd<C> {
         }
     }
 }
+
+mod cancel;
 
 #[cfg(test)]
 mod tests;

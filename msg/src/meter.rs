@@ -39,7 +39,7 @@ impl Credit {
     pub fn of(kind: Kind, shape: Shape) -> Self {
         let descriptors = u64::from(shape.descriptors);
         match kind {
-            Kind::Call | Kind::Oneway | Kind::Release | Kind::Switch => {
+            Kind::Call | Kind::Oneway | Kind::Release | Kind::Switch | Kind::Cancel => {
                 Self { messages: 1, bytes: u64::from(shape.payload), descriptors }
             }
             Kind::Reply | Kind::Error => Self { messages: u64::from(shape.links > 0), bytes: 0, descriptors },
@@ -156,7 +156,7 @@ impl Meter {
     pub fn send(&mut self, route: Route, kind: Kind, shape: Shape) -> Result<(), Overdraft> {
         let message = Credit::of(kind, shape);
         let unread = self.relayed.unread().plus(self.direct.unread()).plus(message);
-        if message.messages > 0 && unread.messages > WINDOW_MESSAGES {
+        if message.messages > 0 && unread.messages > window_of(kind) {
             return Err(Overdraft::Messages);
         }
         if message.bytes > 0 && unread.bytes > WINDOW_BYTES {
@@ -188,6 +188,12 @@ impl Meter {
         let account = self.account_mut(route);
         account.sent = account.sent.minus(Credit::of(kind, shape));
         account.taken = account.taken.at_most(account.sent);
+    }
+
+    /// What [`send`](Self::send) counted for the direct route leaves by the relayed one: its place in the one window stays.
+    pub(crate) fn divert(&mut self, kind: Kind, shape: Shape) {
+        self.unsend(Route::Direct, kind, shape);
+        self.relayed.sent = self.relayed.sent.plus(Credit::of(kind, shape));
     }
 
     /// The other side answered one of this direction's calls, or it was never made.
@@ -246,6 +252,15 @@ impl Meter {
             Route::Relayed => &mut self.relayed,
             Route::Direct => &mut self.direct,
         }
+    }
+}
+
+/// How many messages may be unread once one of this kind is sent. A call may be given up whenever it is, once: so those
+/// that can be under way when a window is full have places of their own.
+const fn window_of(kind: Kind) -> u64 {
+    match kind {
+        Kind::Cancel => WINDOW_MESSAGES + CALLS_IN_FLIGHT as u64,
+        _ => WINDOW_MESSAGES,
     }
 }
 
@@ -352,6 +367,22 @@ mod tests {
             meter.send(Route::Relayed, Kind::Oneway, bytes(u32::try_from(WINDOW_BYTES).unwrap())),
             Err(Overdraft::Bytes)
         );
+        meter.send(Route::Relayed, Kind::Oneway, bytes(8)).unwrap();
+    }
+
+    #[test]
+    fn every_call_under_way_can_be_given_up_when_the_window_is_full() {
+        let mut meter = Meter::default();
+        for _ in 0..WINDOW_MESSAGES {
+            meter.send(Route::Relayed, Kind::Call, bytes(8)).unwrap();
+        }
+        for _ in 0..CALLS_IN_FLIGHT {
+            meter.send(Route::Relayed, Kind::Cancel, bytes(0)).unwrap();
+        }
+        assert_eq!(meter.send(Route::Relayed, Kind::Cancel, bytes(0)), Err(Overdraft::Messages));
+        meter.credit(receipt(32, 256, 0)).unwrap();
+        assert_eq!(meter.send(Route::Relayed, Kind::Oneway, bytes(8)), Err(Overdraft::Messages));
+        meter.credit(receipt(33, 264, 0)).unwrap();
         meter.send(Route::Relayed, Kind::Oneway, bytes(8)).unwrap();
     }
 

@@ -104,7 +104,16 @@ fn send(via: Via, packet: Vec<u8>) -> RawStep {
 fn no_destination_reaches_anyone(model: Model) {
     let mut scene = Scene::new(model, "dest");
     let made_up = [(1, 2), (1, 0), (2, 7), (3, 1), (4, 1), (5, u32::MAX), (65, 1), (1 << 20, 1), (u32::MAX, u32::MAX)];
-    let kinds = [Kind::Oneway, Kind::Call, Kind::Reply, Kind::Error, Kind::Credit, Kind::Release, Kind::Switch];
+    let kinds = [
+        Kind::Oneway,
+        Kind::Call,
+        Kind::Reply,
+        Kind::Error,
+        Kind::Credit,
+        Kind::Release,
+        Kind::Switch,
+        Kind::Cancel,
+    ];
     for (i, (index, generation)) in made_up.into_iter().enumerate() {
         let (raw, ..) = scene.armed();
         let to = Destination { index, generation };

@@ -85,13 +85,16 @@ fn workers_that_crash_in_the_middle(model: Model) {
         let link = a.open("raw");
         raw.tell(&RawStep::Reverse(100));
         let pending = a.start(&Step::Call { link, rpc: ECHO.0, payloads: vec![vec![]; 8], within: AMPLE });
-        match round % 3 {
-            0 => drop(raw.start(&RawStep::Exit)),
-            1 => drop(host.broker.kill("raw", "a test")),
-            _ => drop(raw.start(&RawStep::HangUp)),
-        }
+        let _told = match round % 3 {
+            0 => Some(raw.start(&RawStep::Exit)),
+            1 => {
+                host.broker.kill("raw", "a test");
+                None
+            }
+            _ => Some(raw.start(&RawStep::HangUp)),
+        };
         assert!(matches!(pending.wait::<Outcome>().unwrap(), Outcome::Replies(replies) if replies.len() == 8));
-        drop(host.puppet("b").start(&Step::End(ends[round % ends.len()])));
+        let _told_too = host.puppet("b").start(&Step::End(ends[round % ends.len()]));
         host.broker.kill("a", "a test");
         // Their deaths come in whatever order; each is started again.
         let mut left = vec!["a", "b", "raw"];
@@ -156,7 +159,7 @@ fn descriptors_under_way_to_the_dead() {
         let mut with_file = message(&[]);
         let file = std::fs::File::open("/dev/null").unwrap();
         with_file.attach(std::os::fd::OwnedFd::from(file).into()).unwrap();
-        drop(own.start(DESCRIPTOR, with_file, AMPLE));
+        let _sent = own.start(DESCRIPTOR, with_file, AMPLE);
         host.broker.kill("b", "a test");
         host.death("b");
         host.restarted("b");

@@ -9,6 +9,7 @@ mod batch;
 mod case;
 mod contract;
 mod forgery;
+mod given_up;
 mod handing;
 mod host;
 mod incident;
@@ -63,6 +64,7 @@ fn cases() -> Vec<Case> {
         scripts::cases(),
         handing::cases(),
         objects::cases(),
+        given_up::cases(),
         swap::cases(),
         revoke::cases(),
         asking::cases(),

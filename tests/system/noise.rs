@@ -142,10 +142,19 @@ fn name(chance: &mut Random, names: &[Destination]) -> Destination {
 }
 
 fn near_message(chance: &mut Random, names: &[Destination]) -> Vec<u8> {
-    let kinds = [Kind::Call, Kind::Oneway, Kind::Reply, Kind::Error, Kind::Credit, Kind::Release, Kind::Switch];
-    let kind = kinds[index(chance, 7)];
-    let payload = if kind == Kind::Switch { Vec::new() } else { bytes(chance, 64) };
-    let is_call = matches!(kind, Kind::Call | Kind::Reply | Kind::Error);
+    let kinds = [
+        Kind::Call,
+        Kind::Oneway,
+        Kind::Reply,
+        Kind::Error,
+        Kind::Credit,
+        Kind::Release,
+        Kind::Switch,
+        Kind::Cancel,
+    ];
+    let kind = kinds[index(chance, 8)];
+    let payload = if matches!(kind, Kind::Switch | Kind::Cancel) { Vec::new() } else { bytes(chance, 64) };
+    let is_call = matches!(kind, Kind::Call | Kind::Reply | Kind::Error | Kind::Cancel);
     let links = if matches!(kind, Kind::Call | Kind::Oneway) { chance.below(3) } else { 0 };
     let header = Header {
         destination: name(chance, names),

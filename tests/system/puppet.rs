@@ -11,7 +11,7 @@ use cloison_worker::msg::{Descriptor, Failure, Interface, Message, Rights, RpcIn
 use cloison_worker::{Borrowed, Link, OpenFailure, Pool, PoolShape, Request, Service, Worker};
 
 use crate::words::{
-    ADD, BACK, BUCKET, DESCRIPTOR, DO, ECHO, End, FAIL, FAILURE, NAP, NOTE, Outcome, PEER, PICTURE, Picture, RAW,
+    ADD, BACK, BUCKET, DESCRIPTOR, DO, ECHO, End, FAIL, FAILURE, LINGER, NAP, NOTE, Outcome, PEER, PICTURE, Picture, RAW,
     RoundTrips, Step, TAKE, VISIT, Verbatim, monotonic, runs,
 };
 
@@ -58,6 +58,7 @@ impl Service for Puppet {
             NOTE => self.noted.borrow_mut().push(request.recv()?),
             FAIL => return Err(Failure::remote(FAILURE.0, FAILURE.1)),
             NAP => std::thread::sleep(Duration::from_millis(request.recv()?)),
+            LINGER => self.linger(worker, request)?,
             BACK => back(request, reply)?,
             VISIT => self.visit(worker, request, reply)?,
             DESCRIPTOR => {
@@ -112,6 +113,18 @@ impl Puppet {
             visited.extend(answer.value::<Vec<String>>()?);
         }
         reply.append(&visited)?;
+        Ok(())
+    }
+
+    fn linger(&self, worker: &Worker, request: &mut Request<'_>) -> Result<(), Failure> {
+        let number: u32 = request.recv()?;
+        let mut message = Message::new();
+        message.append(&number)?;
+        self.link_to(worker, cloison_worker::msg::HOST)?.oneway(NOTE, &mut message)?;
+        while !request.is_cancelled() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.noted.borrow_mut().push(number);
         Ok(())
     }
 

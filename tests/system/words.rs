@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// What a puppet does for whoever may call it.
 pub const PEER: Interface = Interface::new(
     "peer",
-    &["do", "echo", "add", "note", "fail", "nap", "back", "visit", "descriptor", "picture", "absent", "take"],
+    &["do", "echo", "add", "note", "fail", "nap", "back", "visit", "descriptor", "picture", "absent", "take", "linger"],
 );
 /// Takes a [`Step`], answers with an [`Outcome`].
 pub const DO: RpcIndex = PEER.method("do");
@@ -38,6 +38,9 @@ pub const ABSENT: RpcIndex = PEER.method("absent");
 
 /// Takes a link, and keeps it.
 pub const TAKE: RpcIndex = PEER.method("take");
+
+/// Tells the host a `u32` by a oneway [`NOTE`], and notes that number itself when nobody waits for an answer any more.
+pub const LINGER: RpcIndex = PEER.method("linger");
 
 /// The code and the text with which [`FAIL`] fails.
 pub const FAILURE: (u32, &str) = (7, "as asked");

@@ -87,6 +87,7 @@
 mod announce;
 mod batch;
 mod buffers;
+mod cancel;
 mod carry;
 mod clock;
 mod contract;

@@ -13,7 +13,8 @@ use crate::session::{Answered, Frame, Outcome, Session};
 use crate::worker::{Awaited, Interrupted};
 use crate::{Link, Worker};
 
-/// A call whose reply was not waited for yet. Dropped, it is forgotten: the peer serves it all the same.
+/// A call whose reply was not waited for yet. Dropped, it is given up: the peer is told, does not serve it if it has not
+/// begun to, and can see it if it has ([`Request::is_cancelled`](crate::Request::is_cancelled)).
 #[must_use = "a call in flight is to be waited for"]
 pub struct PendingCall {
     link: Link,
@@ -72,8 +73,7 @@ impl PendingCall {
 
     /// Whether waiting for it would end at once. The session is that of its worker.
     pub(crate) fn is_over(&self, session: &Session) -> bool {
-        let has_outcome = session.outcomes.get(self.slot).is_none_or(|outcome| !matches!(outcome, Outcome::Awaited));
-        has_outcome || session.disconnect.is_some() || session.time >= self.frame.deadline
+        self.has_outcome(session) || session.disconnect.is_some() || session.time >= self.frame.deadline
     }
 
     fn outcome(&self) -> Result<Incoming, CallError> {
@@ -81,16 +81,19 @@ impl PendingCall {
         let awaited = Awaited::Answer(self.frame.chain, self.link.name());
         let outcome = worker.wait_for(self.frame.deadline, awaited, |session| {
             let outcome = session.outcomes.get_mut(self.slot)?;
-            let outcome = std::mem::replace(outcome, Outcome::Awaited);
+            if matches!(outcome, Outcome::Awaited(_)) {
+                return None;
+            }
+            let outcome = std::mem::replace(outcome, Outcome::Told);
             if let Outcome::Answered(answered) = &outcome {
                 session.note_answer(&answered.header);
             }
-            (!matches!(outcome, Outcome::Awaited)).then_some(outcome)
+            Some(outcome)
         });
         match outcome {
             Ok(Outcome::Answered(answered)) => self.open(Incoming { worker: worker.clone(), answered }),
             Ok(Outcome::Failed(why)) => Err(self.fail(why)),
-            Ok(Outcome::Awaited) | Err(Interrupted::Deadline) => Err(self.fail(CallFailure::Deadline)),
+            Ok(Outcome::Awaited(_) | Outcome::Told) | Err(Interrupted::Deadline) => Err(self.fail(CallFailure::Deadline)),
             Err(Interrupted::Disconnected(_)) => {
                 let why = worker.session().why_gone(self.link.name());
                 Err(self.fail(CallFailure::Gone(why)))
@@ -103,8 +106,11 @@ impl PendingCall {
     pub fn is_done(&self) -> bool {
         let mut session = self.link.worker().session();
         session.pump_at_once();
-        let done = session.outcomes.get(self.slot).is_none_or(|outcome| !matches!(outcome, Outcome::Awaited));
-        done || session.disconnect.is_some() || session.tick() >= self.frame.deadline
+        self.has_outcome(&session) || session.disconnect.is_some() || session.tick() >= self.frame.deadline
+    }
+
+    fn has_outcome(&self, session: &Session) -> bool {
+        session.outcomes.get(self.slot).is_none_or(|outcome| !matches!(outcome, Outcome::Awaited(_)))
     }
 
     fn open(&self, answer: Incoming) -> Result<Incoming, CallError> {
@@ -123,9 +129,7 @@ impl PendingCall {
 impl Drop for PendingCall {
     fn drop(&mut self) {
         let mut session = self.link.worker().session();
-        if let Some(end) = session.ends.get_mut(self.link.name()) {
-            end.link.forget(self.call);
-        }
+        session.give_up(self.link.name(), self.call);
         if let Some(Outcome::Answered(answered)) = session.outcomes.try_remove(self.slot) {
             session.discard_answer(answered);
         }

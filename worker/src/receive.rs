@@ -159,7 +159,14 @@ impl Session {
             }
             Ok(Arrival::Outcome(pending)) => return self.conclude(arriving, via, &pending),
             Ok(Arrival::Denied(denial)) => self.deny(via, &header, denial),
-            Ok(Arrival::Late) => self.note_taken(via, &header),
+            Ok(Arrival::Late) => {
+                self.late += 1;
+                self.note_taken(via, &header);
+            }
+            Ok(Arrival::Cancel) => {
+                self.note_taken(via, &header);
+                self.cancel_call(name, header.call);
+            }
             Ok(Arrival::Release) => self.take_release(via, &header, arriving.place.payload(&header)),
             Ok(Arrival::Credit) => self.send_returns(name),
             Ok(Arrival::Switched) => self.note_switched(name),
@@ -284,6 +291,7 @@ impl Session {
             let what = Text::new(what);
             self.say(&ToBroker::Accuse { link, what: what.clone() });
             self.depart(link, Gone::CutOff(what));
+            self.orphan_calls(link, |_| true);
         }
     }
 }

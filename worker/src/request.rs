@@ -66,6 +66,16 @@ impl<'a> Request<'a> {
         (self.deadline != NEVER).then(|| self.deadline.since(now()))
     }
 
+    /// Whether nobody waits for the answer any more: the caller has given the call up, is gone, or its deadline has passed.
+    /// What is to be answered does not matter then; calls that were made to answer it have been given up, too, and new ones
+    /// fail with [`CallFailure::Cancelled`](cloison_msg::CallFailure::Cancelled). Never true of a oneway.
+    ///
+    /// Takes in what has arrived meanwhile, which costs a system call or two: ask now and then, not in the innermost loop.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.worker.has_been_cancelled(&self.header)
+    }
+
     /// How many nested calls led to this one.
     #[must_use]
     pub const fn depth(&self) -> u8 {

@@ -7,7 +7,7 @@ use cloison_msg::{
     CALL_DEPTH_MAX, CallFailure, CallFrame, CallId, Denial, Destination, Failure, Message, Name, RpcIndex, Text,
 };
 
-use crate::session::{Frame, Outcome, Session};
+use crate::session::{Frame, Outcome, Session, Underway};
 use crate::wire::Posted;
 
 impl Session {
@@ -19,14 +19,20 @@ impl Session {
         message: &mut Message<OwnedFd>,
         frame: CallFrame,
     ) -> Option<Result<(Posted, usize, CallId), CallFailure>> {
+        if self.is_cancelled() {
+            return Some(Err(CallFailure::Cancelled));
+        }
         if let Err(why) = self.prepare(name, message)? {
             return Some(Err(why));
         }
+        let cause = self.cause();
         let end = self.ends.get_mut(name)?;
-        let slot = self.outcomes.insert(Outcome::Awaited);
-        let Ok(header) = end.link.call(rpc, message.shape(), frame, slot) else {
-            self.outcomes.remove(slot);
-            return None;
+        let slot = self.outcomes.vacant_entry();
+        let header = end.link.call(rpc, message.shape(), frame, slot.key()).ok()?;
+        let slot = {
+            let key = slot.key();
+            slot.insert(Outcome::Awaited(Underway { link: name, call: header.call, cause }));
+            key
         };
         match self.post(&header, message) {
             Ok(posted) => Some(Ok((posted, slot, header.call))),

@@ -11,7 +11,7 @@ use cloison_msg::{
 use crate::clock::NEVER;
 use crate::error::{Disconnect, ServeError};
 use crate::send::too_deep;
-use crate::session::{Frame, Queued, Session};
+use crate::session::{Frame, Queued, Serving, Session};
 use crate::worker::{Awaited, Interrupted};
 use crate::{Request, Worker};
 
@@ -102,7 +102,7 @@ impl Worker {
             if !self.has_any_service(&session) {
                 return Err(ServeError::NoService);
             }
-            if session.frame.is_some() {
+            if !session.serving.is_empty() {
                 return Err(ServeError::Nested);
             }
             session.drop_unneeded_pools();
@@ -151,7 +151,7 @@ impl Worker {
             session.answer_failure(&queued.header, &failure);
             return session.discard(queued);
         }
-        let outer = session.enter(&queued);
+        session.enter(&queued);
         let before = session.note_request(&queued.header);
         let mut reply = session.spare_message();
         drop(session);
@@ -160,13 +160,14 @@ impl Worker {
         let result = service.serve(self, &mut request, &mut reply);
         drop(request);
 
+        let result = result.and_then(|()| self.session().check_wanted(&reply));
         let has_answered = is_call && result.is_ok() && !reply.links().is_empty();
         if has_answered {
             self.answer_carrying(&queued, &mut reply);
         }
         let mut session = self.session();
         session.close_moves(&reply);
-        session.frame = outer;
+        session.serving.pop();
         session.note_return(before);
         if !session.queue.is_empty() {
             session.tick();
@@ -207,7 +208,7 @@ impl Session {
     /// The first request that is of the chain being served, or of `chain`. Without a service only calls are taken, to be
     /// refused: they would wait for a worker that waits for them.
     pub(crate) fn take_nested(&mut self, chain: Option<ChainId>, has_service: bool) -> Option<Queued> {
-        let served = self.frame.map(|frame| frame.chain);
+        let served = self.serving.last().map(|serving| serving.frame.chain);
         let at = self.queue.iter().position(|queued| {
             let its = Some(queued.header.chain);
             (its == chain || its == served) && (has_service || queued.header.kind == Kind::Call)
@@ -215,7 +216,7 @@ impl Session {
         self.queue.remove(at)
     }
 
-    fn note_request_taken(&mut self, queued: &Queued) {
+    pub(crate) fn note_request_taken(&mut self, queued: &Queued) {
         if let Some(via) = queued.via {
             self.note_taken(via, &queued.header);
         }
@@ -236,13 +237,13 @@ impl Session {
         Ok(())
     }
 
-    /// From now on this request is served; what was served before.
-    fn enter(&mut self, queued: &Queued) -> Option<Frame> {
+    /// From now on this request is served.
+    fn enter(&mut self, queued: &Queued) {
         let mut frame = self.frame_of(queued);
         if frame.chain == ChainId::default() {
             frame.chain = self.mint_chain();
         }
-        self.frame.replace(frame)
+        self.serving.push(Serving { frame, header: queued.header, cancelled: false });
     }
 
     const fn frame_of(&self, queued: &Queued) -> Frame {
@@ -305,7 +306,7 @@ impl Session {
         });
     }
 
-    fn discard(&mut self, queued: Queued) {
+    pub(crate) fn discard(&mut self, queued: Queued) {
         self.buffers.release(queued.payload);
         self.close_all(queued.links);
         if self.ends.get(queued.header.destination).is_none() {

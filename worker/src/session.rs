@@ -8,7 +8,7 @@ use std::rc::Rc;
 use cloison_ipc::Passed;
 use cloison_msg::control::{RequestId, ToBroker};
 use cloison_msg::{
-    CallFailure, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Route, Time, Via,
+    CallFailure, CallId, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Route, Time, Via,
 };
 use rustix::event::PollFlags;
 use serde::Serialize;
@@ -42,8 +42,10 @@ pub(crate) struct Session {
     pub(crate) questions: Vec<Question>,
     /// How many questions there were so far.
     pub(crate) asked: RequestId,
-    /// The request that is being served, if any.
-    pub(crate) frame: Option<Frame>,
+    /// The requests that are being served: the last, and those that wait for calls by which it came about.
+    pub(crate) serving: Vec<Serving>,
+    /// How many answers came to calls that nobody waited for any more.
+    pub(crate) late: u64,
     pub(crate) buffers: Buffers,
     pub(crate) disconnect: Option<Disconnect>,
     /// The socket on which more is probably queued already, so that looking at once is better than polling first.
@@ -101,7 +103,9 @@ pub(crate) struct Queued {
 /// What became of a call.
 pub(crate) enum Outcome {
     /// Nothing yet.
-    Awaited,
+    Awaited(Underway),
+    /// Whoever made it has heard.
+    Told,
     /// It was answered.
     Answered(Answered),
     /// It never will be.
@@ -117,12 +121,33 @@ pub(crate) struct Answered {
     pub(crate) links: Vec<Destination>,
 }
 
+/// A call that has no outcome yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Underway {
+    pub(crate) link: Destination,
+    pub(crate) call: CallId,
+    /// The call that was being served when it was made.
+    pub(crate) cause: Option<Cause>,
+}
+
+/// A call that came, by its link and its number there.
+pub(crate) type Cause = (Destination, CallId);
+
 /// The request that is being served: what calls made meanwhile inherit from it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     pub(crate) chain: ChainId,
     pub(crate) depth: u8,
     pub(crate) deadline: Time,
+}
+
+/// A request that is being served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Serving {
+    pub(crate) frame: Frame,
+    pub(crate) header: Header,
+    /// Whether its caller has given it up.
+    pub(crate) cancelled: bool,
 }
 
 /// Messages and their bytes.
@@ -144,7 +169,8 @@ impl Session {
             outcomes: Slab::new(),
             questions: Vec::new(),
             asked: 0,
-            frame: None,
+            serving: Vec::new(),
+            late: 0,
             buffers: Buffers::default(),
             disconnect: None,
             eager: None,
@@ -176,8 +202,8 @@ impl Session {
 
     /// Where calls made at this moment stand: below the request that is being served, or on their own.
     pub(crate) fn frame_of_call(&mut self) -> Frame {
-        match self.frame {
-            Some(frame) => Frame { depth: frame.depth.saturating_add(1), ..frame },
+        match self.serving.last() {
+            Some(&Serving { frame, .. }) => Frame { depth: frame.depth.saturating_add(1), ..frame },
             None => Frame { chain: self.mint_chain(), depth: 0, deadline: NEVER },
         }
     }
@@ -280,6 +306,7 @@ impl Session {
         let names: Vec<Destination> = self.ends.iter().map(|(name, _)| name).collect();
         for name in names {
             self.depart(name, Gone::BrokerEnded);
+            self.orphan_calls(name, |_| true);
         }
     }
 

@@ -143,6 +143,8 @@ impl Session {
         for pending in end.link.handle_move(peer.clone(), own) {
             self.settle(pending.context, Outcome::Failed(CallFailure::Gone(Gone::Moved)));
         }
+        let last = self.ends.get(link).map_or(CallId::NONE, |end| end.link.last_orphan());
+        self.orphan_calls(link, |call| call <= last);
     }
 
     fn take_reply(&mut self, request: RequestId, answer: Answer) {
@@ -178,6 +180,7 @@ impl Session {
     fn close(&mut self, link: Destination, why: Gone) {
         self.drain(link);
         self.depart(link, why);
+        self.orphan_calls(link, |_| true);
     }
 
     /// A link was taken back: nothing that came over it is delivered from here on, not even an answer that waits for
@@ -186,6 +189,7 @@ impl Session {
         self.depart(link, Gone::Revoked);
         // It may have departed before, for a reason that leaves what had arrived.
         self.drop_queued(link);
+        self.orphan_calls(link, |_| true);
         self.departed.drop_pools(|other| other != link);
         let mut carried = Vec::new();
         for (_, outcome) in &mut self.outcomes {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use cloison_ipc::ProcessIpc;
 use cloison_msg::control::{PROTOCOL_VERSION, ToBroker};
-use cloison_msg::{ChainId, Destination, Interface, Name, Time};
+use cloison_msg::contract::serving::Served;
+use cloison_msg::{ChainId, Destination, Header, Interface, Name, Time};
 
 use crate::Link;
 use crate::error::{Disconnect, OpenError, OpenFailure, StartError};
@@ -31,7 +32,8 @@ const FAREWELL: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Worker(Rc<Core>);
 
-struct Core {
+/// What all handles of one worker share.
+pub(crate) struct Core {
     role: Name,
     session: RefCell<Session>,
     service: RefCell<Option<Rc<dyn Service>>>,
@@ -137,6 +139,12 @@ impl Worker {
         self.session().disconnect.clone()
     }
 
+    /// How many answers came to calls that nobody waited for any more: they were given up, or their deadlines had passed.
+    #[must_use]
+    pub fn late_answers(&self) -> u64 {
+        self.session().late
+    }
+
     fn ask_for_link(&self, role: Name, interface: Name, within: Duration) -> Result<Link, OpenFailure> {
         let deadline = self.tick().after(within);
         let request = self.session().ask(Destination::BROKER, |request| ToBroker::Open { request, role, interface });
@@ -219,7 +227,18 @@ impl Worker {
 
     /// Everything the worker holds. Never kept while code of the worker's author runs.
     pub(crate) fn session(&self) -> RefMut<'_, Session> {
-        self.0.session.borrow_mut()
+        self.0.session()
+    }
+
+    /// Whether nobody waits for the answer to this call, which is being served.
+    pub(crate) fn has_been_cancelled(&self, call: &Header) -> bool {
+        self.0.has_been_cancelled(call)
+    }
+
+    /// What a contract's implementation asks about the call that it serves.
+    pub(crate) fn as_served(&self) -> Rc<dyn Served> {
+        let core: Rc<Core> = Rc::clone(&self.0);
+        core
     }
 
     pub(crate) fn service(&self) -> Option<Rc<dyn Service>> {
@@ -234,6 +253,12 @@ impl Worker {
     /// Puts another service in place, or none; returns the one before.
     pub(crate) fn replace_service(&self, service: Option<Rc<dyn Service>>) -> Option<Rc<dyn Service>> {
         self.0.service.replace(service)
+    }
+}
+
+impl Core {
+    pub(crate) fn session(&self) -> RefMut<'_, Session> {
+        self.session.borrow_mut()
     }
 }
 

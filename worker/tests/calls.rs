@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use cloison_msg::{
-    CALLS_IN_FLIGHT, CallFailure, Denial, Failure, Interface, Message, Route, RpcIndex, WINDOW_MESSAGES,
+    CALLS_IN_FLIGHT, CallFailure, Denial, Failure, Interface, Kind, Message, Route, RpcIndex, WINDOW_MESSAGES,
 };
 use cloison_worker::{Link, Request, Worker};
 use world::World;
@@ -178,6 +178,7 @@ fn a_deadline_passes_and_the_late_reply_does_no_harm(route: Route) {
     assert!(error.after >= Duration::from_millis(30) && begun.elapsed() < Duration::from_secs(3));
     let (late, _) = raw.recv();
     assert!(late.time_left() <= Duration::from_millis(30), "{:?}", late.time_left());
+    assert_eq!(raw.recv().0.kind, Kind::Cancel);
     let call = link.start(ECHO, &mut bytes(b"2")).unwrap();
     let (second, payload) = raw.recv();
     raw.reply(&late, b"too late");

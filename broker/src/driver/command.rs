@@ -40,6 +40,16 @@ pub(crate) enum Done {
     Inbox(Ticket),
 }
 
+impl Done {
+    /// Whether it is the call with that ticket, or without one, a call that nobody holds any more.
+    pub(crate) fn is_given_up(&self, ticket: Option<Ticket>) -> bool {
+        match self {
+            Self::Caller(caller) => ticket.is_none() && caller.is_closed(),
+            Self::Inbox(own) => ticket == Some(*own),
+        }
+    }
+}
+
 /// Something the host sends over one of its links.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
@@ -65,6 +75,8 @@ pub(crate) enum Command {
     Open { role: Name, interface: Name, within: Duration, done: oneshot::Sender<Result<Unclaimed, Refusal>> },
     /// The host sends something.
     Send(Outgoing),
+    /// The host gives up the call with that ticket, or every call that nobody holds any more.
+    Cancel { link: Destination, ticket: Option<Ticket> },
     /// The host answers a call.
     Answer { link: Destination, call: Header, result: Result<HostMessage, Failure> },
     /// The host has taken messages.

@@ -12,9 +12,10 @@ use cloison_msg::{
 };
 use tokio::sync::oneshot;
 
+use super::given_up::Open;
 use super::obey::too_late;
 use super::{Commands, Done, HostMessage, Outgoing, Purpose, now};
-use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox, Unclaimed};
+use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox, Ticket, Unclaimed};
 use crate::router::POOLS_PER_LINK;
 
 /// The host's number in the ids of chains: its port is the router's first.
@@ -44,6 +45,8 @@ pub(super) struct HostEnd {
     pub(super) core: Arc<LinkCore>,
     /// What waits for credit, in order.
     pub(super) waiting: VecDeque<Waiting>,
+    /// The calls that came and were not answered: as many as may be under way.
+    pub(super) open: Vec<Open>,
 }
 
 pub(super) struct Waiting {
@@ -101,7 +104,9 @@ impl Desk {
         let Some(moved) = self.ends.get_mut(link) else { return };
         let former = moved.end.peer().clone();
         moved.core.set_peer(peer.clone());
-        for pending in moved.end.handle_move(peer, own) {
+        let failed = moved.end.handle_move(peer, own);
+        moved.orphan(moved.end.last_orphan());
+        for pending in failed {
             self.fail_call(&former, pending, CallFailure::Gone(Gone::Moved));
         }
     }
@@ -110,7 +115,7 @@ impl Desk {
     pub(super) fn granted(&mut self, link: Destination, end: LinkEnd<Done>, balance: Balance) {
         let core = LinkCore::new(link, end.peer().clone(), Taken::resume(balance.received), self.commands.clone());
         let end = end.resume(balance);
-        self.ends.insert(link, HostEnd { end, core, waiting: VecDeque::new() });
+        self.ends.insert(link, HostEnd { end, core, waiting: VecDeque::new(), open: Vec::new() });
     }
 
     /// Answers whoever asked for a link. A link for which nobody waits any more comes back, to be closed.
@@ -137,6 +142,9 @@ impl Desk {
                 self.given.push((link, Arc::downgrade(&ended.core)));
             }
             _ => {}
+        }
+        if !matches!(why, Gone::Moved) {
+            ended.orphan(CallId(u64::MAX));
         }
         let peer = ended.end.peer().clone();
         let waiting: Vec<_> = ended.waiting.drain(..).collect();
@@ -187,7 +195,7 @@ impl Desk {
         self.fail_waiting(&peer, waiting, CallFailure::Gone(Gone::Closed));
     }
 
-    fn fail_call(&self, peer: &Name, pending: Pending<Done>, why: CallFailure) {
+    pub(super) fn fail_call(&self, peer: &Name, pending: Pending<Done>, why: CallFailure) {
         let after = now().since(pending.since);
         self.finish(pending.context, Err(CallError { peer: peer.clone(), rpc: pending.rpc, after, why }));
     }
@@ -202,11 +210,12 @@ impl Desk {
         }
     }
 
-    /// Ends whatever has waited long enough.
-    pub(super) fn expire(&mut self, now: Time) -> Vec<RequestId> {
-        let mut ended = Vec::new();
+    /// Ends whatever has waited long enough: the questions that are taken back, and what is to be sent because of it.
+    pub(super) fn expire(&mut self, now: Time) -> (Vec<RequestId>, Vec<Header>) {
+        let (mut ended, mut cancels) = (Vec::new(), Vec::new());
         for (_, end) in self.ends.iter_mut() {
             while let Some(pending) = end.end.expire(now) {
+                cancels.push(end.end.tell_cancelled(&pending));
                 ended.push((end.core.clone(), Ok(pending)));
             }
             while let Some(at) = end.waiting.iter().position(|waiting| waiting.until <= now) {
@@ -223,7 +232,7 @@ impl Desk {
             let _ = asked.done.send(Err(too_late()));
             asked.request
         });
-        late.collect()
+        (late.collect(), cancels)
     }
 }
 
@@ -231,6 +240,11 @@ impl Waiting {
     pub(super) fn new(outgoing: Outgoing, now: Time) -> Self {
         let until = now.after(outgoing.within);
         Self { outgoing, since: now, until }
+    }
+
+    /// Whether it is the call with that ticket, or without one, a call that nobody holds any more.
+    pub(super) fn is_given_up(&self, ticket: Option<Ticket>) -> bool {
+        matches!(&self.outgoing.purpose, Purpose::Call(done) if done.is_given_up(ticket))
     }
 }
 

@@ -91,14 +91,23 @@ impl Driver {
         let incoming = || Incoming::new(core.clone(), *header, payload.to_vec(), descriptors, links);
         match arrival {
             Ok(Arrival::Request) => {
-                self.desk.mailbox.put(Item::Message(incoming()));
+                let standing = self.desk.ends.get_mut(link).and_then(|end| end.open(header));
+                self.desk.mailbox.put(Item::Message(incoming().standing(standing)));
                 self.note_crowd();
             }
             Ok(Arrival::Outcome(pending)) => self.desk.outcome(pending, incoming()),
             Ok(Arrival::Credit) => self.host_resumes(link),
             // An answer that nobody waits for, or a buffer the host never lent: taken by being dropped, and what links it
             // carries are closed.
-            Ok(Arrival::Late | Arrival::Release | Arrival::Denied(_) | Arrival::Switched) => drop(incoming()),
+            Ok(Arrival::Late) => {
+                core.note_late();
+                drop(incoming());
+            }
+            Ok(Arrival::Cancel) => {
+                drop(incoming());
+                self.host_hears_cancel(link, header.call);
+            }
+            Ok(Arrival::Release | Arrival::Denied(_) | Arrival::Switched) => drop(incoming()),
             Err(breach) => tracing::error!(%breach, "the router let a breach pass"),
         }
     }
@@ -118,7 +127,7 @@ impl Driver {
     }
 
     /// Sends what waits for room, in order.
-    fn host_resumes(&mut self, link: Destination) {
+    pub(super) fn host_resumes(&mut self, link: Destination) {
         loop {
             let chain = self.desk.chain();
             let Some(end) = self.desk.ends.get_mut(link) else { return };
@@ -131,7 +140,7 @@ impl Driver {
     }
 
     /// Hands a message of the host's to the router, as if it had come by a socket.
-    fn host_message(&mut self, header: &Header, mut message: HostMessage) {
+    pub(super) fn host_message(&mut self, header: &Header, mut message: HostMessage) {
         let host = self.router.host();
         let mut descriptors = message.take_descriptors();
         let mut links = message.encoded_links();
@@ -154,6 +163,9 @@ impl Driver {
         let failed = result.is_err();
         let mut message = result.unwrap_or_else(|failure| encode(&Body::Failure(failure)));
         let Some(end) = self.desk.ends.get_mut(link) else { return };
+        if !end.close(call.call) {
+            return;
+        }
         let header = end.end.answer(call, failed, message.shape()).or_else(|full| {
             message = encode(&Body::Failure(Failure::Unanswerable(full.to_string().into())));
             end.end.answer(call, true, message.shape())
@@ -178,7 +190,11 @@ impl Driver {
 
     /// Ends what has waited long enough.
     pub(super) fn tick(&mut self) {
-        for request in self.desk.expire(now()) {
+        let (late, cancels) = self.desk.expire(now());
+        for cancel in cancels {
+            self.host_message(&cancel, HostMessage::new());
+        }
+        for request in late {
             self.router.handle_open_cancelled(self.router.host(), request);
         }
         self.obey();

@@ -5,6 +5,7 @@ mod audit;
 mod command;
 mod counting;
 mod desk;
+mod given_up;
 pub mod harness;
 mod host_port;
 mod obey;

@@ -165,6 +165,7 @@ impl Driver {
                 self.router.handle_open(host, request, role, interface);
             }
             Command::Send(outgoing) => self.host_sends(outgoing),
+            Command::Cancel { link, ticket } => self.host_cancels(link, ticket),
             Command::Answer { link, call, result } => self.host_answers(link, &call, result),
             Command::Credit { link, receipt } => self.host_credits(link, receipt),
             Command::Close { link } => self.host_closes(link),

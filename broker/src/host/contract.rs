@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cloison_ipc::Passed;
 use cloison_msg::contract::bind::{self, BindError};
-use cloison_msg::contract::{Bind, BindAsync, Carrier, Dispatch, Pending, Poll, Server, Stub};
+use cloison_msg::contract::{Bind, BindAsync, Carrier, Dispatch, Pending, Poll, Server, Stub, serving};
 use cloison_msg::{AppendError, CallError, CallFailure, Contract, Name, Reader, RecvError, Rights, RpcIndex, Transfer};
 
 use super::{CALL_DEADLINE, HostLink, Incoming, OpenError, PendingCall};
@@ -249,9 +249,9 @@ impl Incoming {
     /// ```
     pub fn serve<M: Dispatch<HostLink>>(mut self, server: &Server<M>) {
         let mut reply = HostMessage::new();
-        let rpc = self.rpc();
+        let (rpc, as_served) = (self.rpc(), self.as_served());
         let mut request = self.reader();
-        let served = server.answer(rpc, &mut request, &mut reply);
+        let served = serving::serve(as_served, || server.answer(rpc, &mut request, &mut reply));
         drop(request);
         match served {
             Ok(()) => self.reply(reply),

@@ -111,6 +111,7 @@ impl Inbox {
         self.note();
         match item {
             Item::Message(message) if message.is_revoked() => None,
+            Item::Message(mut message) => message.take().then_some(Item::Message(message)),
             Item::Outcome(ticket, outcome) => Some(Item::Outcome(ticket, outcome.and_then(Incoming::deliver))),
             item => Some(item),
         }

@@ -1,9 +1,11 @@
 //! Messages that came to the host.
 
+use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cloison_ipc::{BufferRef, Passed};
+use cloison_msg::contract::serving::Served;
 use cloison_msg::{
     CallError, CallFailure, Failure, Gone, Header, Kind, Name, Reader, RecvError, RpcIndex, Text, Transfer,
     decode_whole,
@@ -11,6 +13,7 @@ use cloison_msg::{
 use serde::Deserialize;
 
 use super::pools::{BorrowError, Borrowed};
+use super::standing::Standing;
 use super::{HostLink, LinkCore};
 use crate::driver::{Command, HostMessage};
 
@@ -29,6 +32,10 @@ pub struct Incoming {
     payload: Vec<u8>,
     descriptors: Vec<Passed>,
     links: std::vec::IntoIter<HostLink>,
+    /// Whether anybody waits for an answer; `None` if this is no call.
+    standing: Option<Arc<Standing>>,
+    /// When the caller gives up.
+    deadline: Instant,
     answered: bool,
 }
 
@@ -42,7 +49,21 @@ impl Incoming {
     ) -> Self {
         let peer = core.peer();
         let (links, after) = (links.into_iter(), Duration::ZERO);
-        Self { core, peer, after, header, payload, descriptors, links, answered: false }
+        let deadline = Instant::now() + header.time_left();
+        Self { core, peer, after, header, payload, descriptors, links, standing: None, deadline, answered: false }
+    }
+
+    /// It is a call, which may be given up.
+    pub(crate) fn standing(mut self, standing: Option<Arc<Standing>>) -> Self {
+        self.standing = standing;
+        self
+    }
+
+    /// The application has it now, unless it was given up before: then it is answered already.
+    pub(crate) fn take(&mut self) -> bool {
+        let is_wanted = self.standing.as_ref().is_none_or(|standing| standing.take());
+        self.answered |= !is_wanted;
+        is_wanted
     }
 
     /// It answers a call that began so long ago.
@@ -95,6 +116,24 @@ impl Incoming {
     #[must_use]
     pub fn is_call(&self) -> bool {
         self.header.kind == Kind::Call
+    }
+
+    /// Whether nobody waits for an answer any more: the caller has given the call up, is gone, or its deadline has passed.
+    /// Never true of anything but a call.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.standing.as_ref().is_some_and(|standing| standing.is_given_up() || Instant::now() >= self.deadline)
+    }
+
+    /// How much time is left to answer a call; `None` for anything else.
+    #[must_use]
+    pub fn time_left(&self) -> Option<Duration> {
+        self.standing.as_ref().map(|_| self.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// What the implementation of a contract can ask while it serves this.
+    pub(super) fn as_served(&self) -> Rc<dyn Served> {
+        Rc::new(ServedHere { standing: self.standing.clone(), deadline: self.deadline, caller: self.peer.clone() })
     }
 
     /// The one value that it consists of.
@@ -158,6 +197,27 @@ impl Incoming {
 pub(super) fn close_moves(core: &LinkCore, message: &HostMessage) {
     for carried in message.links().iter().filter(|carried| carried.transfer == Transfer::Move) {
         core.commands.give(Command::Close { link: carried.link });
+    }
+}
+
+/// A call that the host serves by a contract.
+struct ServedHere {
+    standing: Option<Arc<Standing>>,
+    deadline: Instant,
+    caller: Arc<Name>,
+}
+
+impl Served for ServedHere {
+    fn is_cancelled(&self) -> bool {
+        self.standing.as_ref().is_some_and(|standing| standing.is_given_up() || Instant::now() >= self.deadline)
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        self.standing.as_ref().map(|_| self.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn caller(&self) -> Option<Name> {
+        Some(Name::clone(&self.caller))
     }
 }
 

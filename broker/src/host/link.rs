@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -65,14 +65,16 @@ pub(crate) struct LinkCore {
     taken: Mutex<Taken>,
     /// Whether the link was taken back: then nothing that came over it is delivered any more.
     revoked: AtomicBool,
+    /// How many answers came to calls that nobody waited for any more.
+    late: AtomicU64,
 }
 
 impl LinkCore {
     /// Of a link of which so much was taken already.
     pub(crate) fn new(name: Destination, peer: Name, taken: Taken, commands: Commands) -> Arc<Self> {
         let (peer, taken) = (Mutex::new(Arc::new(peer)), Mutex::new(taken));
-        let (pools, revoked) = (LinkPools::default(), AtomicBool::new(false));
-        Arc::new(Self { name, peer, commands, pools, taken, revoked })
+        let (pools, revoked, late) = (LinkPools::default(), AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { name, peer, commands, pools, taken, revoked, late })
     }
 
     /// The role at the other end at this moment.
@@ -87,6 +89,10 @@ impl LinkCore {
 
     pub(crate) fn revoke(&self) {
         self.revoked.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn note_late(&self) {
+        self.late.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn is_revoked(&self) -> bool {
@@ -174,16 +180,30 @@ impl HostLink {
     }
 
     /// Begins a call that ends within `within`. Several can be on their way.
-    #[must_use = "dropping it drops the outcome"]
+    #[must_use = "dropping it gives the call up"]
     pub fn start(&self, rpc: RpcIndex, message: HostMessage, within: Duration) -> PendingCall {
         let (done, outcome) = oneshot::channel();
         self.core.send(rpc, message, within, Purpose::Call(Done::Caller(done)));
-        PendingCall { peer: self.peer(), rpc, since: Instant::now(), outcome }
+        let (link, commands) = (self.core.name, self.core.commands.clone());
+        PendingCall { peer: self.peer(), rpc, since: Instant::now(), outcome, link, commands, is_over: false }
     }
 
     /// Begins a call whose outcome comes to the [`Inbox`](super::Inbox), under `ticket`.
     pub fn post(&self, rpc: RpcIndex, message: HostMessage, within: Duration, ticket: Ticket) {
         self.core.send(rpc, message, within, Purpose::Call(Done::Inbox(ticket)));
+    }
+
+    /// Gives up the call that was [`post`](Self::post)ed over this link under `ticket`: its outcome is
+    /// [`CallFailure::Cancelled`], unless it has one already.
+    pub fn cancel(&self, ticket: Ticket) {
+        self.core.commands.give(Command::Cancel { link: self.core.name, ticket: Some(ticket) });
+    }
+
+    /// How many answers came over this link to calls that nobody waited for any more: they were given up, or their
+    /// deadlines had passed.
+    #[must_use]
+    pub fn late_answers(&self) -> u64 {
+        self.core.late.load(Ordering::Relaxed)
     }
 
     /// Sends a message that nobody answers, and waits until it is on its way, [`CALL_DEADLINE`] at most.
@@ -247,13 +267,18 @@ impl Drop for Unclaimed {
     }
 }
 
-/// A call that waits for its outcome: [`wait`](Self::wait) for it, or `.await` it on any executor.
+/// A call that waits for its outcome: [`wait`](Self::wait) for it, or `.await` it on any executor. Dropped, it is given up:
+/// the peer is told, does not serve it if it has not begun to, and can see it if it has.
 #[derive(Debug)]
 pub struct PendingCall {
     peer: Arc<Name>,
     rpc: RpcIndex,
     since: Instant,
     outcome: oneshot::Receiver<Result<Incoming, CallError>>,
+    link: Destination,
+    commands: Commands,
+    /// Whether the outcome was there.
+    is_over: bool,
 }
 
 impl PendingCall {
@@ -271,10 +296,21 @@ impl Future for PendingCall {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let outcome = Pin::new(&mut self.outcome).poll(context);
+        self.is_over |= outcome.is_ready();
         outcome.map(|outcome| match outcome {
             Ok(outcome) => outcome.and_then(Incoming::deliver),
             Err(_) => Err(broker_ended(&self.peer, self.rpc, self.since)),
         })
+    }
+}
+
+impl Drop for PendingCall {
+    fn drop(&mut self) {
+        // Closed first: by that the driver sees which call is meant.
+        self.outcome.close();
+        if !self.is_over && self.outcome.try_recv().is_err() {
+            self.commands.give(Command::Cancel { link: self.link, ticket: None });
+        }
     }
 }
 

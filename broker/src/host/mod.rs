@@ -6,6 +6,7 @@ mod incoming;
 mod link;
 mod pools;
 mod question;
+mod standing;
 
 pub use contract::Started;
 pub(crate) use inbox::Mailbox;
@@ -15,3 +16,4 @@ pub use link::{CALL_DEADLINE, HostLink, OpenError, PendingCall};
 pub(crate) use link::{LinkCore, Unclaimed};
 pub use pools::{BorrowError, Borrowed};
 pub use question::Question;
+pub(crate) use standing::Standing;

@@ -17,7 +17,8 @@ use crate::{Reader, RecvError};
 pub type Read<P, T, E> =
     for<'a> fn(&mut Reader<'a, <P as Pending>::Passed, <P as Pending>::Link>) -> Result<Result<T, E>, RecvError>;
 
-/// A call of a method that was begun: [`wait`](Self::wait) for its answer, or, where `P` is a host's, `.await` it.
+/// A call of a method that was begun: [`wait`](Self::wait) for its answer, or, where `P` is a host's, `.await` it. Dropped, it
+/// is given up: the server is told.
 #[must_use = "an answer is to be waited for"]
 pub struct Call<P: Pending, T, E> {
     /// Taken out at the end.

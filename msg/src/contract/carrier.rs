@@ -75,7 +75,7 @@ pub trait Carrier: Clone {
     ) -> Self::Pending;
 }
 
-/// A call that was begun. Dropped, it is forgotten: the peer serves it all the same.
+/// A call that was begun. Dropped, it is given up: the peer is told, and need not serve it.
 pub trait Pending: Sized {
     /// Descriptors, as they arrive.
     type Passed: Descriptor;

@@ -32,7 +32,9 @@
 //! | a client | to give it away, or a copy of it | an argument or an answer of another contract: `OtherClient<L>`, `&OtherClient<L>` |
 //! | an object | to give somebody a link to it | `OtherClient::offer`: it ends when no link leads to it any more |
 //! | an implementation | to serve it | `CounterServer::new(implementation)`: a worker serves it like any service |
+//! | the same, serving | to know whether anybody still waits, and for how long | [`serving`] |
 //! | the same | to call it where you are | the trait's methods: no link, no broker |
+//! | a [`Call`], or [`Answers`] | to give up what was begun | drop it: the server is told |
 //! | either, not known before the program runs | one type | [`Placed`] |
 //! | a policy | the rights that a contract needs | [`Contract::rights`], [`Contract::rights_to`], [`Contract::answer_rights`] |
 //! | a raw link that you know to lead to the right server | a client, unasked | [`Client::over`] a [`Stub`] |
@@ -122,6 +124,7 @@ mod description;
 mod here;
 mod placed;
 mod serve;
+pub mod serving;
 mod sketch;
 mod stub;
 

@@ -7,6 +7,7 @@ use cloison_proof::world::{Act, HostAct, LARGE, Setup};
 
 const ONEWAY: Act = Act::Oneway { link: 0, size: 8 };
 const CALL: Act = Act::Call { link: 0, size: 8 };
+const CANCEL: Act = Act::Cancel { link: 0 };
 const BIG: Act = Act::Oneway { link: 0, size: LARGE };
 const THERE_AND_BACK: [HostAct; 2] = [HostAct::Model(Model::Orchestrator), HostAct::Model(Model::Broker)];
 
@@ -81,6 +82,32 @@ fn what_was_said_before_a_close_arrives() {
 #[test]
 fn a_link_switches_there_and_back() {
     holds("there and back", &Setup::two(Model::Broker, [vec![ONEWAY, CALL], vec![CALL]]).host(THERE_AND_BACK));
+}
+
+/// Whether it was served, is being served, or has not left: each call ends once, and its answer is heard by nobody.
+#[test]
+fn a_call_is_given_up_while_routes_change() {
+    let setup = Setup::two(Model::Broker, [vec![CALL, CANCEL, CALL], vec![ONEWAY]]);
+    holds("cancel", &setup.host(THERE_AND_BACK));
+}
+
+#[test]
+fn a_call_is_given_up_and_somebody_dies() {
+    let setup = Setup::two(Model::Broker, [vec![CALL, CANCEL], vec![CALL, CANCEL]]);
+    holds("cancel, crash", &setup.host([HostAct::Model(Model::Orchestrator)]).crashes(1));
+}
+
+#[test]
+fn more_calls_are_given_up_than_a_socket_holds() {
+    let acts = vec![CALL, CALL, CANCEL, CANCEL, ONEWAY];
+    let setup = Setup { model: Model::Orchestrator, ..Setup::two(Model::Broker, [acts, vec![]]) };
+    holds("cancels in an outbox", &setup.host([HostAct::Model(Model::Broker)]));
+}
+
+#[test]
+fn a_link_moves_whose_calls_were_given_up() {
+    let setup = three(vec![CALL, CANCEL, moving()], vec![CALL, CANCEL], vec![Act::Call { link: 1, size: 8 }]);
+    holds("cancel and move", &setup);
 }
 
 #[test]

@@ -477,7 +477,7 @@ static CALLS: AtomicU64 = AtomicU64::new(1);
 /// A message of this kind and method, with whatever else its header needs to be sound.
 pub fn message_packet(to: Destination, kind: Kind, rpc: cloison_broker::msg::RpcIndex, payload: &[u8]) -> Vec<u8> {
     use cloison_broker::msg::ChainId;
-    let called = matches!(kind, Kind::Call | Kind::Reply | Kind::Error);
+    let called = matches!(kind, Kind::Call | Kind::Reply | Kind::Error | Kind::Cancel);
     let header = Header {
         destination: to,
         rpc,

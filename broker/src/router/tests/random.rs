@@ -28,7 +28,7 @@ enum Step {
 fn any_step() -> impl Strategy<Value = Step> {
     let name = || (0u32..6, 0u32..4);
     prop_oneof![
-        8 => (1u8..8, name(), 0u16..5, 0u16..3000)
+        8 => (1u8..9, name(), 0u16..5, 0u16..3000)
             .prop_map(|(kind, destination, rpc, payload)| Step::Send { kind, destination, rpc, payload }),
         6 => (0u8..5).prop_map(|role| Step::Open { role }),
         2 => (name(), any::<u32>(), any::<u16>())
@@ -54,8 +54,16 @@ fn take_step(world: &mut World, port: Key, step: &Step) {
     let named = |(index, generation): (u32, u32)| Destination { index, generation };
     match *step {
         Step::Send { kind, destination, rpc, payload } => {
-            let kind = [Kind::Call, Kind::Reply, Kind::Error, Kind::Oneway, Kind::Credit, Kind::Release, Kind::Switch]
-                [usize::from(kind) - 1];
+            let kind = [
+                Kind::Call,
+                Kind::Reply,
+                Kind::Error,
+                Kind::Oneway,
+                Kind::Credit,
+                Kind::Release,
+                Kind::Switch,
+                Kind::Cancel,
+            ][usize::from(kind) - 1];
             let call = CallId(u64::from(matches!(kind, Kind::Call | Kind::Reply | Kind::Error)));
             let header =
                 Header { destination: named(destination), rpc: RpcIndex(rpc), kind, call, ..Header::default() };

@@ -53,6 +53,7 @@ impl World {
                 let end = name(link).map(|name| self.workers[at].ends.get(name));
                 has_room(link, shape) && (!is_call || end.is_some_and(|end| end.is_none_or(callable)))
             }
+            Act::Cancel { link } => name(link).is_some(),
             Act::Close { link } => {
                 let end = name(link).map(|name| self.workers[at].ends.get(name));
                 end.is_some_and(|end| end.is_none_or(|end| end.outbox.is_empty()))
@@ -97,6 +98,7 @@ impl World {
                     return;
                 }
             }
+            Act::Cancel { link } => self.act_cancel(at, names[link]),
             Act::Close { link } => {
                 if self.workers[at].ends.get(names[link]).is_some() {
                     self.say(at, &ToBroker::Close { link: names[link] });
@@ -132,6 +134,17 @@ impl World {
             self.workers[at].calls.insert(number);
             self.post_said(at, Packet::bare(header));
         }
+    }
+
+    /// Whatever becomes of the call, its caller has heard all that it will hear.
+    fn act_cancel(&mut self, at: usize, name: Destination) {
+        let Some(end) = self.workers[at].ends.get_mut(name) else { return };
+        let Some((header, pending)) = end.link.find_call(|_| true).and_then(|call| end.link.cancel(call)) else {
+            return;
+        };
+        self.note_outcome(at, name, pending.context, super::Outcome::Gone);
+        self.conclude(at, &pending);
+        self.post_said(at, Packet::bare(header));
     }
 
     fn frame(&self, number: u8) -> CallFrame {

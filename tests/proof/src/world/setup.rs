@@ -76,6 +76,11 @@ pub enum Act {
         /// Which methods the receiver may use, of those that the sender may.
         methods: RpcSet,
     },
+    /// Gives up the first of its calls that waits, if one does.
+    Cancel {
+        /// By which link it was made.
+        link: usize,
+    },
     /// Closes a link.
     Close {
         /// Which.
@@ -88,7 +93,11 @@ impl Act {
     #[must_use]
     pub const fn link(self) -> usize {
         match self {
-            Self::Oneway { link, .. } | Self::Call { link, .. } | Self::Say { link, .. } | Self::Close { link } => link,
+            Self::Oneway { link, .. }
+            | Self::Call { link, .. }
+            | Self::Say { link, .. }
+            | Self::Cancel { link }
+            | Self::Close { link } => link,
             Self::Carry { by, .. } => by,
         }
     }

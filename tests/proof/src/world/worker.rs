@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cloison_broker::router::Body;
 use cloison_msg::control::{ToBroker, ToWorker};
 use cloison_msg::{
-    Arrival, Balance, Denial, DescriptorClasses, Destination, Ends, Failure, Gone, Header, Key, Kind, LinkEnd, Pending,
+    Arrival, Balance, CallId, Denial, DescriptorClasses, Destination, Ends, Failure, Gone, Header, Key, Kind, LinkEnd, Pending,
     Route, Shape, Via, decode_whole,
 };
 
@@ -196,6 +196,10 @@ impl World {
                 self.note_taken(at, via, &header);
             }
             Ok(Arrival::Late) => self.note_taken(at, via, &header),
+            Ok(Arrival::Cancel) => {
+                self.note_taken(at, via, &header);
+                self.answer_cancelled(at, name, header.call);
+            }
             Ok(Arrival::Switched) => self.note_switched(at, name),
             Ok(Arrival::Credit | Arrival::Release) => {}
             Ok(Arrival::Denied(denial)) if self.denies => self.deny(at, via, &header, denial),
@@ -233,6 +237,35 @@ impl World {
         }
     }
 
+    /// A call that was given up before the application took it is answered at once.
+    fn answer_cancelled(&mut self, at: usize, name: Destination, call: CallId) {
+        let is_it = |queued: &Queued| (queued.header.destination, queued.header.call) == (name, call);
+        let queue = &mut self.workers[at].queue;
+        let Some(queued) = queue.iter().position(is_it).and_then(|at| queue.remove(at)) else { return };
+        if let Some(via) = queued.via {
+            self.note_taken(at, via, &queued.header);
+        }
+        let payload = encode(&Failure::Cancelled);
+        let shape = Shape { payload: length(&payload), ..Shape::default() };
+        let answer = self.workers[at].ends.get_mut(name).and_then(|end| end.link.answer(&queued.header, true, shape).ok());
+        if let Some(answer) = answer {
+            self.post_said(at, Packet { payload, ..Packet::bare(answer) });
+        }
+    }
+
+    /// Nobody waits for the answers to a link's calls up to that one.
+    fn orphan(&mut self, at: usize, name: Destination, last: CallId) {
+        let is_orphan = |queued: &Queued| {
+            queued.header.kind == Kind::Call && queued.header.destination == name && queued.header.call <= last
+        };
+        while let Some(place) = self.workers[at].queue.iter().position(is_orphan) {
+            let Some(orphan) = self.workers[at].queue.remove(place) else { return };
+            if let Some(via) = orphan.via {
+                self.note_taken(at, via, &orphan.header);
+            }
+        }
+    }
+
     fn take_word(&mut self, at: usize, word: ToWorker, plug: Option<Plug>) {
         match word {
             ToWorker::Granted { link, peer, peer_rights, route, balance, .. } => {
@@ -260,6 +293,8 @@ impl World {
                     self.note_outcome(at, link, pending.context, Outcome::Gone);
                     self.conclude(at, &pending);
                 }
+                let last = self.workers[at].ends.get(link).map_or(CallId::NONE, |end| end.link.last_orphan());
+                self.orphan(at, link, last);
             }
             ToWorker::Attenuated { link, peer_rights, .. } => {
                 if let Some(end) = self.workers[at].ends.get_mut(link) {
@@ -276,6 +311,7 @@ impl World {
                     self.drain(at, link);
                 }
                 self.depart(at, link, why);
+                self.orphan(at, link, CallId(u64::MAX));
             }
             _ => {}
         }

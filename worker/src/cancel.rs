@@ -1,0 +1,127 @@
+//! Calls that are given up: by whoever waits here, or by whoever waits for this worker.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use cloison_msg::contract::serving::Served;
+use cloison_msg::{CallFailure, CallId, Destination, Failure, Header, Kind, Message, Name};
+
+use crate::clock::NEVER;
+use crate::session::{Cause, Outcome, Queued, Session};
+use crate::worker::Core;
+
+impl Core {
+    /// Whether nobody waits for the answer to this call, which is being served. Takes in what has arrived.
+    pub(crate) fn has_been_cancelled(&self, call: &Header) -> bool {
+        let mut session = self.session();
+        session.pump_at_once();
+        let now = session.tick();
+        let serving = session.serving.iter().rev().find(|serving| cause_of(&serving.header) == cause_of(call));
+        serving.is_some_and(|serving| serving.cancelled || (is_call(call) && serving.frame.deadline <= now))
+    }
+}
+
+/// The innermost of the requests that are being served: while a contract's method runs, that is its own.
+impl Served for Core {
+    fn is_cancelled(&self) -> bool {
+        let header = self.session().serving.last().map(|serving| serving.header);
+        header.is_some_and(|header| self.has_been_cancelled(&header))
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        let mut session = self.session();
+        let now = session.tick();
+        let deadline = session.serving.last()?.frame.deadline;
+        (deadline != NEVER).then(|| deadline.since(now))
+    }
+
+    fn caller(&self) -> Option<Name> {
+        let session = self.session();
+        let link = session.serving.last()?.header.destination;
+        session.peer_of(link).map(|peer| Name::clone(peer))
+    }
+}
+
+impl Session {
+    /// Whether the caller of what is being served has given up.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.serving.last().is_some_and(|serving| serving.cancelled)
+    }
+
+    /// The call that is being served, if any.
+    pub(crate) fn cause(&self) -> Option<Cause> {
+        self.serving.last().filter(|serving| is_call(&serving.header)).map(|serving| cause_of(&serving.header))
+    }
+
+    /// Whether anybody waits for the reply to what is being served. If not, the links that it would give away are closed,
+    /// since the service has nothing more to do with them.
+    pub(crate) fn check_wanted(&mut self, reply: &Message<OwnedFd>) -> Result<(), Failure> {
+        if !self.is_cancelled() {
+            return Ok(());
+        }
+        self.close_moves(reply);
+        Err(Failure::Cancelled)
+    }
+
+    /// Nobody waits here for the outcome of a call any more: its peer is told, unless it has ended.
+    pub(crate) fn give_up(&mut self, link: Destination, call: CallId) {
+        let Some(end) = self.ends.get_mut(link) else { return };
+        if let Some((header, _)) = end.link.cancel(call) {
+            let nothing = self.spare_message();
+            self.post_own(&header, nothing);
+        }
+    }
+
+    /// The caller waits no more. A call that nobody has begun to serve is answered at once.
+    pub(crate) fn cancel_call(&mut self, link: Destination, call: CallId) {
+        let is_it = |queued: &Queued| is_call(&queued.header) && cause_of(&queued.header) == (link, call);
+        match self.queue.iter().position(is_it).and_then(|at| self.queue.remove(at)) {
+            Some(queued) => {
+                self.note_request_taken(&queued);
+                self.answer_failure(&queued.header, &Failure::Cancelled);
+                self.discard(queued);
+            }
+            None => self.cancel_served(|cause| cause == (link, call)),
+        }
+    }
+
+    /// Whoever made these of a link's calls is gone, or has given the link away: nobody waits for answers.
+    pub(crate) fn orphan_calls(&mut self, link: Destination, is_orphan: impl Fn(CallId) -> bool) {
+        let is_it = |header: &Header| is_call(header) && header.destination == link && is_orphan(header.call);
+        while let Some(at) = self.queue.iter().position(|queued| is_it(&queued.header)) {
+            if let Some(queued) = self.queue.remove(at) {
+                self.note_request_taken(&queued);
+                self.discard(queued);
+            }
+        }
+        self.cancel_served(|(name, call)| name == link && is_orphan(call));
+    }
+
+    /// Marks what is being served as given up, and gives up the calls that were made to answer it.
+    fn cancel_served(&mut self, is_meant: impl Fn(Cause) -> bool) {
+        let mut any = false;
+        for serving in self.serving.iter_mut().filter(|serving| is_call(&serving.header)) {
+            if is_meant(cause_of(&serving.header)) {
+                serving.cancelled = true;
+                any = true;
+            }
+        }
+        while any {
+            let next = self.outcomes.iter().find_map(|(slot, outcome)| match outcome {
+                Outcome::Awaited(underway) if underway.cause.is_some_and(&is_meant) => Some((slot, *underway)),
+                _ => None,
+            });
+            let Some((slot, underway)) = next else { return };
+            self.settle(slot, Outcome::Failed(CallFailure::Cancelled));
+            self.give_up(underway.link, underway.call);
+        }
+    }
+}
+
+const fn cause_of(header: &Header) -> Cause {
+    (header.destination, header.call)
+}
+
+fn is_call(header: &Header) -> bool {
+    header.kind == Kind::Call
+}
