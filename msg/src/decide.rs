@@ -109,8 +109,8 @@ fn denial(rights: &Rights, used: &Use, header: &Header, classes: DescriptorClass
     let needed = match header.kind {
         Kind::Call => RightsFlags::CALL,
         Kind::Oneway => RightsFlags::ONEWAY,
-        // Whoever may call may give a call up, and may still when the right has ended.
-        Kind::Cancel => return (!rights.flags.contains(RightsFlags::CALL)).then_some(Denial::Kind),
+        // Whoever may call may give a call up or ask about it, and may still when the right has ended.
+        Kind::Cancel | Kind::Probe => return (!rights.flags.contains(RightsFlags::CALL)).then_some(Denial::Kind),
         Kind::Reply | Kind::Error | Kind::Credit | Kind::Release | Kind::Control | Kind::Switch => return None,
     };
     if rights.expires.is_some_and(|end| now >= end) {

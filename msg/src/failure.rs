@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppendError, Denial, Name, RecvError, RpcIndex, Text};
+use crate::{AppendError, Circle, Denial, Name, RecvError, RpcIndex, Text};
 
 /// How the other side answers a call that it could not, or would not, serve. Travels in an error message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
@@ -26,7 +26,7 @@ pub enum Failure {
     /// The caller has no right to it.
     #[error("denied: {0}")]
     Denied(Denial),
-    /// Serving it would take more nested calls than a chain may have, or wait for itself.
+    /// Serving it would take more nested calls than a chain may have, or wait for itself: the text says by which way.
     #[error("it would wait for itself: {0}")]
     WouldDeadlock(Text),
     /// The answer would not fit into a message.
@@ -35,6 +35,10 @@ pub enum Failure {
     /// The caller gave the call up before it was served, or while it was.
     #[error("the call was given up")]
     Cancelled,
+    /// It would wait for itself, in a circle of workers that are known by number. So says one runtime to another, and the
+    /// caller's makes [`WouldDeadlock`](Self::WouldDeadlock) of it, with the names that its own worker may know.
+    #[error("it would wait for itself")]
+    Circle(Circle),
 }
 
 impl Failure {

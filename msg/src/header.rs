@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::calls::{CallId, ChainId};
 use crate::link_ref::{LINK_REF_LEN, LINKS_MAX};
 use crate::message::{DESCRIPTORS_MAX, PACKET_MAX, PAYLOAD_MAX};
+use crate::probe::PROBE_LEN_MAX;
 use crate::table::Key;
 
 /// Length of an encoded header, in bytes.
@@ -99,6 +100,8 @@ pub enum Kind {
     Switch = 8,
     /// Its sender waits no more for the answer to a call of its own. The call is answered all the same, once.
     Cancel = 9,
+    /// Asks whether a call of its sender's waits for itself; the payload is a [`Probe`](crate::Probe).
+    Probe = 10,
 }
 
 impl Kind {
@@ -113,6 +116,7 @@ impl Kind {
             7 => Self::Control,
             8 => Self::Switch,
             9 => Self::Cancel,
+            10 => Self::Probe,
             _ => return None,
         })
     }
@@ -135,7 +139,7 @@ pub struct Header {
     pub links: u8,
     /// Length of the payload in bytes, at most [`PAYLOAD_MAX`].
     pub payload: u32,
-    /// Which call this is, answers or gives up; [`CallId::NONE`] for everything else.
+    /// Which call this is, answers, gives up or asks about; [`CallId::NONE`] for everything else.
     pub call: CallId,
     /// The chain of nested calls it belongs to.
     pub chain: ChainId,
@@ -277,7 +281,7 @@ impl Header {
         let has_call = self.call != CallId::NONE;
         let fits = match self.kind {
             Kind::Call => has_call && self.remaining > 0,
-            Kind::Reply | Kind::Error | Kind::Cancel => has_call && self.remaining == 0,
+            Kind::Reply | Kind::Error | Kind::Cancel | Kind::Probe => has_call && self.remaining == 0,
             _ => !has_call && self.remaining == 0,
         };
         if !fits {
@@ -297,6 +301,7 @@ impl Header {
             Kind::Error | Kind::Control => self.links == 0,
             Kind::Credit => self.links == 0 && self.descriptors == 0,
             Kind::Release => self.links == 0 && self.descriptors == 0 && self.payload <= RELEASE_MAX,
+            Kind::Probe => self.links == 0 && self.descriptors == 0 && self.payload <= PROBE_LEN_MAX,
             Kind::Switch | Kind::Cancel => self.links == 0 && self.descriptors == 0 && self.payload == 0,
         };
         if is_clean { Ok(()) } else { Err(HeaderError::Stowaway(self.kind)) }
@@ -376,6 +381,10 @@ mod tests {
         let cancel = Header { kind: Kind::Cancel, remaining: 0, links: 0, descriptors: 0, payload: 0, ..call() };
         assert_eq!(decode(cancel), Ok(cancel));
         assert_eq!(decode(Header { payload: 1, ..cancel }), Err(HeaderError::Stowaway(Kind::Cancel)));
+        let probe = Header { kind: Kind::Probe, payload: PROBE_LEN_MAX, ..cancel };
+        assert_eq!(decode(probe), Ok(probe));
+        let long = Header { payload: PROBE_LEN_MAX + 1, ..probe };
+        assert_eq!(decode(long), Err(HeaderError::Stowaway(Kind::Probe)));
         assert_eq!(decode(Header { call: CallId::NONE, ..cancel }), Err(HeaderError::Call(Kind::Cancel)));
         for kind in [Kind::Credit, Kind::Release] {
             let header = Header { kind, call: CallId::NONE, remaining: 0, links: 0, ..call() };
@@ -401,7 +410,7 @@ mod tests {
         fn what_decodes_encodes_to_the_same_bytes(bytes in prop::array::uniform32(any::<u8>())) {
             let mut whole = [0; HEADER_LEN];
             whole[..32].copy_from_slice(&bytes);
-            whole[10] = bytes[10] % 11;
+            whole[10] = bytes[10] % 12;
             whole[11] = bytes[11] % 20;
             whole[37] = bytes[9] % 6;
             whole[14..16].fill(0);

@@ -20,6 +20,7 @@
 //! | [`LinkRef`] | a link that a message carries to another holder |
 //! | [`Ends`] | all the link ends of one holder, by destination |
 //! | [`Contract`] | an interface that is a trait: [`interface`](macro@interface) makes its client and its server |
+//! | [`Probe`] | what travels after a call to find out whether it waits for itself |
 //! | [`control`] | the words a worker and its broker exchange on destination 0 |
 #![forbid(unsafe_code)]
 
@@ -36,6 +37,7 @@ mod link_ref;
 mod message;
 mod meter;
 mod name;
+mod probe;
 mod rights;
 mod route;
 mod table;
@@ -62,6 +64,7 @@ pub use meter::{
     WINDOW_MESSAGES,
 };
 pub use name::{HOST, NAME_MAX, Name, NameError};
+pub use probe::{Age, Circle, PROBE_LEN_MAX, Probe};
 pub use rights::{DescriptorClasses, Relayed, Rights, RightsFlags, RpcSet};
 pub use route::Route;
 pub use table::{Entry, Key, Table};

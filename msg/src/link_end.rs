@@ -90,6 +90,8 @@ pub enum Arrival<C> {
     /// The peer waits no more for the answer to the call that the header names, if that is one that is unanswered. It takes
     /// its place in the window until it was [`taken`](LinkEnd::taken).
     Cancel,
+    /// The peer asks whether the call that the header names waits for itself. It takes its place in the window likewise.
+    Probe,
     /// A buffer that was lent comes back.
     Release,
     /// Nothing for the application: there may be room again for what could not be sent before.
@@ -433,6 +435,10 @@ impl<C> LinkEnd<C> {
                 self.received.send(via, header.kind, header.shape())?;
                 Ok(self.judge(via, header, classes, now).map_or(Arrival::Cancel, Arrival::Denied))
             }
+            Kind::Probe => {
+                self.received.send(via, header.kind, header.shape())?;
+                Ok(self.judge(via, header, classes, now).map_or(Arrival::Probe, Arrival::Denied))
+            }
             Kind::Call | Kind::Oneway => {
                 self.received.send(via, header.kind, header.shape())?;
                 if header.kind == Kind::Call {
@@ -517,7 +523,6 @@ impl<C> LinkEnd<C> {
         self.calls.expire(now)
     }
 
-
     /// The earliest deadline of a call that waits.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Time> {
@@ -542,7 +547,7 @@ impl<C> LinkEnd<C> {
     }
 }
 
-mod cancel;
+mod about;
 
 #[cfg(test)]
 mod tests;

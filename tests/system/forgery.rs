@@ -113,6 +113,7 @@ fn no_destination_reaches_anyone(model: Model) {
         Kind::Release,
         Kind::Switch,
         Kind::Cancel,
+        Kind::Probe,
     ];
     for (i, (index, generation)) in made_up.into_iter().enumerate() {
         let (raw, ..) = scene.armed();

@@ -54,7 +54,8 @@ fn a_call_that_waits_its_turn_is_answered_at_once(model: Model) {
     let b = host.puppet("b");
     let first = b.0.start(LINGER, message(&encoded(&1u32)), AMPLE);
     assert_eq!(host.message().value::<u32>(), Ok(1));
-    let (second, third) = (b.0.start(NOTE, message(&encoded(&9u32)), AMPLE), b.0.start(ECHO, message(b"x"), AMPLE));
+    let (second, third) =
+        (b.0.start(NOTE, message(&encoded(&9u32)), AMPLE), b.0.start(ECHO, message(&encoded("x")), AMPLE));
     drop(second);
     while b.0.late_answers() == 0 {
         std::thread::sleep(Duration::from_millis(1));

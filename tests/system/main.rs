@@ -7,6 +7,7 @@ mod asking;
 mod audit;
 mod batch;
 mod case;
+mod circles;
 mod contract;
 mod forgery;
 mod given_up;
@@ -65,6 +66,7 @@ fn cases() -> Vec<Case> {
         handing::cases(),
         objects::cases(),
         given_up::cases(),
+        circles::cases(),
         swap::cases(),
         revoke::cases(),
         asking::cases(),

@@ -151,10 +151,11 @@ fn near_message(chance: &mut Random, names: &[Destination]) -> Vec<u8> {
         Kind::Release,
         Kind::Switch,
         Kind::Cancel,
+        Kind::Probe,
     ];
-    let kind = kinds[index(chance, 8)];
+    let kind = kinds[index(chance, 9)];
     let payload = if matches!(kind, Kind::Switch | Kind::Cancel) { Vec::new() } else { bytes(chance, 64) };
-    let is_call = matches!(kind, Kind::Call | Kind::Reply | Kind::Error | Kind::Cancel);
+    let is_call = matches!(kind, Kind::Call | Kind::Reply | Kind::Error | Kind::Cancel | Kind::Probe);
     let links = if matches!(kind, Kind::Call | Kind::Oneway) { chance.below(3) } else { 0 };
     let header = Header {
         destination: name(chance, names),

@@ -11,8 +11,8 @@ use cloison_worker::msg::{Descriptor, Failure, Interface, Message, Rights, RpcIn
 use cloison_worker::{Borrowed, Link, OpenFailure, Pool, PoolShape, Request, Service, Worker};
 
 use crate::words::{
-    ADD, BACK, BUCKET, DESCRIPTOR, DO, ECHO, End, FAIL, FAILURE, LINGER, NAP, NOTE, Outcome, PEER, PICTURE, Picture, RAW,
-    RoundTrips, Step, TAKE, VISIT, Verbatim, monotonic, runs,
+    ADD, BACK, BUCKET, DESCRIPTOR, DO, ECHO, End, FAIL, FAILURE, LINGER, NAP, NOTE, Outcome, PEER, PICTURE, Picture,
+    RAW, RoundTrips, Step, TAKE, VISIT, Verbatim, monotonic, runs,
 };
 
 /// An interface that no policy of these tests grants.
@@ -129,7 +129,7 @@ impl Puppet {
     }
 
     fn link_to(&self, worker: &Worker, role: &str) -> Result<Link, Failure> {
-        if let Some(link) = self.visited.borrow().get(role) {
+        if let Some(link) = self.visited.borrow().get(role).filter(|link| link.gone().is_none()) {
             return Ok(link.clone());
         }
         let link = worker.open(role, &PEER).map_err(|error| Failure::remote(2, error.to_string()))?;

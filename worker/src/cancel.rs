@@ -1,14 +1,34 @@
 //! Calls that are given up: by whoever waits here, or by whoever waits for this worker.
 
-use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use cloison_msg::contract::serving::Served;
-use cloison_msg::{CallFailure, CallId, Destination, Failure, Header, Kind, Message, Name};
+use cloison_msg::{CallFailure, CallId, Destination, Failure, Header, Kind, Name};
 
 use crate::clock::NEVER;
-use crate::session::{Cause, Outcome, Queued, Session};
+use crate::session::{Frame, Outcome, Queued, Session};
 use crate::worker::Core;
+
+/// A call that has no outcome yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Underway {
+    pub(crate) link: Destination,
+    pub(crate) call: CallId,
+    /// The call that was being served when it was made.
+    pub(crate) cause: Option<Cause>,
+}
+
+/// A call that came, by its link and its number there.
+pub(crate) type Cause = (Destination, CallId);
+
+/// A request that is being served.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Serving {
+    pub(crate) frame: Frame,
+    pub(crate) header: Header,
+    /// Whether its caller has given it up.
+    pub(crate) cancelled: bool,
+}
 
 impl Core {
     /// Whether nobody waits for the answer to this call, which is being served. Takes in what has arrived.
@@ -53,14 +73,9 @@ impl Session {
         self.serving.last().filter(|serving| is_call(&serving.header)).map(|serving| cause_of(&serving.header))
     }
 
-    /// Whether anybody waits for the reply to what is being served. If not, the links that it would give away are closed,
-    /// since the service has nothing more to do with them.
-    pub(crate) fn check_wanted(&mut self, reply: &Message<OwnedFd>) -> Result<(), Failure> {
-        if !self.is_cancelled() {
-            return Ok(());
-        }
-        self.close_moves(reply);
-        Err(Failure::Cancelled)
+    /// Whether anybody waits for the reply to what is being served.
+    pub(crate) fn check_wanted(&self) -> Result<(), Failure> {
+        if self.is_cancelled() { Err(Failure::Cancelled) } else { Ok(()) }
     }
 
     /// Nobody waits here for the outcome of a call any more: its peer is told, unless it has ended.
@@ -118,10 +133,10 @@ impl Session {
     }
 }
 
-const fn cause_of(header: &Header) -> Cause {
+pub(crate) const fn cause_of(header: &Header) -> Cause {
     (header.destination, header.call)
 }
 
-fn is_call(header: &Header) -> bool {
+pub(crate) fn is_call(header: &Header) -> bool {
     header.kind == Kind::Call
 }

@@ -46,6 +46,8 @@
 //! | a [`Link`] that may be handed on | to give it away | [`Message::move_link`](msg::Message::move_link) |
 //! | a [`Request`] | its values | [`Request::recv`], [`Request::descriptor`], [`Request::recv_buffer`], [`Request::finish`] |
 //! | a [`Request`], an [`Incoming`] reply | a link that it carries | [`Request::recv_link`], [`Incoming::recv_link`] |
+//! | a [`Request`] | to know whether anybody still waits | [`Request::is_cancelled`]; in a contract's implementation, [`serving`](msg::contract::serving) |
+//! | a [`PendingCall`] | not to wait for it any more | drop it |
 //! | a [`Request`] | to call whoever asks back, or to tell it more later | [`Request::link`] |
 //! | an [`Incoming`] reply | its values | [`Incoming::value`], [`Incoming::reader`] |
 //! | a [`BufferRef`] that a peer named | what is in the buffer | [`Link::borrow`], then [`Borrowed`]'s `copy_to` |
@@ -55,6 +57,8 @@
 //! | you get | it means | do |
 //! |---|---|---|
 //! | [`CallFailure::Failed`](msg::CallFailure::Failed) | the peer answered, with an error | what the interface says |
+//! | … [`WouldDeadlock`](msg::Failure::WouldDeadlock) | it was not served: it would wait for itself, as the text shows | let go of what you serve, and try again later; or make one direction oneways |
+//! | [`CallFailure::Cancelled`](msg::CallFailure::Cancelled) | whoever asked for what you serve waits no more | return: what you return is not heard |
 //! | [`CallFailure::Deadline`](msg::CallFailure::Deadline) | no answer in time; the peer may still serve it | try again only if doing it twice does no harm |
 //! | [`CallFailure::Gone`](msg::CallFailure::Gone) | the peer, the link or the broker is gone | [`Worker::open`] again, unless it was revoked |
 //! | [`Gone::Moved`](msg::Gone::Moved) | this worker gave the link away; or its peer did, while the call was under way | nothing; or call again: the new peer may not have seen it, and the old one may have served it |
@@ -71,8 +75,12 @@
 //! may be called back by whom it calls, to a depth of [`CALL_DEPTH_MAX`](msg::CALL_DEPTH_MAX); others wait in a queue that
 //! the links' windows bound. Nothing that the runtime itself sends ever waits for a peer to read.
 //!
-//! Two workers that call each other at the same moment, each on behalf of somebody else, wait for each other until the
-//! first of the two deadlines passes. If two must call each other, let one direction be oneways.
+//! Workers that wait for each other in a circle, each on behalf of somebody else, find that out within some ten
+//! milliseconds: one of the calls is refused as [`WouldDeadlock`](msg::Failure::WouldDeadlock), the others are served. If two
+//! must call each other all the time, let one direction be oneways.
+//!
+//! Who drops a call gives it up: the peer is told, does not begin to serve it, and can ask while it does
+//! ([`Request::is_cancelled`]); so can its own callees. The same becomes of the calls of a peer that dies.
 //!
 //! # Invariants
 //!
@@ -81,7 +89,9 @@
 //! - Whatever a peer sends, the worst that follows is the end of the link to that peer (`tests/ends.rs`).
 //! - On one link everything arrives once and in the order in which it was sent, whichever way it goes, and however often
 //!   that changes (`tests/routes.rs`, `tests/handing.rs`).
-//! - Every call ends in one reply or one typed error (`tests/calls.rs`, `tests/ends.rs`).
+//! - Every call ends in one reply or one typed error (`tests/calls.rs`, `tests/ends.rs`), also where workers wait for each
+//!   other (`tests/circles.rs`).
+//! - Nobody works for a caller that waits no more (`tests/cancel.rs`).
 #![forbid(unsafe_code)]
 
 mod announce;
@@ -89,6 +99,7 @@ mod batch;
 mod buffers;
 mod cancel;
 mod carry;
+mod circle;
 mod clock;
 mod contract;
 mod departed;

@@ -213,7 +213,9 @@ impl Link {
     ) -> Result<PendingCall, CallFailure> {
         let frame = self.worker.session().frame_of_call();
         if frame.depth > CALL_DEPTH_MAX {
-            return Err(CallFailure::Failed(too_deep(frame, self.worker.role(), &self.peer())));
+            let (role, peer) = (self.worker.role(), self.peer());
+            let way = format!(": {}", self.worker.session().way_to(role, &peer));
+            return Err(CallFailure::Failed(too_deep(frame, role, &peer, &way)));
         }
         let frame = Frame { deadline: frame.deadline.min(since.after(within)), ..frame };
         let at = CallFrame { now: since, deadline: frame.deadline, chain: frame.chain, depth: frame.depth };

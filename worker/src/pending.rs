@@ -9,6 +9,7 @@ use cloison_msg::{
 use serde::Deserialize;
 
 use crate::buffers::Payload;
+use crate::circle::Wait;
 use crate::session::{Answered, Frame, Outcome, Session};
 use crate::worker::{Awaited, Interrupted};
 use crate::{Link, Worker};
@@ -66,6 +67,11 @@ impl PendingCall {
         self.frame.deadline
     }
 
+    /// Its place among what is waited for.
+    pub(crate) const fn as_wait(&self) -> Wait {
+        Wait::new(self.link.name(), self.call, self.slot, self.frame.chain)
+    }
+
     /// The link it was made over.
     pub(crate) const fn link(&self) -> &Link {
         &self.link
@@ -78,7 +84,7 @@ impl PendingCall {
 
     fn outcome(&self) -> Result<Incoming, CallError> {
         let worker = self.link.worker();
-        let awaited = Awaited::Answer(self.frame.chain, self.link.name());
+        let awaited = Awaited::Answer(self.as_wait());
         let outcome = worker.wait_for(self.frame.deadline, awaited, |session| {
             let outcome = session.outcomes.get_mut(self.slot)?;
             if matches!(outcome, Outcome::Awaited(_)) {
@@ -93,7 +99,9 @@ impl PendingCall {
         match outcome {
             Ok(Outcome::Answered(answered)) => self.open(Incoming { worker: worker.clone(), answered }),
             Ok(Outcome::Failed(why)) => Err(self.fail(why)),
-            Ok(Outcome::Awaited(_) | Outcome::Told) | Err(Interrupted::Deadline) => Err(self.fail(CallFailure::Deadline)),
+            Ok(Outcome::Awaited(_) | Outcome::Told) | Err(Interrupted::Deadline) => {
+                Err(self.fail(CallFailure::Deadline))
+            }
             Err(Interrupted::Disconnected(_)) => {
                 let why = worker.session().why_gone(self.link.name());
                 Err(self.fail(CallFailure::Gone(why)))
@@ -118,6 +126,7 @@ impl PendingCall {
             return Ok(answer);
         }
         let failure = answer.value().unwrap_or_else(|_| Failure::Undecodable(Text::new("the error itself")));
+        let failure = self.link.worker().session().understand(failure, self.link.name());
         Err(self.fail(CallFailure::Failed(failure)))
     }
 

@@ -6,7 +6,7 @@ use cloison_ipc::{Passed, RecvError};
 use cloison_msg::control::ToBroker;
 use cloison_msg::{
     Arrival, CallFailure, Denial, Descriptor, DescriptorClasses, Destination, Failure, Gone, Header, Kind, LinkRef,
-    Messages, Name, Pending, Route, Text, Use, Verdict, Via, decide,
+    Messages, Name, Pending, Probe, Route, Text, Use, Verdict, Via, decide,
 };
 
 use crate::buffers::Place;
@@ -167,6 +167,13 @@ impl Session {
                 self.note_taken(via, &header);
                 self.cancel_call(name, header.call);
             }
+            Ok(Arrival::Probe) => {
+                self.note_taken(via, &header);
+                match Probe::read(arriving.place.payload(&header)) {
+                    Some(probe) => self.take_probe(name, header.call, probe),
+                    None => self.accuse(name, "a probe that cannot be read"),
+                }
+            }
             Ok(Arrival::Release) => self.take_release(via, &header, arriving.place.payload(&header)),
             Ok(Arrival::Credit) => self.send_returns(name),
             Ok(Arrival::Switched) => self.note_switched(name),
@@ -192,8 +199,8 @@ impl Session {
     fn enqueue(&mut self, arriving: Arriving<'_>, via: Option<Via>, peer: Rc<Name>) {
         let Arriving { header, place, passed, links, .. } = arriving;
         let deadline = if header.kind == Kind::Call { self.time.after(header.time_left()) } else { NEVER };
-        let payload = self.buffers.keep(&header, place);
-        self.queue.push_back(Queued { header, via, peer, payload, passed: std::mem::take(passed), links, deadline });
+        let (payload, passed) = (self.buffers.keep(&header, place), std::mem::take(passed));
+        self.queue.push_back(Queued { header, via, peer, payload, passed, links, since: self.time, deadline });
     }
 
     /// The outcome of a call: from here on it waits for whoever made the call.

@@ -7,7 +7,8 @@ use cloison_msg::{
     CALL_DEPTH_MAX, CallFailure, CallFrame, CallId, Denial, Destination, Failure, Message, Name, RpcIndex, Text,
 };
 
-use crate::session::{Frame, Outcome, Session, Underway};
+use crate::cancel::Underway;
+use crate::session::{Frame, Outcome, Session};
 use crate::wire::Posted;
 
 impl Session {
@@ -85,8 +86,8 @@ fn unsendable(error: &io::Error) -> CallFailure {
 }
 
 /// The refusal of a call that would be nested too deep.
-pub(crate) fn too_deep(frame: Frame, from: &Name, to: &Name) -> Failure {
-    let text =
-        format!("{CALL_DEPTH_MAX} nested calls in chain {:?} already, the last from {from} to {to}", frame.chain);
+pub(crate) fn too_deep(frame: Frame, from: &Name, to: &Name, way: &str) -> Failure {
+    let so_many = format!("{CALL_DEPTH_MAX} nested calls in chain {:?} already", frame.chain);
+    let text = format!("{so_many}, the last from {from} to {to}{way}");
     Failure::WouldDeadlock(Text::new(&text))
 }

@@ -8,10 +8,11 @@ use cloison_msg::{
     CALL_DEPTH_MAX, CallFailure, ChainId, Destination, Failure, Header, Kind, Message, Overdraft, Route, Time, Via,
 };
 
+use crate::cancel::Serving;
 use crate::clock::NEVER;
 use crate::error::{Disconnect, ServeError};
 use crate::send::too_deep;
-use crate::session::{Frame, Queued, Serving, Session};
+use crate::session::{Frame, Queued, Session};
 use crate::worker::{Awaited, Interrupted};
 use crate::{Request, Worker};
 
@@ -160,7 +161,7 @@ impl Worker {
         let result = service.serve(self, &mut request, &mut reply);
         drop(request);
 
-        let result = result.and_then(|()| self.session().check_wanted(&reply));
+        let result = result.and_then(|()| self.session().check_wanted());
         let has_answered = is_call && result.is_ok() && !reply.links().is_empty();
         if has_answered {
             self.answer_carrying(&queued, &mut reply);
@@ -229,7 +230,8 @@ impl Session {
             return Ok(());
         }
         if header.depth > CALL_DEPTH_MAX {
-            return Err(too_deep(self.frame_of(queued), &queued.peer, worker.role()));
+            // The caller may not know by which way it came here.
+            return Err(too_deep(self.frame_of(queued), &queued.peer, worker.role(), ""));
         }
         if queued.deadline <= self.time {
             return Err(Failure::Unanswerable("its deadline had passed before it was served".into()));

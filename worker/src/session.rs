@@ -8,14 +8,16 @@ use std::rc::Rc;
 use cloison_ipc::Passed;
 use cloison_msg::control::{RequestId, ToBroker};
 use cloison_msg::{
-    CallFailure, CallId, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Route, Time, Via,
+    CallFailure, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Route, Time, Via,
 };
 use rustix::event::PollFlags;
 use serde::Serialize;
 use slab::Slab;
 
 use crate::buffers::{Buffers, Payload};
+use crate::cancel::{Serving, Underway};
 use crate::carry::Rest;
+use crate::circle::{Numbers, Wait};
 use crate::clock::{NEVER, now};
 use crate::departed::Departed;
 use crate::error::Disconnect;
@@ -44,6 +46,11 @@ pub(crate) struct Session {
     pub(crate) asked: RequestId,
     /// The requests that are being served: the last, and those that wait for calls by which it came about.
     pub(crate) serving: Vec<Serving>,
+    /// What waits for the answers to which calls, the innermost last.
+    pub(crate) waits: Vec<Wait>,
+    /// How many there were so far.
+    pub(crate) waits_made: u32,
+    pub(crate) numbers: Numbers,
     /// How many answers came to calls that nobody waited for any more.
     pub(crate) late: u64,
     pub(crate) buffers: Buffers,
@@ -96,6 +103,8 @@ pub(crate) struct Queued {
     pub(crate) passed: Vec<Passed>,
     /// The links that it carried, by this worker's names.
     pub(crate) links: Vec<Destination>,
+    /// When it came.
+    pub(crate) since: Time,
     /// When the caller gives up; [`NEVER`] for a oneway.
     pub(crate) deadline: Time,
 }
@@ -121,33 +130,12 @@ pub(crate) struct Answered {
     pub(crate) links: Vec<Destination>,
 }
 
-/// A call that has no outcome yet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Underway {
-    pub(crate) link: Destination,
-    pub(crate) call: CallId,
-    /// The call that was being served when it was made.
-    pub(crate) cause: Option<Cause>,
-}
-
-/// A call that came, by its link and its number there.
-pub(crate) type Cause = (Destination, CallId);
-
 /// The request that is being served: what calls made meanwhile inherit from it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Frame {
     pub(crate) chain: ChainId,
     pub(crate) depth: u8,
     pub(crate) deadline: Time,
-}
-
-/// A request that is being served.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Serving {
-    pub(crate) frame: Frame,
-    pub(crate) header: Header,
-    /// Whether its caller has given it up.
-    pub(crate) cancelled: bool,
 }
 
 /// Messages and their bytes.
@@ -170,6 +158,9 @@ impl Session {
             questions: Vec::new(),
             asked: 0,
             serving: Vec::new(),
+            waits: Vec::new(),
+            waits_made: 0,
+            numbers: Numbers::default(),
             late: 0,
             buffers: Buffers::default(),
             disconnect: None,

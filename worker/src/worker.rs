@@ -6,11 +6,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cloison_ipc::ProcessIpc;
-use cloison_msg::control::{PROTOCOL_VERSION, ToBroker};
 use cloison_msg::contract::serving::Served;
+use cloison_msg::control::{PROTOCOL_VERSION, ToBroker};
 use cloison_msg::{ChainId, Destination, Header, Interface, Name, Time};
 
 use crate::Link;
+use crate::circle::Wait;
 use crate::error::{Disconnect, OpenError, OpenFailure, StartError};
 use crate::serve::Service;
 use crate::session::Session;
@@ -46,21 +47,21 @@ pub(crate) enum Awaited {
     Anything,
     /// Room for a call of this chain.
     Room(ChainId),
-    /// The answer to a call of this chain, and the link it will come by.
-    Answer(ChainId, Destination),
+    /// The answer to a call.
+    Answer(Wait),
 }
 
 impl Awaited {
     const fn chain(self) -> Option<ChainId> {
         match self {
             Self::Anything => None,
-            Self::Room(chain) | Self::Answer(chain, _) => Some(chain),
+            Self::Room(chain) | Self::Answer(Wait { chain, .. }) => Some(chain),
         }
     }
 
     const fn answer_on(self) -> Option<Destination> {
         match self {
-            Self::Answer(_, link) => Some(link),
+            Self::Answer(Wait { link, .. }) => Some(link),
             Self::Anything | Self::Room(_) => None,
         }
     }
@@ -174,6 +175,19 @@ impl Worker {
         &self,
         deadline: Time,
         awaited: Awaited,
+        look: impl FnMut(&mut Session) -> Option<T>,
+    ) -> Result<T, Interrupted> {
+        let Awaited::Answer(wait) = awaited else { return self.wait_until(deadline, awaited, look) };
+        self.session().begin_wait(wait);
+        let outcome = self.wait_until(deadline, awaited, look);
+        self.session().waits.pop();
+        outcome
+    }
+
+    fn wait_until<T>(
+        &self,
+        deadline: Time,
+        awaited: Awaited,
         mut look: impl FnMut(&mut Session) -> Option<T>,
     ) -> Result<T, Interrupted> {
         let mut last_look = false;
@@ -204,7 +218,8 @@ impl Worker {
                 self.serve_nested(queued);
                 self.tick();
             } else {
-                session.pump(deadline, awaited.answer_on());
+                let until = session.look_for_circle(deadline);
+                session.pump(until, awaited.answer_on());
             }
         }
     }

@@ -78,7 +78,8 @@ fn a_call_that_waits_its_turn_is_answered_at_once(route: Route) {
     let b = world.here("b");
     let a = b.open("a", &TEST).unwrap();
     let first = a.start(LINGER, &mut Message::new()).unwrap();
-    let (second, third) = (a.start(LINGER, &mut Message::new()).unwrap(), a.start(LINGER, &mut Message::new()).unwrap());
+    let (second, third) =
+        (a.start(LINGER, &mut Message::new()).unwrap(), a.start(LINGER, &mut Message::new()).unwrap());
     drop(second);
     while b.late_answers() < 1 {
         assert!(!first.is_done() && !third.is_done());
@@ -185,8 +186,7 @@ fn every_call_can_be_given_up_for_ever(route: Route) {
     b.granted();
     let mut taken = Credit::default();
     for round in 1..=8u64 {
-        let calls: Vec<_> =
-            (0..CALLS_IN_FLIGHT).map(|_| link.start(LINGER, &mut Message::new()).unwrap()).collect();
+        let calls: Vec<_> = (0..CALLS_IN_FLIGHT).map(|_| link.start(LINGER, &mut Message::new()).unwrap()).collect();
         for _ in 1..CALLS_IN_FLIGHT {
             link.oneway(LINGER, &mut Message::new()).unwrap();
         }

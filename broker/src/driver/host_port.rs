@@ -107,7 +107,8 @@ impl Driver {
                 drop(incoming());
                 self.host_hears_cancel(link, header.call);
             }
-            Ok(Arrival::Release | Arrival::Denied(_) | Arrival::Switched) => drop(incoming()),
+            // Nor does a host say for whom it waits.
+            Ok(Arrival::Probe | Arrival::Release | Arrival::Denied(_) | Arrival::Switched) => drop(incoming()),
             Err(breach) => tracing::error!(%breach, "the router let a breach pass"),
         }
     }
@@ -164,6 +165,10 @@ impl Driver {
         let mut message = result.unwrap_or_else(|failure| encode(&Body::Failure(failure)));
         let Some(end) = self.desk.ends.get_mut(link) else { return };
         if !end.close(call.call) {
+            // It is answered already, since nobody waits: what the answer would have given away nobody holds any more.
+            for link in message.links().iter().filter(|link| link.transfer == Transfer::Move) {
+                self.host_closes(link.link);
+            }
             return;
         }
         let header = end.end.answer(call, failed, message.shape()).or_else(|full| {

@@ -178,7 +178,10 @@ impl Incoming {
             return None;
         }
         let unreadable = || Failure::Unanswerable(Text::new("its error could not be read"));
-        Some(decode_whole(&self.payload).unwrap_or_else(|_| unreadable()))
+        match decode_whole(&self.payload).unwrap_or_else(|_| unreadable()) {
+            Failure::Circle(circle) => Some(Failure::WouldDeadlock(circle.seen_by(0, |_| None).into())),
+            failure => Some(failure),
+        }
     }
 
     /// Gives up the links that a message would have given away which is not sent.

@@ -174,7 +174,7 @@ impl<D: Descriptor> Router<D> {
         if let Some(total) = refund {
             self.credit(end.link, end.side, total);
         }
-        if !matches!(header.kind, Kind::Oneway | Kind::Release | Kind::Cancel) {
+        if !matches!(header.kind, Kind::Oneway | Kind::Release | Kind::Cancel | Kind::Probe) {
             let answer = Header { destination: name, kind: Kind::Error, remaining: 0, ..*header };
             self.send(caller, answer, Body::Failure(Failure::Denied(denial)));
         }
@@ -213,7 +213,14 @@ fn judge(
             handle_switch(link, side)?;
             return Ok(Fate::Forward(onward(link, side, header)));
         }
-        Kind::Reply | Kind::Error | Kind::Call | Kind::Oneway | Kind::Release | Kind::Cancel | Kind::Control => {}
+        Kind::Reply
+        | Kind::Error
+        | Kind::Call
+        | Kind::Oneway
+        | Kind::Release
+        | Kind::Cancel
+        | Kind::Probe
+        | Kind::Control => {}
     }
     if link.way.runs_direct(side) && header.links == 0 {
         return Err(Violation::Route);

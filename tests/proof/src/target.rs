@@ -153,8 +153,16 @@ impl Broker {
         use Operation as O;
         match operation {
             O::Send { from, kind, link, rpc, payload, call, holder, descriptors } => {
-                let kinds =
-                    [Kind::Call, Kind::Reply, Kind::Error, Kind::Oneway, Kind::Release, Kind::Switch, Kind::Cancel];
+                let kinds = [
+                    Kind::Call,
+                    Kind::Reply,
+                    Kind::Error,
+                    Kind::Oneway,
+                    Kind::Release,
+                    Kind::Switch,
+                    Kind::Cancel,
+                    Kind::Probe,
+                ];
                 let kind = kinds[usize::from(kind) % kinds.len()];
                 let call = CallId(u64::from(holder % 3) << 48 | u64::from(call));
                 let header = Header {

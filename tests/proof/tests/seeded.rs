@@ -7,6 +7,7 @@ use cloison_proof::world::{Act, Fault, HostAct, LARGE, Setup};
 
 const ONEWAY: Act = Act::Oneway { link: 0, size: 8 };
 const CALL: Act = Act::Call { link: 0, size: 8 };
+const CANCEL: Act = Act::Cancel { link: 0 };
 const BIG: Act = Act::Oneway { link: 0, size: LARGE };
 const OTHER: Act = Act::Oneway { link: 1, size: 8 };
 const COPY: Act = Act::Carry { by: 1, link: 0, transfer: Transfer::Copy, methods: RpcSet::ALL };
@@ -40,6 +41,8 @@ fn setup(fault: Fault) -> Setup {
         Fault::ReceiptUnseen => switching([vec![BIG, BIG, BIG, BIG], vec![]]),
         Fault::NoLastDrain | Fault::NoCut | Fault::DeathBeforeLastWords => direct([vec![ONEWAY], vec![]]).crashes(1),
         Fault::DeliverAfterRelease | Fault::AcknowledgeEarly => two([vec![ONEWAY], vec![]]).host([HostAct::Revoke(0)]),
+        Fault::ServeCancelled => two([vec![CALL, CANCEL], vec![]]),
+        Fault::CancelAstray => switching([vec![CALL, CANCEL], vec![]]),
         Fault::NoExcursion | Fault::ExcursionAhead => {
             three(Model::Orchestrator, [vec![OTHER, OTHER, COPY, OTHER], vec![], vec![]])
         }

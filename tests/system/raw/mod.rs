@@ -208,7 +208,8 @@ impl Raw {
             },
         };
         let is_order = self.links[at].shown.peer == "host" && heard.header.rpc == ATTACK;
-        self.heard += u64::from(!is_order && !matches!(heard.header.kind, Kind::Credit | Kind::Switch));
+        let is_told = !matches!(heard.header.kind, Kind::Credit | Kind::Switch | Kind::Cancel | Kind::Probe);
+        self.heard += u64::from(!is_order && is_told);
         match heard.header.kind {
             Kind::Call if is_order => {
                 let step = decode_whole(&heard.payload).ok()?;
@@ -219,7 +220,7 @@ impl Raw {
             Kind::Switch => self.hear_switch(at, &heard),
             _ => {}
         }
-        if matches!(heard.header.kind, Kind::Call | Kind::Oneway | Kind::Release) {
+        if matches!(heard.header.kind, Kind::Call | Kind::Oneway | Kind::Release | Kind::Cancel | Kind::Probe) {
             self.credit(at, &heard);
         }
         if heard.header.kind == Kind::Oneway {
@@ -477,7 +478,7 @@ static CALLS: AtomicU64 = AtomicU64::new(1);
 /// A message of this kind and method, with whatever else its header needs to be sound.
 pub fn message_packet(to: Destination, kind: Kind, rpc: cloison_broker::msg::RpcIndex, payload: &[u8]) -> Vec<u8> {
     use cloison_broker::msg::ChainId;
-    let called = matches!(kind, Kind::Call | Kind::Reply | Kind::Error | Kind::Cancel);
+    let called = matches!(kind, Kind::Call | Kind::Reply | Kind::Error | Kind::Cancel | Kind::Probe);
     let header = Header {
         destination: to,
         rpc,

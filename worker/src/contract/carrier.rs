@@ -134,12 +134,25 @@ impl Pending for Started {
             return 0;
         };
         worker.tick();
-        loop {
+        let outer = begin_waits(&worker, started);
+        let over = loop {
             if let Some(over) = look_or_wait(&worker, started) {
-                return over;
+                break over;
             }
-        }
+        };
+        worker.session().waits.truncate(outer);
+        over
     }
+}
+
+/// All of them are waited for from now on; how many others were before.
+fn begin_waits(worker: &Worker, started: &[Started]) -> usize {
+    let mut session = worker.session();
+    let outer = session.waits.len();
+    for pending in started.iter().filter_map(Started::pending) {
+        session.begin_wait(pending.as_wait().among(started.len()));
+    }
+    outer
 }
 
 /// Which of them is over; if none is, waits until something happens.
@@ -160,6 +173,7 @@ fn look_or_wait(worker: &Worker, started: &[Started]) -> Option<usize> {
     let first = pending().next().map(|call| call.link().name());
     let one_link = first.filter(|&first| pending().all(|call| call.link().name() == first));
     let until = pending().map(PendingCall::deadline).min().unwrap_or(NEVER);
+    let until = session.look_for_circle(until);
     session.pump(until, one_link);
     None
 }

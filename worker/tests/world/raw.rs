@@ -18,6 +18,8 @@ pub struct Raw {
     control: ProcessIpc,
     socket: Option<ProcessIpc>,
     pub link: Destination,
+    /// Whether it hears probes, which come whenever a worker waits for long.
+    pub hears_probes: bool,
     words: VecDeque<(ToWorker, Vec<OwnedFd>)>,
     relayed: VecDeque<(Header, Vec<u8>)>,
     direct: VecDeque<(Header, Vec<u8>)>,
@@ -28,7 +30,8 @@ impl Raw {
     pub fn new(world: &mut World, role: &str) -> Self {
         let control = world.port(role);
         let (words, relayed, direct) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        let mut raw = Self { control, socket: None, link: Destination::BROKER, words, relayed, direct };
+        let (link, hears_probes) = (Destination::BROKER, false);
+        let mut raw = Self { control, socket: None, link, hears_probes, words, relayed, direct };
         raw.say(&ToBroker::Hello { version: PROTOCOL_VERSION });
         assert!(matches!(raw.word().0, ToWorker::Welcome { .. }));
         raw
@@ -144,7 +147,7 @@ impl Raw {
             let payload = &packet[start + HEADER_LEN..start + header.message_len()];
             if header.kind == Kind::Control {
                 self.words.push_back((decode_whole(payload).unwrap(), std::mem::take(&mut fds)));
-            } else {
+            } else if header.kind != Kind::Probe || self.hears_probes {
                 let arrived = if control { &mut self.relayed } else { &mut self.direct };
                 arrived.push_back((header, payload.to_vec()));
             }

@@ -28,7 +28,7 @@ enum Step {
 fn any_step() -> impl Strategy<Value = Step> {
     let name = || (0u32..6, 0u32..4);
     prop_oneof![
-        8 => (1u8..9, name(), 0u16..5, 0u16..3000)
+        8 => (1u8..10, name(), 0u16..5, 0u16..3000)
             .prop_map(|(kind, destination, rpc, payload)| Step::Send { kind, destination, rpc, payload }),
         6 => (0u8..5).prop_map(|role| Step::Open { role }),
         2 => (name(), any::<u32>(), any::<u16>())
@@ -63,6 +63,7 @@ fn take_step(world: &mut World, port: Key, step: &Step) {
                 Kind::Release,
                 Kind::Switch,
                 Kind::Cancel,
+                Kind::Probe,
             ][usize::from(kind) - 1];
             let call = CallId(u64::from(matches!(kind, Kind::Call | Kind::Reply | Kind::Error)));
             let header =

@@ -144,7 +144,7 @@ impl World {
         };
         self.note_outcome(at, name, pending.context, super::Outcome::Gone);
         self.conclude(at, &pending);
-        self.post_said(at, Packet::bare(header));
+        self.post_cancel(at, Packet::bare(header));
     }
 
     fn frame(&self, number: u8) -> CallFrame {

@@ -39,6 +39,10 @@ pub enum Fault {
     MoveUnrested,
     /// The broker says that a link is at rest as soon as somebody asks.
     RestEarly,
+    /// A call that was given up is answered, and served as well.
+    ServeCancelled,
+    /// A call is given up by way of the broker, whatever way it went.
+    CancelAstray,
     /// The broker does not shut the half of a socket that was left.
     NoShut,
     /// The broker changes the route of a link before both ends have settled.
@@ -55,7 +59,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 26] = [
         Self::ReadEarly,
         Self::NoDrain,
         Self::NoLastDrain,
@@ -74,6 +78,8 @@ impl Fault {
         Self::MoveUnheard,
         Self::MoveUnrested,
         Self::RestEarly,
+        Self::ServeCancelled,
+        Self::CancelAstray,
         Self::NoShut,
         Self::SwitchUnrested,
         Self::NoCut,

@@ -118,6 +118,15 @@ impl World {
         }
     }
 
+    /// Sends word that a call is given up.
+    pub(super) fn post_cancel(&mut self, at: usize, mut packet: Packet) {
+        if !self.has(Fault::CancelAstray) {
+            return self.post_said(at, packet);
+        }
+        packet.header.chain.0 = self.ledger.send(self.workers[at].port, packet.header.destination);
+        self.post(at, Route::Relayed, packet);
+    }
+
     /// Sends a packet now, or as soon as there is room.
     fn post(&mut self, at: usize, route: Route, packet: Packet) {
         let name = packet.header.destination;

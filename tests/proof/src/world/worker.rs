@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use cloison_broker::router::Body;
 use cloison_msg::control::{ToBroker, ToWorker};
 use cloison_msg::{
-    Arrival, Balance, CallId, Denial, DescriptorClasses, Destination, Ends, Failure, Gone, Header, Key, Kind, LinkEnd, Pending,
-    Route, Shape, Via, decode_whole,
+    Arrival, Balance, CallId, Denial, DescriptorClasses, Destination, Ends, Failure, Gone, Header, Key, Kind, LinkEnd,
+    Pending, Route, Shape, Via, decode_whole,
 };
 
 use super::sockets::Read;
@@ -72,7 +72,7 @@ pub(super) enum Rest {
 }
 
 /// A request that has arrived.
-#[derive(Clone, Hash)]
+#[derive(Clone, Copy, Hash)]
 pub(super) struct Queued {
     pub(super) header: Header,
     /// By which way it came; `None` if its link had been given away.
@@ -201,6 +201,7 @@ impl World {
                 self.answer_cancelled(at, name, header.call);
             }
             Ok(Arrival::Switched) => self.note_switched(at, name),
+            Ok(Arrival::Probe) => self.note_taken(at, via, &header),
             Ok(Arrival::Credit | Arrival::Release) => {}
             Ok(Arrival::Denied(denial)) if self.denies => self.deny(at, via, &header, denial),
             Ok(Arrival::Denied(denial)) => self.ledger.wrong(format!("an honest message was denied: {denial}")),
@@ -240,29 +241,21 @@ impl World {
     /// A call that was given up before the application took it is answered at once.
     fn answer_cancelled(&mut self, at: usize, name: Destination, call: CallId) {
         let is_it = |queued: &Queued| (queued.header.destination, queued.header.call) == (name, call);
+        let serves = self.has(Fault::ServeCancelled);
         let queue = &mut self.workers[at].queue;
-        let Some(queued) = queue.iter().position(is_it).and_then(|at| queue.remove(at)) else { return };
+        let place = queue.iter().position(is_it);
+        let Some(queued) = place.and_then(|at| if serves { queue.get(at).copied() } else { queue.remove(at) }) else {
+            return;
+        };
         if let Some(via) = queued.via {
             self.note_taken(at, via, &queued.header);
         }
         let payload = encode(&Failure::Cancelled);
         let shape = Shape { payload: length(&payload), ..Shape::default() };
-        let answer = self.workers[at].ends.get_mut(name).and_then(|end| end.link.answer(&queued.header, true, shape).ok());
+        let answer =
+            self.workers[at].ends.get_mut(name).and_then(|end| end.link.answer(&queued.header, true, shape).ok());
         if let Some(answer) = answer {
             self.post_said(at, Packet { payload, ..Packet::bare(answer) });
-        }
-    }
-
-    /// Nobody waits for the answers to a link's calls up to that one.
-    fn orphan(&mut self, at: usize, name: Destination, last: CallId) {
-        let is_orphan = |queued: &Queued| {
-            queued.header.kind == Kind::Call && queued.header.destination == name && queued.header.call <= last
-        };
-        while let Some(place) = self.workers[at].queue.iter().position(is_orphan) {
-            let Some(orphan) = self.workers[at].queue.remove(place) else { return };
-            if let Some(via) = orphan.via {
-                self.note_taken(at, via, &orphan.header);
-            }
         }
     }
 
@@ -293,8 +286,6 @@ impl World {
                     self.note_outcome(at, link, pending.context, Outcome::Gone);
                     self.conclude(at, &pending);
                 }
-                let last = self.workers[at].ends.get(link).map_or(CallId::NONE, |end| end.link.last_orphan());
-                self.orphan(at, link, last);
             }
             ToWorker::Attenuated { link, peer_rights, .. } => {
                 if let Some(end) = self.workers[at].ends.get_mut(link) {
@@ -311,7 +302,6 @@ impl World {
                     self.drain(at, link);
                 }
                 self.depart(at, link, why);
-                self.orphan(at, link, CallId(u64::MAX));
             }
             _ => {}
         }

@@ -1,7 +1,7 @@
-//! Calls that are given up.
+//! What is said about calls that wait: that they are given up, and whether they wait for themselves.
 
 use super::LinkEnd;
-use crate::{CallId, Header, Kind, Pending, Shape};
+use crate::{CallId, Header, Kind, Overdraft, Pending, RpcIndex, Shape};
 
 impl<C> LinkEnd<C> {
     /// Gives up a call that waits: nobody waits for its outcome any more, and its answer, when it comes, is late. The header
@@ -17,6 +17,15 @@ impl<C> LinkEnd<C> {
         // Each call is given up once, so there is room for it: see `Meter`.
         let _ = self.count(Kind::Cancel, Shape::default());
         Header { call: given_up.call, ..self.header(Kind::Cancel, given_up.rpc, Shape::default()) }
+    }
+
+    /// The header of a probe that goes after a call which waits.
+    ///
+    /// # Errors
+    /// [`Overdraft`] if there is no room for it.
+    pub fn probe(&mut self, call: CallId, shape: Shape) -> Result<Header, Overdraft> {
+        self.count(Kind::Probe, shape)?;
+        Ok(Header { call, ..self.header(Kind::Probe, RpcIndex::default(), shape) })
     }
 
     /// One of the calls that wait and that are meant.
