@@ -114,22 +114,21 @@ impl Session {
 
     /// Marks what is being served as given up, and gives up the calls that were made to answer it.
     fn cancel_served(&mut self, is_meant: impl Fn(Cause) -> bool) {
-        let mut any = false;
         for serving in self.serving.iter_mut().filter(|serving| is_call(&serving.header)) {
-            if is_meant(cause_of(&serving.header)) {
-                serving.cancelled = true;
-                any = true;
-            }
+            serving.cancelled |= is_meant(cause_of(&serving.header));
         }
-        while any {
-            let next = self.outcomes.iter().find_map(|(slot, outcome)| match outcome {
-                Outcome::Awaited(underway) if underway.cause.is_some_and(&is_meant) => Some((slot, *underway)),
-                _ => None,
-            });
-            let Some((slot, underway)) = next else { return };
+        while let Some((slot, Underway { link, call, .. })) = self.made_for(&is_meant) {
             self.settle(slot, Outcome::Failed(CallFailure::Cancelled));
-            self.give_up(underway.link, underway.call);
+            self.give_up(link, call);
         }
+    }
+
+    /// One of the calls that wait and were made to answer those that are meant.
+    fn made_for(&self, is_meant: impl Fn(Cause) -> bool) -> Option<(usize, Underway)> {
+        self.outcomes.iter().find_map(|(slot, outcome)| match outcome {
+            Outcome::Awaited(underway) if underway.cause.is_some_and(&is_meant) => Some((slot, *underway)),
+            _ => None,
+        })
     }
 }
 

@@ -47,7 +47,7 @@
 //! | a [`Request`] | its values | [`Request::recv`], [`Request::descriptor`], [`Request::recv_buffer`], [`Request::finish`] |
 //! | a [`Request`], an [`Incoming`] reply | a link that it carries | [`Request::recv_link`], [`Incoming::recv_link`] |
 //! | a [`Request`] | to know whether anybody still waits | [`Request::is_cancelled`]; in a contract's implementation, [`serving`](msg::contract::serving) |
-//! | a [`PendingCall`] | not to wait for it any more | drop it |
+//! | a [`PendingCall`] | not to wait for it any more | drop it; if it lends a buffer, [`PendingCall::detach`] |
 //! | a [`Request`] | to call whoever asks back, or to tell it more later | [`Request::link`] |
 //! | an [`Incoming`] reply | its values | [`Incoming::value`], [`Incoming::reader`] |
 //! | a [`BufferRef`] that a peer named | what is in the buffer | [`Link::borrow`], then [`Borrowed`]'s `copy_to` |

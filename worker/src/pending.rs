@@ -15,7 +15,8 @@ use crate::worker::{Awaited, Interrupted};
 use crate::{Link, Worker};
 
 /// A call whose reply was not waited for yet. Dropped, it is given up: the peer is told, does not serve it if it has not
-/// begun to, and can see it if it has ([`Request::is_cancelled`](crate::Request::is_cancelled)).
+/// begun to, and can see it if it has ([`Request::is_cancelled`](crate::Request::is_cancelled)). Do not drop one that lends a
+/// buffer, unless the link goes with it: [`detach`](Self::detach) it.
 #[must_use = "a call in flight is to be waited for"]
 pub struct PendingCall {
     link: Link,
@@ -39,6 +40,14 @@ impl PendingCall {
         // Between the start of the call and now its maker may have done anything, for any time.
         self.link.worker().tick();
         self.wait_from_start()
+    }
+
+    /// Leaves the call to its peer, who serves it although nobody waits for the reply. For calls that lend a buffer, which
+    /// comes back only if somebody reads what names it; and where a oneway will not do.
+    pub fn detach(self) {
+        if let Some(end) = self.link.worker().session().ends.get_mut(self.link.name()) {
+            end.link.detach(self.call);
+        }
     }
 
     /// Waits for the reply to a call that has begun just now.

@@ -206,7 +206,7 @@ fn a_peer_that_does_not_take_is_an_overload(route: Route) {
     }
     let taken = cloison_msg::Credit { messages: 1, bytes: 2, descriptors: 0 };
     let credit = postcard_of(&cloison_msg::Receipt { route, taken });
-    raw.send(cloison_msg::Header { kind: cloison_msg::Kind::Credit, ..Default::default() }, &credit);
+    raw.send(cloison_msg::Header { kind: Kind::Credit, ..Default::default() }, &credit);
     link.oneway(NOTE, &mut kept).unwrap();
     assert_eq!(raw.recv().1, b"\x04kept");
 }

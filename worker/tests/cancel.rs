@@ -28,6 +28,7 @@ over_both_routes![
     nobody_works_for_the_dead,
     a_revoked_link_ends_what_came_by_it,
     an_answer_that_comes_too_late_is_counted,
+    a_detached_call_is_left_to_its_peer,
     a_deadline_is_told,
     every_call_can_be_given_up_for_ever,
     a_call_is_given_up_by_the_other_route,
@@ -160,6 +161,21 @@ fn an_answer_that_comes_too_late_is_counted(route: Route) {
     assert_eq!((b.recv().0.call, worker.late_answers()), (calls[1].call, 0));
     b.reply(&calls[1], &[]);
     b.reply(&calls[0], &[]);
+    kept.wait().unwrap();
+    assert_eq!(worker.late_answers(), 1);
+}
+
+fn a_detached_call_is_left_to_its_peer(route: Route) {
+    let mut world = World::new(route);
+    let mut b = Raw::new(&mut world, "b");
+    let worker = world.here("a");
+    let link = worker.open("b", &TEST).unwrap();
+    b.granted();
+    link.start(LINGER, &mut Message::new()).unwrap().detach();
+    let kept = link.start(LINGER, &mut Message::new()).unwrap();
+    let calls = [b.recv().0, b.recv().0];
+    assert_eq!(calls.map(|call| call.kind), [Kind::Call; 2], "nobody is told");
+    calls.iter().for_each(|call| b.reply(call, &[]));
     kept.wait().unwrap();
     assert_eq!(worker.late_answers(), 1);
 }

@@ -289,6 +289,11 @@ impl PendingCall {
     pub fn wait(self) -> Result<Incoming, CallError> {
         wait(self)
     }
+
+    /// Leaves the call to its peer, who serves it although nobody waits for the reply.
+    pub fn detach(mut self) {
+        self.is_over = true;
+    }
 }
 
 impl Future for PendingCall {

@@ -94,9 +94,11 @@ impl Decoder {
         }
     }
 
-    /// Forgets what is on its way.
+    /// Forgets what is on its way. The decoder takes it all the same, since it may lend a buffer.
     pub fn forget(&mut self) {
-        self.pending.clear();
+        for (_, call) in self.pending.drain(..) {
+            call.detach();
+        }
     }
 
     fn is_first_done(&self) -> bool {
@@ -127,7 +129,7 @@ impl Decoder {
 /// What the outcome of a call says of the decoder; in the decoder's own words, where there are any.
 fn judge(error: &CallError) -> Mishap {
     match &error.why {
-        CallFailure::Deadline | CallFailure::Overloaded => Mishap::Silence,
+        CallFailure::Deadline | CallFailure::Overloaded | CallFailure::Cancelled => Mishap::Silence,
         CallFailure::Gone(_) => Mishap::Gone,
         // The packet is not to blame, so it must not be given up: a successor delivers what comes of it.
         CallFailure::Failed(Failure::Remote { code: code::UNDELIVERED, .. }) => Mishap::Silence,

@@ -11,6 +11,11 @@ impl<C> LinkEnd<C> {
         Some((self.tell_cancelled(&pending), pending))
     }
 
+    /// Takes out a call that goes on, and for whose outcome nobody waits; its answer, when it comes, is late.
+    pub fn detach(&mut self, call: CallId) -> Option<Pending<C>> {
+        self.calls.finish(call)
+    }
+
     /// The header by which to tell the peer that a call which [`expire`](Self::expire) took out is given up.
     #[must_use]
     pub fn tell_cancelled(&mut self, given_up: &Pending<C>) -> Header {
