@@ -39,7 +39,7 @@ const HOLDER_SHIFT: u32 = 48;
 /// The chain of nested calls a message belongs to. Minted by whoever makes the first call of the chain.
 ///
 /// A worker that lies about it changes the order in which a peer serves *its* calls, and nothing else.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ChainId(pub u64);
 
 impl ChainId {

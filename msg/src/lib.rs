@@ -43,6 +43,7 @@ mod route;
 mod table;
 mod text;
 mod time;
+pub mod trace;
 mod work;
 
 pub use calls::{CallId, ChainId, Pending};

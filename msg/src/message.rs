@@ -272,7 +272,7 @@ impl Serialize for Run<'_> {
 }
 
 /// Writes behind what stands in a message, up to that length.
-struct Tail<'a>(&'a mut Vec<u8>, usize);
+pub(crate) struct Tail<'a>(pub(crate) &'a mut Vec<u8>, pub(crate) usize);
 
 impl Tail<'_> {
     fn check(&self, more: usize) -> postcard::Result<()> {
