@@ -78,6 +78,7 @@
 //! | know who holds what, and why it is relayed | [`Broker::explain`] |
 //! | hear of a worker's death | [`Item::Worker`] in the [`Inbox`] |
 //! | know what runs, and how confined | [`Broker::workers`] |
+//! | see what workers do, beneath the calls that caused it | [`Broker::set_trace_level`], [`Broker::trace_to`] |
 #![forbid(unsafe_code)]
 
 mod broker;
@@ -86,6 +87,7 @@ mod host;
 mod policy;
 pub mod router;
 mod supervisor;
+mod trace;
 mod wait;
 
 pub use cloison_ipc as ipc;
@@ -111,3 +113,4 @@ pub use supervisor::{
     Death, QUARANTINE_AFTER, Quarantined, RESTART_PAUSE, RESTART_PAUSE_MAX, RESTARTS, SpawnError, WorkerEvent,
     WorkerSpec, WorkerState, WorkerStatus,
 };
+pub use trace::{TRACE_BYTES_PER_SECOND, TRACE_RECORDS_PER_SECOND, TraceProcess, TraceRecord};

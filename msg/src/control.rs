@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::trace::{TraceBatch, TraceLevel};
 use crate::{Balance, CallId, Destination, Gone, Name, Refusal, Rights, Route, Text};
 
 /// Version of the protocol: the header's layout and the meaning of these words. Both sides must speak the same.
@@ -131,6 +132,11 @@ pub enum ToBroker {
         /// Bytes, headers included.
         bytes: u64,
     },
+    /// What the worker recorded of itself, as [`ToWorker::Trace`] asks.
+    Traced {
+        /// [`Record`](crate::trace::Record)s.
+        records: TraceBatch,
+    },
 }
 
 /// What a broker says to its worker.
@@ -241,4 +247,9 @@ pub enum ToWorker {
     },
     /// Asks what was sent over direct links so far.
     Count,
+    /// From now on the worker records this much of itself. Nothing, until that is said.
+    Trace {
+        /// How much.
+        level: TraceLevel,
+    },
 }

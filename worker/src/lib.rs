@@ -82,6 +82,13 @@
 //! Who drops a call gives it up: the peer is told, does not begin to serve it, and can ask while it does
 //! ([`Request::is_cancelled`]); so can its own callees. The same becomes of the calls of a peer that dies.
 //!
+//! # What it records
+//!
+//! [`run`] and its kin make the runtime the `tracing` subscriber of the process: spans and events go to the host, if it asks for
+//! them (`Broker::set_trace_level`), and are shown there beneath the call that is being served. It begins with nothing. Write
+//! `tracing::info!` as anywhere else; texts are cut at 240 bytes, and who records more than the host takes loses records, which
+//! are counted. A main that installs a subscriber of its own first is left with that.
+//!
 //! # Invariants
 //!
 //! - No message allocates, once the buffers have grown (`tests/allocations.rs`).
@@ -118,6 +125,7 @@ mod send;
 mod serve;
 mod session;
 mod start;
+mod trace;
 mod wire;
 mod words;
 mod worker;

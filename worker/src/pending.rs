@@ -3,8 +3,10 @@
 use std::fmt;
 
 use cloison_ipc::Passed;
+use cloison_msg::trace::SpanId;
 use cloison_msg::{
-    CallError, CallFailure, CallId, ChainId, Failure, Kind, Reader, RecvError, RpcIndex, Text, Time, decode_whole,
+    CallError, CallFailure, CallId, ChainId, Failure, Header, Kind, Reader, RecvError, RpcIndex, Text, Time,
+    decode_whole,
 };
 use serde::Deserialize;
 
@@ -94,6 +96,7 @@ impl PendingCall {
     fn outcome(&self) -> Result<Incoming, CallError> {
         let worker = self.link.worker();
         let awaited = Awaited::Answer(self.as_wait());
+        let traced = self.trace_waiting();
         let outcome = worker.wait_for(self.frame.deadline, awaited, |session| {
             let outcome = session.outcomes.get_mut(self.slot)?;
             if matches!(outcome, Outcome::Awaited(_)) {
@@ -105,6 +108,7 @@ impl PendingCall {
             }
             Some(outcome)
         });
+        worker.session().trace_waited(traced);
         match outcome {
             Ok(Outcome::Answered(answered)) => self.open(Incoming { worker: worker.clone(), answered }),
             Ok(Outcome::Failed(why)) => Err(self.fail(why)),
@@ -128,6 +132,15 @@ impl PendingCall {
 
     fn has_outcome(&self, session: &Session) -> bool {
         session.outcomes.get(self.slot).is_none_or(|outcome| !matches!(outcome, Outcome::Awaited(_)))
+    }
+
+    /// Records that the answer is waited for from now on.
+    fn trace_waiting(&self) -> SpanId {
+        let session = self.link.worker().session();
+        let Frame { chain, depth, .. } = self.frame;
+        let header = Header { destination: self.link.name(), kind: Kind::Call, rpc: self.rpc, ..Header::default() };
+        let header = Header { call: self.call, chain, depth, ..header };
+        session.trace_waiting(&header)
     }
 
     fn open(&self, answer: Incoming) -> Result<Incoming, CallError> {

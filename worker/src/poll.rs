@@ -32,7 +32,11 @@ impl Session {
     /// socket that has any. If it is an answer that is waited for, `answer_on` is the link it will come by.
     pub(crate) fn pump(&mut self, until: Time, answer_on: Option<Destination>) {
         self.send_batched();
-        if self.disconnect.is_some() || self.receive_eagerly() || self.receive_briefly(until, answer_on) {
+        if self.disconnect.is_some() || self.receive_eagerly() {
+            return;
+        }
+        let until = until.min(self.flush_trace_if_due());
+        if self.receive_briefly(until, answer_on) {
             return;
         }
         self.unasked = 0;

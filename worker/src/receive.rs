@@ -214,6 +214,7 @@ impl Session {
                 Outcome::Answered(Answered { header, payload, passed: std::mem::take(passed), links })
             }
         };
+        self.trace_taken(&header);
         self.settle(pending.context, outcome);
         self.note_taken(via, &header);
     }
@@ -245,6 +246,7 @@ impl Session {
         let end = self.ends.get_mut(call.destination);
         match end.and_then(|end| end.link.answer(call, true, message.shape()).ok()) {
             Some(header) => {
+                self.trace_sent(&header);
                 self.post_own(&header, message);
                 self.check_outbox(call.destination);
             }

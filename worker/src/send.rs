@@ -35,6 +35,8 @@ impl Session {
             slot.insert(Outcome::Awaited(Underway { link: name, call: header.call, cause }));
             key
         };
+        self.flush_trace_before_call();
+        self.trace_sent(&header);
         match self.post(&header, message) {
             Ok(posted) => Some(Ok((posted, slot, header.call))),
             Err(error) => {
@@ -60,6 +62,8 @@ impl Session {
         }
         let end = self.ends.get_mut(name)?;
         let header = end.link.oneway(rpc, message.shape(), frame.chain).ok()?;
+        self.flush_trace_before_call();
+        self.trace_sent(&header);
         match self.post(&header, message) {
             Ok(posted) => Some(Ok(posted)),
             Err(error) => {

@@ -154,6 +154,7 @@ impl Worker {
         }
         session.enter(&queued);
         let before = session.note_request(&queued.header);
+        let traced = session.trace_serving(&queued);
         let mut reply = session.spare_message();
         drop(session);
 
@@ -178,6 +179,7 @@ impl Worker {
         } else if !has_answered {
             session.answer(&queued.header, result, &mut reply);
         }
+        session.trace_served(&traced);
         session.return_message(reply);
         session.discard(queued);
     }
@@ -289,6 +291,7 @@ impl Session {
     }
 
     fn post_answer(&mut self, header: &Header, reply: &mut Message<OwnedFd>) {
+        self.trace_sent(header);
         if let Err(error) = self.post(header, reply) {
             if let Some(end) = self.ends.get_mut(header.destination) {
                 end.link.unsend(header);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use cloison_ipc::Passed;
 use cloison_msg::control::{RequestId, ToBroker};
@@ -24,6 +25,7 @@ use crate::error::Disconnect;
 use crate::lending::Lending;
 use crate::noting::Diary;
 use crate::objects::Objects;
+use crate::trace::Tracer;
 use crate::wire::{Posted, Wire};
 use crate::words::{Question, Welcome};
 
@@ -73,6 +75,7 @@ pub(crate) struct Session {
     /// What was sent over direct links.
     pub(crate) sent: Traffic,
     pub(crate) diary: Diary,
+    pub(crate) tracer: Arc<Tracer>,
     /// Messages to build in, whose memory has grown already: as many as ever were in use at once.
     spares: Vec<Message<OwnedFd>>,
 }
@@ -174,6 +177,7 @@ impl Session {
             time: now(),
             sent: Traffic::default(),
             diary: Diary::default(),
+            tracer: Arc::default(),
             spares: Vec::new(),
         }
     }

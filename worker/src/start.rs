@@ -121,7 +121,9 @@ fn start(warm_up: impl FnOnce()) -> Result<Worker, StartError> {
         crate::clock::now();
         warm_up();
     })?;
-    Worker::over(ProcessIpc::from_fd(control)?)
+    let worker = Worker::over(ProcessIpc::from_fd(control)?)?;
+    worker.trace();
+    Ok(worker)
 }
 
 /// One line on standard error, of bounded length, without anything that a terminal could obey.

@@ -114,6 +114,7 @@ impl Session {
                     end.lending.forget_peer_pool(pool);
                 }
             }
+            ToWorker::Trace { level } => self.set_trace_level(level),
             ToWorker::Count => {
                 let sent = self.sent;
                 self.say(&ToBroker::Counted { messages: sent.messages, bytes: sent.bytes });

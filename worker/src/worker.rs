@@ -227,7 +227,14 @@ impl Worker {
     /// Waits, for a short time only, until everything that was accepted for sending has left.
     pub(crate) fn say_farewell(&self) {
         let deadline = self.tick().after(FAREWELL);
+        self.session().flush_trace();
         let _ = self.wait_for(deadline, Awaited::Anything, |session| (!session.has_unsent()).then_some(()));
+    }
+
+    /// Has what this process does in `tracing` told to the host.
+    pub(crate) fn trace(&self) {
+        let tracer = self.session().tracer.clone();
+        tracer.install();
     }
 
     /// Whether the two are handles of one worker.
@@ -274,6 +281,13 @@ impl Worker {
 impl Core {
     pub(crate) fn session(&self) -> RefMut<'_, Session> {
         self.session.borrow_mut()
+    }
+}
+
+/// What it has recorded of itself last is told, also when its author's code panics.
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.session.get_mut().flush_trace();
     }
 }
 

@@ -3,8 +3,9 @@
 mod change;
 mod links;
 mod size;
+mod trace;
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use cloison_msg::{Gone, Interface, Name, Refusal, Text};
@@ -17,6 +18,7 @@ use crate::policy::{Model, Policy};
 use crate::supervisor::{
     Notices, Office, Order, Quarantined, Roster, SpawnError, Supervisor, WorkerSpec, WorkerState, WorkerStatus,
 };
+use crate::trace::Scribe;
 use crate::wait::{wait, wait_for};
 
 pub use change::Change;
@@ -44,12 +46,15 @@ const COUNT_WITHIN: Duration = Duration::from_millis(50);
 /// | know who may reach whom, and why | [`explain`](Self::explain), [`links`](Self::links) |
 /// | let links run directly, or over the broker | [`set_model`](Self::set_model), [`LinkHandle::set_route`] |
 /// | allow less, or more | [`set_policy`](Self::set_policy), [`LinkHandle::revoke`] |
+/// | see what workers do | [`set_trace_level`](Self::set_trace_level), [`trace_to`](Self::trace_to) |
 pub struct Broker {
     // The supervisor goes first: it ends the workers while the router still listens.
     supervisor: Supervisor,
     commands: Commands,
     roster: Arc<Roster>,
     _driver: DriverThread,
+    /// It goes last: it reads what the others leave behind.
+    scribe: Mutex<Option<Scribe>>,
 }
 
 /// The router's thread stands still as long as this lives. Links that are direct do not notice.
@@ -87,7 +92,16 @@ impl Broker {
         let driver = DriverThread::start(Arc::new(policy), model, mailbox.clone(), notices, commands.clone())?;
         let launcher = Launcher::new()?;
         let office = Office { launcher, commands: commands.clone(), mailbox, roster: roster.clone() };
-        Ok((Self { supervisor: Supervisor::start(office)?, commands, roster, _driver: driver }, inbox))
+        Ok((
+            Self {
+                supervisor: Supervisor::start(office)?,
+                commands,
+                roster,
+                _driver: driver,
+                scribe: Mutex::default(),
+            },
+            inbox,
+        ))
     }
 
     /// Starts a worker, and returns when it is confined as its spec demands.

@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use crate::host::{Incoming, Ticket, Unclaimed};
 use crate::policy::{Grant, Model, Policy};
 use crate::router::{LinkId, LinkView};
+use crate::trace::{Cause, Hub, TraceOrder};
 
 /// A message as the host builds it.
 pub type HostMessage = Message<Passed>;
@@ -59,12 +60,14 @@ pub(crate) struct Outgoing {
     pub(crate) message: HostMessage,
     pub(crate) within: Duration,
     pub(crate) purpose: Purpose,
+    /// The span that it is sent in.
+    pub(crate) cause: Cause,
 }
 
 /// What the driver is asked to do.
 pub(crate) enum Command {
     /// A worker was started; its socket.
-    Seat { role: Name, ipc: ProcessIpc, port: oneshot::Sender<Key> },
+    Seat { role: Name, pid: u32, ipc: ProcessIpc, port: oneshot::Sender<Key> },
     /// A worker is dead.
     Died { port: Key, why: Gone },
     /// A role is known from now on, and may be played again if it had ended.
@@ -104,6 +107,8 @@ pub(crate) enum Command {
     /// Notes what each worker sent through the broker, and asks what it sent directly; `done` is dropped when all have
     /// answered.
     Count { done: oneshot::Sender<()> },
+    /// How much workers are to record of themselves.
+    Trace(TraceOrder),
     /// Say so, then stand still until the other end of `until` is dropped.
     Suspend { done: oneshot::Sender<()>, until: mpsc::Receiver<()> },
     /// Ends the driver.
@@ -123,12 +128,13 @@ pub(crate) struct Commands {
     /// `None` once the driver has ended.
     queue: Arc<Mutex<Option<Vec<Command>>>>,
     bell: Arc<OwnedFd>,
+    tracing: Arc<Hub>,
 }
 
 impl Commands {
     pub(crate) fn new() -> io::Result<Self> {
         let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { queue: Arc::new(Mutex::new(Some(Vec::new()))), bell: Arc::new(bell) })
+        Ok(Self { queue: Arc::new(Mutex::new(Some(Vec::new()))), bell: Arc::new(bell), tracing: Arc::default() })
     }
 
     /// Queues a command; rings only when the queue was empty, since the driver takes all there is. Once the driver has
@@ -157,6 +163,11 @@ impl Commands {
         let ended = self.queue().take();
         // Only now, without the lock: whoever hears of it may give another command.
         drop(ended);
+    }
+
+    /// Where what is traced goes.
+    pub(crate) const fn tracing(&self) -> &Arc<Hub> {
+        &self.tracing
     }
 
     pub(super) fn bell(&self) -> BorrowedFd<'_> {

@@ -17,6 +17,7 @@ use super::obey::too_late;
 use super::{Commands, Done, HostMessage, Outgoing, Purpose, now};
 use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox, Ticket, Unclaimed};
 use crate::router::POOLS_PER_LINK;
+use crate::trace::Cause;
 
 /// The host's number in the ids of chains: its port is the router's first.
 const HOST_ORIGIN: u32 = 0;
@@ -237,6 +238,15 @@ impl Desk {
 }
 
 impl Waiting {
+    /// The span in which it is sent, and until when it, and what it causes, is under way.
+    pub(super) fn take_cause(&mut self) -> (Cause, Time) {
+        (std::mem::take(&mut self.outgoing.cause), self.until)
+    }
+
+    pub(super) fn give_back_cause(&mut self, cause: Cause) {
+        self.outgoing.cause = cause;
+    }
+
     pub(super) fn new(outgoing: Outgoing, now: Time) -> Self {
         let until = now.after(outgoing.within);
         Self { outgoing, since: now, until }
@@ -267,10 +277,10 @@ impl HostEnd {
         chain: ChainId,
         now: Time,
     ) -> Result<(Header, HostMessage), Waiting> {
-        let Waiting { outgoing: Outgoing { link, peer, rpc, message, within, purpose }, since, until } = waiting;
+        let Waiting { outgoing: Outgoing { link, peer, rpc, message, within, purpose, cause }, since, until } = waiting;
         let shape = message.shape();
         let again = |message, purpose| Waiting {
-            outgoing: Outgoing { link, peer, rpc, message, within, purpose },
+            outgoing: Outgoing { link, peer, rpc, message, within, purpose, cause },
             since,
             until,
         };

@@ -71,7 +71,7 @@ impl Harness {
         }
         let (ipc, theirs) = ProcessIpc::pair()?;
         let (port, mut seated) = oneshot::channel();
-        self.order([Command::Declare { role: role.clone() }, Command::Seat { role: role.clone(), ipc, port }]);
+        self.order([Command::Declare { role: role.clone() }, Command::Seat { role: role.clone(), pid: 0, ipc, port }]);
         let port = seated.try_recv().map_err(io::Error::other)?;
         let before = self.seats.get_mut(&role).and_then(|seated| seated.port.replace(port));
         assert_eq!(before, None, "{role} is played already");

@@ -12,6 +12,7 @@ use super::obey::encode;
 use super::{Driver, HostMessage, Outgoing, now};
 use crate::host::{HostLink, Incoming, Item};
 use crate::router::{Body, Freight};
+use crate::trace::Cause;
 
 impl Driver {
     /// The broker itself says something to the host.
@@ -59,6 +60,7 @@ impl Driver {
             ToWorker::Welcome { .. }
             | ToWorker::Pool { .. }
             | ToWorker::Count
+            | ToWorker::Trace { .. }
             | ToWorker::Reroute { .. }
             | ToWorker::AtRest { .. }
             | ToWorker::Attenuated { .. }
@@ -84,6 +86,9 @@ impl Driver {
         let Some(end) = self.desk.ends.get_mut(link) else { return };
         let classes = descriptors.iter().map(Descriptor::class).fold(DescriptorClasses::empty(), |a, b| a | b);
         let arrival = end.end.handle(Route::Relayed, header, payload, classes, now());
+        if matches!(arrival, Ok(Arrival::Request | Arrival::Outcome(_))) {
+            self.tracing.host_taken(header, end.end.peer(), now());
+        }
         let core = end.core.clone();
         let links =
             links.iter().filter_map(|&link| self.desk.ends.get(link)).map(|end| HostLink::new(end.core.clone()));
@@ -132,10 +137,17 @@ impl Driver {
         loop {
             let chain = self.desk.chain();
             let Some(end) = self.desk.ends.get_mut(link) else { return };
-            let Some(waiting) = end.waiting.pop_front() else { return };
+            let Some(mut waiting) = end.waiting.pop_front() else { return };
+            let (cause, until) = waiting.take_cause();
             match end.admit(waiting, chain, now()) {
-                Ok((header, message)) => self.host_message(&header, message),
-                Err(waiting) => return end.waiting.push_front(waiting),
+                Ok((header, message)) => {
+                    self.tracing.host_sent(&header, end.end.peer(), cause, until, now());
+                    self.host_message(&header, message);
+                }
+                Err(mut waiting) => {
+                    waiting.give_back_cause(cause);
+                    return end.waiting.push_front(waiting);
+                }
             }
         }
     }
@@ -177,6 +189,7 @@ impl Driver {
         });
         // An error carries no descriptor, so there is room for it.
         if let Ok(header) = header {
+            self.tracing.host_sent(&header, end.end.peer(), Cause::default(), now(), now());
             self.host_message(&header, message);
         }
     }

@@ -18,6 +18,7 @@ use std::os::fd::AsFd;
 use std::thread::{self, JoinHandle};
 
 use cloison_ipc::{Passed, ProcessIpc, RecvError};
+use cloison_msg::trace::TraceLevel;
 use cloison_msg::{DESCRIPTORS_MAX, Gone, Key, Name, PACKET_MAX, Time};
 use rustix::event::epoll;
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -31,6 +32,7 @@ use crate::host::Mailbox;
 use crate::policy::{Model, Policy};
 use crate::router::{Router, Violation};
 use crate::supervisor::Notices;
+use crate::trace::Intake;
 use alarm::Alarm;
 use audit::Audit;
 use counting::Counting;
@@ -88,6 +90,8 @@ struct Driver {
     notices: Notices,
     audit: Audit,
     counting: Counting,
+    /// What workers record of themselves.
+    tracing: Intake,
     /// Who waits until a link, or each of them, is not on its way to another route any more.
     changing: Vec<(Option<Key>, oneshot::Sender<()>)>,
     epoll: std::os::fd::OwnedFd,
@@ -116,6 +120,7 @@ impl Driver {
             notices,
             audit: Audit::default(),
             counting: Counting::default(),
+            tracing: Intake::new(commands.tracing().clone()),
             changing: Vec::new(),
             epoll,
             alarm,
@@ -152,6 +157,7 @@ impl Driver {
         for event in &*events {
             self.handle_event(event, commands);
         }
+        self.tracing.hand_over();
         !events.is_empty()
     }
 
@@ -227,7 +233,7 @@ impl Driver {
         }
     }
 
-    fn seat(&mut self, role: Name, ipc: ProcessIpc) -> Option<Key> {
+    fn seat(&mut self, role: Name, pid: u32, ipc: ProcessIpc) -> Option<Key> {
         let port = self.router.handle_start(role.clone());
         let added = epoll::add(&self.epoll, &ipc, epoll::EventData::new_u64(mark_of(port)), epoll::EventFlags::IN);
         if added.is_err() {
@@ -236,6 +242,10 @@ impl Driver {
         }
         self.notices.seated(&role, port);
         self.seats.insert(port, Seat::new(ipc));
+        let level = self.tracing.seated(port, role, pid, now());
+        if level != TraceLevel::Off {
+            self.say_trace_level(port, level);
+        }
         Some(port)
     }
 
@@ -296,6 +306,7 @@ impl Driver {
         self.obey();
         self.counting.forget(port);
         role.iter().for_each(|role| self.audit.sum_up(role));
+        self.tracing.gone(port);
     }
 
     fn stop(&mut self) {
@@ -312,7 +323,7 @@ impl Drop for Driver {
 }
 
 /// The moment on `CLOCK_MONOTONIC`.
-fn now() -> Time {
+pub(crate) fn now() -> Time {
     let now = clock_gettime(ClockId::Monotonic);
     Time(now.tv_sec.unsigned_abs() * 1_000_000_000 + now.tv_nsec.unsigned_abs())
 }

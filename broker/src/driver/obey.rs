@@ -4,8 +4,9 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use cloison_ipc::{NewPoolError, Passed, ProcessIpc, create_pool};
-use cloison_msg::control::PoolShape;
-use cloison_msg::{Header, Key, Name, Refusal};
+use cloison_msg::control::{PoolShape, ToWorker};
+use cloison_msg::trace::TraceLevel;
+use cloison_msg::{Header, Key, Kind, Name, Refusal};
 use tokio::sync::oneshot;
 
 use super::seat::{Seat, Sent};
@@ -38,6 +39,7 @@ impl Driver {
                 Output::Ask { question, from, to, interface } => self.ask_host(question, from, to, interface),
                 Output::MakePool(ticket) => self.router.handle_pool(ticket, make_pool(ticket.shape)),
                 Output::Tell(event) => self.tell(&event),
+                Output::Traced { port, records } => self.tracing.take(port, records, now()),
             }
         }
         if !self.changing.is_empty() {
@@ -57,6 +59,12 @@ impl Driver {
         let mut message = encode(body);
         let header = Header { payload: message.payload_len(), ..header };
         self.send(to, message.packet(&header), &mut descriptors);
+    }
+
+    /// Tells a worker how much it is to record of itself.
+    pub(super) fn say_trace_level(&mut self, to: Key, level: TraceLevel) {
+        let header = Header { kind: Kind::Control, ..Header::default() };
+        self.speak(to, header, &Body::Word(ToWorker::Trace { level }), Vec::new());
     }
 
     /// Sends a message to a worker, or keeps it until there is room.
@@ -149,8 +157,8 @@ impl Driver {
     pub(super) fn handle_command(&mut self, command: Command) {
         let host = self.router.host();
         match command {
-            Command::Seat { role, ipc, port } => {
-                if let Some(seated) = self.seat(role, ipc) {
+            Command::Seat { role, pid, ipc, port } => {
+                if let Some(seated) = self.seat(role, pid, ipc) {
                     let _ = port.send(seated);
                 }
             }
@@ -188,6 +196,11 @@ impl Driver {
             Command::CaughtUp => self.router.handle_crowd(host, false),
             Command::MadeUpBuffer { link, what } => self.router.handle_made_up_buffer(link, what),
             Command::Count { done } => self.count(done),
+            Command::Trace(order) => {
+                for (port, level) in self.tracing.order(order) {
+                    self.say_trace_level(port, level);
+                }
+            }
             Command::Suspend { done, until } => {
                 let _ = done.send(());
                 // An error is what is waited for: the other end was dropped.

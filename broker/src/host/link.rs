@@ -16,6 +16,7 @@ use super::incoming::close_moves;
 use super::pools::{BorrowError, Borrowed, LinkPools};
 use super::{Incoming, Ticket};
 use crate::driver::{Command, Commands, Done, HostMessage, Outgoing, Purpose};
+use crate::trace::Cause;
 use crate::wait::wait;
 
 /// The deadline of a call that names none.
@@ -119,14 +120,13 @@ impl LinkCore {
     }
 
     fn send(&self, rpc: RpcIndex, message: HostMessage, within: Duration, purpose: Purpose) {
-        self.commands.give(Command::Send(Outgoing {
-            link: self.name,
-            peer: Name::clone(&self.peer()),
-            rpc,
-            message,
-            within,
-            purpose,
-        }));
+        let peer = Name::clone(&self.peer());
+        let cause = match purpose {
+            Purpose::Call(_) | Purpose::Oneway(_) => self.commands.tracing().cause(&peer, rpc),
+            Purpose::Release => Cause::default(),
+        };
+        let link = self.name;
+        self.commands.give(Command::Send(Outgoing { link, peer, rpc, message, within, purpose, cause }));
     }
 }
 

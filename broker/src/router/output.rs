@@ -86,6 +86,13 @@ pub enum Output<D> {
         /// Which interface it means to use.
         interface: Name,
     },
+    /// A worker has recorded something of itself; nobody has read it.
+    Traced {
+        /// The worker.
+        port: Key,
+        /// Encoded records.
+        records: Vec<u8>,
+    },
     /// Make a pool and call `handle_pool`.
     MakePool(PoolTicket),
     /// Something that the host, or the audit log, may want to know.

@@ -5,7 +5,7 @@ use cloison_msg::{Descriptor, Destination, Entry, Gone, Key, Text, Time, decode_
 
 use super::link::Side;
 use super::port::End;
-use super::{Event, Router, Violation};
+use super::{Event, Output, Router, Violation};
 
 impl<D: Descriptor> Router<D> {
     pub(super) fn handle_word_bytes(&mut self, from: Key, payload: &[u8], now: Time) {
@@ -53,6 +53,7 @@ impl<D: Descriptor> Router<D> {
                 }
             }
             ToBroker::Released { link } => self.handle_released(from, link),
+            ToBroker::Traced { records } => self.outputs.push_back(Output::Traced { port: from, records: records.0 }),
             ToBroker::Counted { messages, bytes } => {
                 let role = port.role().clone();
                 self.tell(Event::Counted { port: from, role, messages, bytes });

@@ -170,8 +170,9 @@ async fn start(office: &Office, spec: &WorkerSpec) -> Result<Running, SpawnError
     let listening = outputs.map(|output| tokio::spawn(words.clone().listen(spec.role.clone(), output))).collect();
     let pidfd = child.pidfd().try_clone_to_owned().map_err(socket)?;
     let pidfd = watch_pidfd(pidfd).map_err(socket)?;
-    let port = seat(office, spec, ours).await?;
-    let (pid, report) = (child.pid(), Arc::new(child.report().clone()));
+    let pid = child.pid();
+    let port = seat(office, spec, pid, ours).await?;
+    let report = Arc::new(child.report().clone());
     office.roster.update(&spec.role, |record| {
         record.status.state = WorkerState::Running;
         record.status.pid = Some(pid);
@@ -211,9 +212,9 @@ async fn launch(office: &Office, spec: &WorkerSpec, channel: OwnedFd) -> Result<
     })
 }
 
-async fn seat(office: &Office, spec: &WorkerSpec, ipc: ProcessIpc) -> Result<Key, SpawnError> {
+async fn seat(office: &Office, spec: &WorkerSpec, pid: u32, ipc: ProcessIpc) -> Result<Key, SpawnError> {
     let (port, seated) = oneshot::channel();
-    office.commands.give(Command::Seat { role: spec.role.clone(), ipc, port });
+    office.commands.give(Command::Seat { role: spec.role.clone(), pid, ipc, port });
     seated.await.map_err(|_| SpawnError::BrokerEnded)
 }
 

@@ -144,7 +144,7 @@ impl Broker {
                 Output::Revoked { ticket } => assert!(self.open_tickets.remove(&ticket), "acknowledged twice"),
                 Output::MakePool(ticket) => self.router.handle_pool(ticket, Ok([Plug::PIPE; 2])),
                 Output::Tell(Event::Granted { link, .. } | Event::Copied { link, .. }) => self.links.push(link),
-                Output::Tell(_) | Output::Send { .. } | Output::Ask { .. } => {}
+                Output::Tell(_) | Output::Send { .. } | Output::Traced { .. } | Output::Ask { .. } => {}
             }
         }
     }

@@ -143,6 +143,15 @@ impl World {
         self.state().heard.len()
     }
 
+    /// The batches of records that workers have sent.
+    pub fn traced(&self) -> Vec<Vec<u8>> {
+        let batch = |word: &ToBroker| match word {
+            ToBroker::Traced { records } => Some(records.0.clone()),
+            _ => None,
+        };
+        self.state().heard.iter().filter_map(batch).collect()
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
@@ -258,7 +267,7 @@ impl State {
             ToBroker::Left { link, calls } => self.take_left(port, link, calls),
             ToBroker::Settled { link } => self.take_settled(port, link),
             ToBroker::Rest { link } => self.take_rest(port, link),
-            ToBroker::Counted { .. } | ToBroker::Released { .. } => self.heard.push(word),
+            ToBroker::Counted { .. } | ToBroker::Released { .. } | ToBroker::Traced { .. } => self.heard.push(word),
         }
     }
 

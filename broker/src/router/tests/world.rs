@@ -155,6 +155,7 @@ impl World {
                     self.router.handle_pool(ticket, Ok([memory.clone(), memory]));
                 }
                 Output::Tell(event) => self.events.push(event),
+                Output::Traced { .. } => {}
             }
         }
     }

@@ -75,6 +75,7 @@ impl World {
                 Output::Cut { link, empty } => self.drop_pair(|world| world.sockets.cut(link, empty)),
                 Output::Revoked { ticket } => self.ledger.acknowledge(ticket),
                 Output::Tell(event) => self.note(event),
+                Output::Traced { .. } => {}
                 Output::Ask { .. } | Output::MakePool(_) => {}
             }
         }
@@ -140,6 +141,7 @@ impl World {
         while let Some(output) = self.router.poll() {
             match output {
                 Output::Tell(event) => self.note(event),
+                Output::Traced { .. } => {}
                 output => outputs.push(output),
             }
         }

@@ -1,0 +1,150 @@
+//! What a worker tells of itself, when it is asked to, and when that leaves.
+
+#![expect(clippy::unwrap_used, reason = "clippy knows tests only by their attribute, and one body serves two of them")]
+
+#[allow(dead_code, reason = "each test program uses its part")]
+#[macro_use]
+mod world;
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use cloison_msg::control::ToWorker;
+use cloison_msg::trace::{MarkKind, Record, Task, TraceLevel, What};
+use cloison_msg::{Interface, Message, Route, RpcIndex, Text};
+use cloison_worker::{Link, Request, Worker};
+use world::World;
+
+const TEST: Interface = Interface::new("test", &["echo"]);
+const ECHO: RpcIndex = TEST.method("echo");
+const SOON: Duration = Duration::from_secs(60);
+
+over_both_routes![
+    each_message_is_told_by_both_ends,
+    many_records_share_a_packet,
+    what_is_off_says_nothing,
+    a_call_comes_after_the_span_that_makes_it,
+];
+
+fn echo(_: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), cloison_msg::Failure> {
+    reply.append_bytes(request.recv::<&[u8]>()?)?;
+    Ok(request.finish()?)
+}
+
+fn serve(worker: &Worker, requests: usize) {
+    worker.provide(echo);
+    (0..requests).for_each(|_| assert!(worker.serve_once(SOON).unwrap()));
+    // What it has recorded is due some milliseconds later, while it waits.
+    assert!(!worker.serve_once(Duration::from_millis(100)).unwrap());
+}
+
+fn call(link: &Link, calls: usize) {
+    let mut message = Message::new();
+    for _ in 0..calls {
+        message.append_bytes(&[1, 2, 3]).unwrap();
+        link.call(ECHO, &mut message).unwrap();
+    }
+}
+
+/// All records, once there are those of both ends of so many calls and the batches that they came in.
+fn told(world: &World, records: usize) -> (Vec<Record<Text>>, usize) {
+    let start = std::time::Instant::now();
+    loop {
+        let batches = world.traced();
+        let read = |batch: &Vec<u8>| {
+            let mut rest = &batch[..];
+            let records: Vec<_> = std::iter::from_fn(|| Record::decode(&mut rest)).collect();
+            assert!(rest.is_empty());
+            records
+        };
+        let told: Vec<_> = batches.iter().flat_map(read).collect();
+        if told.len() >= records {
+            return (told, batches.len());
+        }
+        assert!(start.elapsed() < SOON, "only {} records", told.len());
+        std::thread::yield_now();
+    }
+}
+
+/// Two workers at that level, one of which has called the other so often; what they told.
+fn exchange(route: Route, level: TraceLevel, calls: usize, records: usize) -> (Vec<Record<Text>>, usize) {
+    let mut world = World::new(route);
+    let server = world.worker("server", move |worker| serve(worker, calls));
+    let client = world.here("client");
+    let link = client.open("server", &TEST).unwrap();
+    ["server", "client"].iter().for_each(|role| world.say(role, &ToWorker::Trace { level }));
+    // The word comes before the answer to this.
+    client.open("nobody", &TEST).unwrap_err();
+    call(&link, calls);
+    server.join().unwrap();
+    drop((link, client));
+    told(&world, records)
+}
+
+fn each_message_is_told_by_both_ends(route: Route) {
+    let (records, _) = exchange(route, TraceLevel::Trace, 1, 7);
+    let of = |peer: &str| -> Vec<String> {
+        let label = |record: &Record<Text>| match &record.what {
+            What::Sent { mark, .. } if mark.peer.as_str() == peer => Some(format!("sent {:?}", mark.kind)),
+            What::Taken(mark) if mark.peer.as_str() == peer => Some(format!("taken {:?}", mark.kind)),
+            What::Began { task, mark, .. } if mark.peer.as_str() == peer => Some(format!("{task:?}")),
+            _ => None,
+        };
+        records.iter().filter_map(label).collect()
+    };
+    assert_eq!(of("server"), ["sent Call", "Wait", "taken Reply"]);
+    assert_eq!(of("client"), ["Serve", "sent Reply"]);
+    let ended = records.iter().filter(|record| matches!(record.what, What::Ended { .. })).count();
+    assert_eq!(ended, 2);
+    let mark = |wanted: &str| {
+        let mark = records.iter().find_map(|record| match &record.what {
+            What::Sent { mark, .. } | What::Began { task: Task::Serve, mark, .. } if mark.peer.as_str() == wanted => {
+                (mark.kind == MarkKind::Call).then_some(mark.clone())
+            }
+            _ => None,
+        });
+        mark.unwrap()
+    };
+    let (sent, served) = (mark("server"), mark("client"));
+    assert_eq!((sent.call, sent.chain, sent.bytes), (served.call, served.chain, served.bytes));
+    assert_eq!((sent.rpc, sent.depth, sent.interface.as_str()), (ECHO, 0, "test"));
+}
+
+fn many_records_share_a_packet(route: Route) {
+    let (records, packets) = exchange(route, TraceLevel::Trace, 2000, 7 * 2000);
+    assert!(packets * 10 < records.len(), "{packets} packets for {} records", records.len());
+}
+
+fn what_is_off_says_nothing(route: Route) {
+    let (records, packets) = exchange(route, TraceLevel::Off, 100, 0);
+    assert_eq!((records, packets), (Vec::new(), 0));
+}
+
+/// Else what the call causes could be told before what caused it.
+fn a_call_comes_after_the_span_that_makes_it(route: Route) {
+    let mut world = World::new(route);
+    let last = world.worker("last", |worker| serve(worker, 1));
+    let middle = world.worker("middle", |worker| {
+        let last = worker.open("last", &TEST).unwrap();
+        worker.provide(move |_: &Worker, request: &mut Request<'_>, _: &mut Message<OwnedFd>| {
+            request.recv::<&[u8]>()?;
+            call(&last, 1);
+            Ok(())
+        });
+        assert!(worker.serve_once(SOON).unwrap());
+        assert!(!worker.serve_once(Duration::from_millis(100)).unwrap());
+    });
+    let client = world.here("client");
+    let link = client.open("middle", &TEST).unwrap();
+    ["middle", "last"].iter().for_each(|role| world.say(role, &ToWorker::Trace { level: TraceLevel::Debug }));
+    let mut message = Message::new();
+    message.append_bytes(&[]).unwrap();
+    link.call(ECHO, &mut message).unwrap();
+    [last, middle].into_iter().for_each(|worker| worker.join().unwrap());
+    let (records, _) = told(&world, 6);
+    let began = |peer: &str| {
+        let is = |record: &Record<Text>| matches!(&record.what, What::Began { mark, .. } if mark.peer.as_str() == peer);
+        records.iter().position(is)
+    };
+    assert!(began("client").unwrap() < began("middle").unwrap(), "its own comes first");
+}
