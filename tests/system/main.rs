@@ -28,6 +28,7 @@ mod raw;
 mod revoke;
 mod scripts;
 mod swap;
+mod trace;
 mod watch;
 mod words;
 
@@ -77,6 +78,7 @@ fn cases() -> Vec<Case> {
         incident::cases(),
         malice::cases(),
         noise::cases(),
+        trace::cases(),
     ]
     .concat()
 }

@@ -104,6 +104,8 @@ impl Puppet {
     fn visit(&self, worker: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), Failure> {
         let roles: Vec<String> = request.recv()?;
         request.finish()?;
+        let _span = tracing::info_span!("visit", left = roles.len()).entered();
+        tracing::info!(before = true, "visited");
         let mut visited = vec![worker.role().to_string()];
         if let Some((next, rest)) = roles.split_first() {
             let link = self.link_to(worker, next)?;
@@ -186,6 +188,10 @@ impl Puppet {
             }
             Step::Trespass => {
                 let _ = std::os::unix::process::parent_id();
+                Outcome::Done
+            }
+            Step::Record { message, count } => {
+                (0..count).for_each(|number| tracing::info!(number, "{message}"));
                 Outcome::Done
             }
             Step::End(end) => die(end),

@@ -103,6 +103,8 @@ pub enum Step {
     Print { line: String, count: u32 },
     /// Make a system call that no rule allows and that kills nobody.
     Trespass,
+    /// Record so many events in `tracing`, all with this message.
+    Record { message: String, count: u32 },
     /// End.
     End(End),
 }
