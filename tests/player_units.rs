@@ -26,6 +26,8 @@ mod sink;
 mod stage;
 #[path = "../examples/player/text.rs"]
 mod text;
+#[path = "../examples/player/trace/mod.rs"]
+mod trace;
 #[path = "../examples/player/usage.rs"]
 mod usage;
 #[path = "../examples/player/worker/mod.rs"]

@@ -33,6 +33,9 @@ pub struct Options {
     /// Writes the pictures as YUV4MPEG2.
     #[arg(long, value_name = "OUT")]
     pub y4m: Option<PathBuf>,
+    /// Writes what all processes did, and when, as a trace that ui.perfetto.dev and chrome://tracing open.
+    #[arg(long, value_name = "OUT", conflicts_with = "in_process")]
+    pub trace: Option<PathBuf>,
     /// Starts at this time: at the key picture before it, or exactly there if there is only sound.
     #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub seek: Option<Nanos>,

@@ -19,6 +19,7 @@ mod report;
 mod sink;
 mod stage;
 mod text;
+mod trace;
 mod usage;
 mod worker;
 
@@ -38,6 +39,7 @@ use play::{EXIT_NOTHING, EXIT_OUTPUT, EXIT_PLAYED, EXIT_STOPPED, PlayError, Play
 use progress::Progress;
 use report::Report;
 use text::plain;
+use trace::Trace;
 
 fn main() -> ExitCode {
     // Does not return in a process that is a worker.
@@ -110,8 +112,14 @@ fn play(options: &Options, input: Input, progress: &mut Progress, stop: &AtomicB
         eprintln!("player: WARNING: --sandbox learn: NO SYSTEM CALL IS REFUSED; play only what you trust");
     }
     let (model, sandbox, learn) = (options.model.into(), options.sandbox.into(), options.learns());
-    let order = Order { input, family, wanted: &wanted, seek, repeat, model, sandbox, learn, faults: &faults };
-    host::play(&order, progress, stop)
+    let trace = options.trace.as_deref().map(Trace::create).transpose()?;
+    let (wanted, faults, gathering) = (&wanted, &faults, trace.as_ref());
+    let order = Order { input, family, wanted, seek, repeat, model, sandbox, learn, faults, trace: gathering };
+    let played = host::play(&order, progress, stop);
+    match trace.map(Trace::write) {
+        None => played,
+        Some(written) => played.map(|played| played.traced(written)),
+    }
 }
 
 /// Tells people and programs how it went.

@@ -7,6 +7,7 @@ use crate::input::InputError;
 use crate::playback::{PlaybackError, Summary};
 use crate::report::Worker;
 use crate::sink::OutputError;
+use crate::trace::Traced;
 
 /// Something was played.
 pub const EXIT_PLAYED: u8 = 0;
@@ -29,6 +30,20 @@ pub struct Played {
     pub workers: Vec<Worker>,
     /// Why it ended before its time.
     pub failure: Option<PlayError>,
+}
+
+impl Played {
+    /// The same, with what became of the trace.
+    pub fn traced(mut self, written: Result<Traced, OutputError>) -> Self {
+        match written {
+            Ok(Traced { lost: 0 }) => {}
+            Ok(Traced { lost }) => {
+                self.summary.notes.push(format!("the trace lacks {lost} records: too much happened"))
+            }
+            Err(error) => drop(self.failure.get_or_insert(error.into())),
+        }
+        self
+    }
 }
 
 /// Why nothing is played, or why playing ended early.
@@ -68,6 +83,9 @@ pub enum PlayError {
         /// How it died the last time.
         death: String,
     },
+    /// What the workers do cannot be gathered.
+    #[error("no thread for the trace: {0}")]
+    Trace(std::io::Error),
     /// What is to be said to a worker does not fit into a message.
     #[error(transparent)]
     Message(#[from] AppendError),

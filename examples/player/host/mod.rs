@@ -12,6 +12,7 @@ mod steps;
 
 use std::sync::atomic::AtomicBool;
 
+use cloison_broker::msg::trace::TraceLevel;
 use cloison_broker::sandbox::Tier;
 use cloison_broker::{Broker, Model};
 
@@ -22,6 +23,7 @@ use crate::play::{PlayError, Played};
 use crate::progress::Progress;
 use crate::protocol::{Family, Nanos};
 use crate::sink::Wanted;
+use crate::trace::Trace;
 use crate::usage::this_process;
 
 use conductor::Conductor;
@@ -46,6 +48,8 @@ pub struct Order<'a> {
     pub learn: bool,
     /// What is to go wrong.
     pub faults: &'a [Fault],
+    /// Where it goes what all processes do.
+    pub trace: Option<&'a Trace>,
 }
 
 /// Plays a file until the end or until `stop` is set.
@@ -54,6 +58,12 @@ pub struct Order<'a> {
 /// If nothing can be played, or an output file cannot be written.
 pub fn play(order: &Order<'_>, progress: &mut Progress, stop: &AtomicBool) -> Result<Played, PlayError> {
     let (broker, inbox) = Broker::start(policy::policy(order.faults), order.model).map_err(PlayError::Broker)?;
+    if let Some(trace) = order.trace {
+        broker
+            .trace_to(trace.sink())
+            .and_then(|()| broker.set_trace_level(TraceLevel::Trace))
+            .map_err(PlayError::Trace)?;
+    }
     let mut conductor = Conductor::new(&broker, inbox, order);
     let failure = conductor.conduct(progress, stop).err();
     let playback = conductor.into_playback();

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::protocol::{Picture, Samples, TimeBase};
 
-pub use file::OutputError;
+pub use file::{OutputError, OutputFile};
 
 /// The samples of one picture, wherever they lie.
 ///
