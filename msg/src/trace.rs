@@ -205,7 +205,7 @@ impl MarkKind {
             Kind::Reply => Some(Self::Reply),
             Kind::Error => Some(Self::Error),
             Kind::Oneway => Some(Self::Oneway),
-            Kind::Credit | Kind::Release | Kind::Control | Kind::Switch => None,
+            Kind::Credit | Kind::Release | Kind::Control | Kind::Switch | Kind::Cancel | Kind::Probe => None,
         }
     }
 }

@@ -93,6 +93,6 @@ mod tests {
         let error = check_descriptors(1 << 40).unwrap_err();
         let text = error.to_string();
         assert!(text.contains("RLIMIT_NOFILE") && text.contains(&(error.open + (1 << 40)).to_string()), "{text}");
-        assert_eq!(Size { workers: 200, direct_links: 1000 }.descriptors(), 24 + 1600 + 2000 + 40);
+        assert_eq!(Size { workers: 200, direct_links: 1000 }.descriptors(), 24 + 1800 + 2000 + 40);
     }
 }
