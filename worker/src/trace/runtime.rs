@@ -61,7 +61,7 @@ impl Session {
 
     /// A request is served from now on.
     pub(crate) fn trace_serving(&self, queued: &Queued) -> Served {
-        let chain = self.frame.map_or(queued.header.chain, |frame| frame.chain);
+        let chain = self.serving.last().map_or(queued.header.chain, |serving| serving.frame.chain);
         let mark = || Mark::of(&queued.header, queued.peer.as_str(), self.interface_of(&queued.header));
         let mark = self.tracer.records(TraceLevel::Debug).then(mark).flatten();
         self.tracer.begin_serving(chain, mark.map(|mark| Mark { chain, ..mark }))
