@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use player::{Stage, WAYS, clip};
 use serde_json::Value;
 
+/// As many packets are with a decoder at a time, at most.
+const IN_FLIGHT: usize = 4;
+
 /// The ways of playing in which there are workers.
 fn each_way(check: impl Fn(&Stage)) {
     WAYS[1..].iter().for_each(|way| check(&Stage::new(way)));
@@ -94,7 +97,9 @@ fn each_process_has_a_lane_and_each_message_an_arrow() {
         ] {
             assert!(between.get(&expected).is_some_and(|count| *count >= 48), "{expected:?} in {between:?}");
         }
-        assert_eq!(between[&("demux", "video", "packet")], between[&("video", "demux", "packet")]);
+        // The last answers need not have been read when the player ended.
+        let [packets, answers] = [("demux", "video", "packet"), ("video", "demux", "packet")].map(|way| between[&way]);
+        assert!((packets - IN_FLIGHT..=packets).contains(&answers), "{answers} answers to {packets} packets");
         assert!(between.contains_key(&("audio", "host", "samples")), "{between:?}");
     });
 }
