@@ -164,8 +164,6 @@ impl Buyer<Link> for Customer {
             counter.add(1)?;
         }
         let count = u32::try_from(bought.len()).unwrap();
-        drop(bought);
-        drop(shop.counter(1)?);
         Ok((count, why))
     }
 }
@@ -316,6 +314,8 @@ fn are_only_so_many(model: Model) {
     for _ in 0..3 {
         let (count, why) = scene.buyer.greed("shop").unwrap();
         assert_eq!((count as usize, why), (OFFERS_PER_PAIR, denied.clone()));
+        // On a direct link the next request may overtake the word that the last round's links are closed.
+        scene.eventually_alive(0);
     }
     let counters: Vec<_> = std::iter::from_fn(|| scene.shop.counter(0).ok()).collect();
     assert_eq!(counters.len(), OFFERS_PER_PAIR, "the host, too");
