@@ -13,6 +13,12 @@ good world: bon monde
 good: bon
 four meanings have 16 letters
 one of them 5
+its words: good, morning, world
+learnt 2 by a stream
+their meanings: bon, matin, voile, mer, monde
+then mer
+then \"mast\" is not in the dictionary
+all its words have 23 letters
 mine knows 4 words, yours 3
 yours still knows 3
 \"Le petit livre\" has 4 words

@@ -93,7 +93,7 @@ mod wait;
 pub use cloison_ipc as ipc;
 pub use cloison_macros::interface_of_broker as interface;
 pub use cloison_msg as msg;
-pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed};
+pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed, Stream};
 pub use cloison_sandbox as sandbox;
 
 pub use broker::{
@@ -104,8 +104,8 @@ pub use broker::{
 pub use driver::harness;
 pub use driver::{BACKLOG_MAX, HostMessage};
 pub use host::{
-    BorrowError, Borrowed, CALL_DEADLINE, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question, Started,
-    Ticket,
+    BorrowError, Borrowed, CALL_DEADLINE, HostFlow, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question,
+    Started, Ticket,
 };
 pub use policy::{Ask, Decision, Grant, HOST, Model, Policy, Rules};
 pub use router::{COPIES_PER_WORKER, LinkId, LinkView, RELEASE_WITHIN, SWITCH_WITHIN, WhyRelayed};

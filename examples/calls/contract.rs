@@ -2,7 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
-use cloison_worker::{Answer, interface};
+use cloison_worker::{Answer, Stream, interface};
 use serde::{Deserialize, Serialize};
 
 /// Knows what words mean.
@@ -20,6 +20,15 @@ pub trait Dictionary {
     /// A method that older dictionaries lack.
     #[optional]
     fn count(&self) -> Answer<u32>;
+    /// All its words, one after the other.
+    #[optional]
+    fn words(&self) -> Stream<String>;
+    /// Learns words with their meanings as they come: how many.
+    #[optional]
+    fn learn_each(&self, words: Stream<(String, String)>) -> Answer<u32>;
+    /// The meaning of each word as it comes, up to the first that is not there.
+    #[optional]
+    fn look_up_all(&self, words: Stream<String>) -> Stream<String, LookUpError>;
 }
 
 /// Why a dictionary knows no answer. An error travels like any value, and arrives as it was.

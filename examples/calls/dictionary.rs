@@ -4,21 +4,23 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
-use cloison_worker::Answer;
+use cloison_worker::{Answer, MethodError, Stream};
 
 use crate::contract::{Dictionary, LookUpError};
 
 /// A dictionary in memory.
 pub struct Words {
-    words: RefCell<BTreeMap<String, String>>,
+    /// What a stream looks up in outlives the call that gave it.
+    words: Rc<RefCell<BTreeMap<String, String>>>,
 }
 
 impl Words {
     pub fn new() -> Self {
         let known = [("good", "bon"), ("morning", "matin"), ("world", "monde")];
         let words = known.map(|(word, meaning)| (word.to_owned(), meaning.to_owned()));
-        Self { words: RefCell::new(words.into()) }
+        Self { words: Rc::new(RefCell::new(words.into())) }
     }
 }
 
@@ -46,5 +48,30 @@ impl Dictionary for Words {
 
     fn count(&self) -> Answer<u32> {
         Ok(u32::try_from(self.words.borrow().len()).unwrap_or(u32::MAX))
+    }
+
+    fn words(&self) -> Stream<String> {
+        let words: Vec<String> = self.words.borrow().keys().cloned().collect();
+        Stream::of(words)
+    }
+
+    fn learn_each(&self, words: Stream<(String, String)>) -> Answer<u32> {
+        let mut learnt = 0;
+        for word in words {
+            let (word, meaning) = word?;
+            self.learn(&word, &meaning)?;
+            learnt += 1;
+        }
+        Ok(learnt)
+    }
+
+    fn look_up_all(&self, words: Stream<String>) -> Stream<String, LookUpError> {
+        let known = Rc::clone(&self.words);
+        // Nothing happens until somebody wants the next one.
+        Stream::new(words.map(move |word| {
+            let word = word.map_err(|error| MethodError::Call(error.into()))?;
+            let meaning = known.borrow().get(&word).cloned();
+            Ok(meaning.ok_or(LookUpError::Unknown { word })?)
+        }))
     }
 }

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
-use cloison_worker::{Answer, Link, Worker};
+use cloison_worker::{Answer, Link, Stream, Worker};
 
 use crate::contract::{Dictionary, DictionaryClient, Library, LookUpError};
 use crate::dictionary::Words;
@@ -57,5 +57,17 @@ impl Dictionary for Volume {
 
     fn count(&self) -> Answer<u32> {
         self.words.count()
+    }
+
+    fn words(&self) -> Stream<String> {
+        self.words.words()
+    }
+
+    fn learn_each(&self, words: Stream<(String, String)>) -> Answer<u32> {
+        self.words.learn_each(words)
+    }
+
+    fn look_up_all(&self, words: Stream<String>) -> Stream<String, LookUpError> {
+        self.words.look_up_all(words)
     }
 }

@@ -8,6 +8,7 @@
 //! | `blocking` | calls, oneways, descriptors, errors, deadlines, optional methods |
 //! | `asynchronous` | the same calls, awaited on tokio |
 //! | `collecting` | many in flight, answers as they come, answers looked at without a copy |
+//! | `streams` | items that are given, fed, and both; pulled and awaited |
 //! | `objects`, `library` | a state for each link; objects that are given, held, and handed on |
 //! | `placing` | the same caller with an implementation in its own process, or in a worker |
 //! | `serving` | a host that is called by its workers |
@@ -23,6 +24,7 @@ mod library;
 mod objects;
 mod placing;
 mod serving;
+mod streams;
 mod translator;
 mod workers;
 
@@ -62,6 +64,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     blocking::run(&broker)?;
     asynchronous::run(&broker)?;
     collecting::run(&broker)?;
+    streams::run(&broker)?;
     objects::run(&broker)?;
     placing::run(&broker)?;
     serving::run(&broker)

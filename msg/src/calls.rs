@@ -116,6 +116,17 @@ impl<C> Calls<C> {
         Some(self.waiting.swap_remove(at))
     }
 
+    /// The call, if it still waits.
+    pub(crate) fn get(&self, call: CallId) -> Option<&Pending<C>> {
+        self.waiting.iter().find(|pending| pending.call == call)
+    }
+
+    pub(crate) fn set_deadline(&mut self, call: CallId, deadline: Time) {
+        if let Some(pending) = self.waiting.iter_mut().find(|pending| pending.call == call) {
+            pending.deadline = deadline;
+        }
+    }
+
     /// Takes out one call whose deadline has passed.
     pub(crate) fn expire(&mut self, now: Time) -> Option<Pending<C>> {
         let at = self.waiting.iter().position(|pending| pending.deadline <= now)?;

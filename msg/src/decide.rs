@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DescriptorClasses, Header, Kind, Rights, RightsFlags, RpcIndex, RpcSet, Time};
+use crate::{DescriptorClasses, Header, Kind, Rights, RightsFlags, RpcIndex, RpcSet, Streams, Time};
 
 /// How often the holder of a right whose uses are counted may ask which contract is served, which is no use of it.
 pub const BINDS_MAX: u8 = 16;
@@ -107,10 +107,14 @@ fn denial(rights: &Rights, used: &Use, header: &Header, classes: DescriptorClass
         return Some(Denial::Descriptor);
     }
     let needed = match header.kind {
+        Kind::Call if !header.streams.is_empty() => RightsFlags::CALL | RightsFlags::STREAM,
         Kind::Call => RightsFlags::CALL,
         Kind::Oneway => RightsFlags::ONEWAY,
         // Whoever may call may give a call up or ask about it, and may still when the right has ended.
         Kind::Cancel | Kind::Probe => return (!rights.flags.contains(RightsFlags::CALL)).then_some(Denial::Kind),
+        Kind::Item if header.streams.contains(Streams::FEED) => RightsFlags::STREAM,
+        // Like the answer, which ends them.
+        Kind::Item | Kind::Demand => return None,
         Kind::Reply | Kind::Error | Kind::Credit | Kind::Release | Kind::Control | Kind::Switch => return None,
     };
     if rights.expires.is_some_and(|end| now >= end) {
@@ -123,6 +127,9 @@ fn denial(rights: &Rights, used: &Use, header: &Header, classes: DescriptorClass
         Some(Denial::Kind)
     } else if !rights.methods.contains(header.rpc) {
         Some(Denial::Method)
+    } else if header.kind == Kind::Item {
+        // The call was counted.
+        None
     } else if used.spent.contains(header.rpc) {
         Some(Denial::Spent)
     } else if rights.uses.is_some_and(|most| used.messages >= most) {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bitflags::bitflags;
 use serde::{Deserialize, Serialize};
 
 use crate::calls::{CallId, ChainId};
@@ -102,6 +103,43 @@ pub enum Kind {
     Cancel = 9,
     /// Asks whether a call of its sender's waits for itself; the payload is a [`Probe`](crate::Probe).
     Probe = 10,
+    /// One item of a stream, or the end of one that a caller feeds. It belongs to a call that is unanswered.
+    Item = 11,
+    /// The reader of a stream has room for more items, or wants none. The payload is a [`Drawn`](crate::Drawn).
+    Demand = 12,
+}
+
+bitflags! {
+    /// Which stream of a call is meant, and what of it.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+    pub struct Streams: u8 {
+        /// From whoever calls to whoever serves. A call with it is followed by items.
+        const FEED = 1 << 0;
+        /// From whoever serves to whoever calls. A call with it takes items before its answer, which ends them.
+        const ITEMS = 1 << 1;
+        /// Nothing follows: of an item, from whoever calls; of a demand, no more is wanted.
+        const END = 1 << 2;
+    }
+}
+
+impl Streams {
+    /// The direction alone.
+    #[must_use]
+    pub const fn direction(self) -> Self {
+        self.intersection(Self::FEED.union(Self::ITEMS))
+    }
+
+    /// Whether this may stand in a header of that kind.
+    fn fits(self, kind: Kind, payload: u32) -> bool {
+        let is_one_way = self.direction() == Self::FEED || self.direction() == Self::ITEMS;
+        let is_end = self.contains(Self::END);
+        match kind {
+            Kind::Call => self == self.direction(),
+            Kind::Item if is_end => self.direction() == Self::FEED && payload == 0,
+            Kind::Item | Kind::Demand => is_one_way,
+            _ => self.is_empty(),
+        }
+    }
 }
 
 impl Kind {
@@ -117,6 +155,8 @@ impl Kind {
             8 => Self::Switch,
             9 => Self::Cancel,
             10 => Self::Probe,
+            11 => Self::Item,
+            12 => Self::Demand,
             _ => return None,
         })
     }
@@ -139,12 +179,15 @@ pub struct Header {
     pub links: u8,
     /// Length of the payload in bytes, at most [`PAYLOAD_MAX`].
     pub payload: u32,
-    /// Which call this is, answers, gives up or asks about; [`CallId::NONE`] for everything else.
+    /// Which call this is, answers, gives up, asks about or belongs to; [`CallId::NONE`] for everything else.
     pub call: CallId,
     /// The chain of nested calls it belongs to.
     pub chain: ChainId,
-    /// How much time is left to answer a call, in microseconds; 0 for everything but a call.
+    /// How much time is left to answer a call, in microseconds; of one with streams, how long each wait for an item may
+    /// take. 0 for everything but a call.
     pub remaining: u32,
+    /// Which streams a call has, or to which of them an item or a demand belongs.
+    pub streams: Streams,
 }
 
 /// What of a message takes room.
@@ -197,6 +240,9 @@ pub enum HeaderError {
     /// A call without a call id or a deadline, or something else with one.
     #[error("call id or deadline do not fit a {0:?}")]
     Call(Kind),
+    /// Flags of streams that a message of its kind has not, or that make no sense together.
+    #[error("flags of streams do not fit a {0:?}")]
+    Streams(Kind),
     /// A control word that is not for the broker, or something for the broker that is none.
     #[error("control words, and only they, belong to destination 0")]
     Control,
@@ -205,7 +251,10 @@ pub enum HeaderError {
 /// Most bytes that the return of a buffer says: which pool, and which of its buffers.
 const RELEASE_MAX: u32 = 8;
 
-const RESERVED: std::ops::Range<usize> = 38..HEADER_LEN;
+/// Most bytes that a demand says: two totals.
+const DEMAND_MAX: u32 = 20;
+
+const RESERVED: std::ops::Range<usize> = 39..HEADER_LEN;
 
 impl Header {
     /// Writes the header in front of its payload.
@@ -223,6 +272,7 @@ impl Header {
         bytes[32..36].copy_from_slice(&self.remaining.to_le_bytes());
         bytes[36] = self.depth;
         bytes[37] = self.links;
+        bytes[38] = self.streams.bits();
         bytes
     }
 
@@ -243,6 +293,7 @@ impl Header {
             remaining: u32_at(bytes, 32),
             depth: bytes[36],
             links: bytes[37],
+            streams: Streams::from_bits(bytes[38]).ok_or(HeaderError::Reserved)?,
         };
         if bytes[RESERVED].iter().any(|&byte| byte != 0) {
             return Err(HeaderError::Reserved);
@@ -281,11 +332,16 @@ impl Header {
         let has_call = self.call != CallId::NONE;
         let fits = match self.kind {
             Kind::Call => has_call && self.remaining > 0,
-            Kind::Reply | Kind::Error | Kind::Cancel | Kind::Probe => has_call && self.remaining == 0,
+            Kind::Reply | Kind::Error | Kind::Cancel | Kind::Probe | Kind::Item | Kind::Demand => {
+                has_call && self.remaining == 0
+            }
             _ => !has_call && self.remaining == 0,
         };
         if !fits {
             return Err(HeaderError::Call(self.kind));
+        }
+        if !self.streams.fits(self.kind, self.payload) {
+            return Err(HeaderError::Streams(self.kind));
         }
         let for_broker = self.destination.index == 0;
         if for_broker != (self.kind == Kind::Control) || (for_broker && self.destination != Destination::BROKER) {
@@ -303,6 +359,8 @@ impl Header {
             Kind::Release => self.links == 0 && self.descriptors == 0 && self.payload <= RELEASE_MAX,
             Kind::Probe => self.links == 0 && self.descriptors == 0 && self.payload <= PROBE_LEN_MAX,
             Kind::Switch | Kind::Cancel => self.links == 0 && self.descriptors == 0 && self.payload == 0,
+            Kind::Item => self.links == 0 && self.descriptors == 0,
+            Kind::Demand => self.links == 0 && self.descriptors == 0 && self.payload <= DEMAND_MAX,
         };
         if is_clean { Ok(()) } else { Err(HeaderError::Stowaway(self.kind)) }
     }
@@ -358,6 +416,7 @@ mod tests {
             call: CallId(11),
             chain: ChainId(12),
             remaining: 5_000_000,
+            streams: Streams::empty(),
         }
     }
 
@@ -365,6 +424,39 @@ mod tests {
     fn round_trip() {
         assert_eq!(Header::decode(&call().encode()), Ok(call()));
         assert_eq!(call().message_len(), 160);
+    }
+
+    #[test]
+    fn flags_of_streams_say_one_thing() {
+        let (feed, items, end) = (Streams::FEED, Streams::ITEMS, Streams::END);
+        let decode = |header: Header| Header::decode(&header.encode());
+        let bare = Header { remaining: 0, links: 0, descriptors: 0, payload: 0, ..call() };
+        let of = |kind, streams| Header { kind, streams, ..bare };
+        let fine = [
+            Header { streams: feed | items, ..call() },
+            of(Kind::Item, feed),
+            of(Kind::Item, items),
+            of(Kind::Item, feed | end),
+            of(Kind::Demand, items | end),
+        ];
+        for header in fine {
+            assert_eq!(decode(header), Ok(header));
+        }
+        let wrong = [
+            Header { streams: feed | end, ..call() },
+            of(Kind::Item, Streams::empty()),
+            of(Kind::Item, feed | items),
+            of(Kind::Item, items | end),
+            Header { payload: 1, ..of(Kind::Item, feed | end) },
+            of(Kind::Demand, feed | items),
+            of(Kind::Reply, feed),
+        ];
+        for header in wrong {
+            assert_eq!(decode(header), Err(HeaderError::Streams(header.kind)), "{header:?}");
+        }
+        assert_eq!(decode(Header { links: 1, ..of(Kind::Item, feed) }), Err(HeaderError::Stowaway(Kind::Item)));
+        let long = Header { payload: DEMAND_MAX + 1, ..of(Kind::Demand, feed) };
+        assert_eq!(decode(long), Err(HeaderError::Stowaway(Kind::Demand)));
     }
 
     #[test]
@@ -398,7 +490,12 @@ mod tests {
         assert_eq!(decode(Header { call: CallId::NONE, ..call() }), Err(HeaderError::Call(Kind::Call)));
         assert_eq!(decode(Header { remaining: 0, ..call() }), Err(HeaderError::Call(Kind::Call)));
         assert_eq!(decode(Header { destination: Destination::BROKER, ..call() }), Err(HeaderError::Control));
-        for (at, error) in [(10, HeaderError::Kind(0xff)), (38, HeaderError::Reserved), (47, HeaderError::Reserved)] {
+        for (at, error) in [
+            (10, HeaderError::Kind(0xff)),
+            (38, HeaderError::Reserved),
+            (39, HeaderError::Reserved),
+            (47, HeaderError::Reserved),
+        ] {
             let mut bytes = call().encode();
             bytes[at] = 0xff;
             assert_eq!(Header::decode(&bytes), Err(error));
@@ -410,7 +507,7 @@ mod tests {
         fn what_decodes_encodes_to_the_same_bytes(bytes in prop::array::uniform32(any::<u8>())) {
             let mut whole = [0; HEADER_LEN];
             whole[..32].copy_from_slice(&bytes);
-            whole[10] = bytes[10] % 12;
+            whole[10] = bytes[10] % 14;
             whole[11] = bytes[11] % 20;
             whole[37] = bytes[9] % 6;
             whole[14..16].fill(0);

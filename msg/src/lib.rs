@@ -15,6 +15,7 @@
 //! | [`Rights`] | what the holder of a link's end may do with it |
 //! | [`decide`] | the one function that says whether a message is allowed |
 //! | [`Meter`] | how much one direction of a link has in flight, and how much more it may send |
+//! | [`Streams`] | which streams a call has: items between it and its answer, from whoever calls, or to it |
 //! | [`LinkEnd`] | everything one holder keeps about its end of one link |
 //! | [`Route`] | the way that one direction of a link takes at this moment |
 //! | [`LinkRef`] | a link that a message carries to another holder |
@@ -52,9 +53,12 @@ pub use contract::{Answer, Contract, MethodError};
 pub use decide::{BINDS_MAX, Denial, Use, Verdict, decide};
 pub use ends::Ends;
 pub use failure::{CallError, CallFailure, Failure, Gone, Refusal};
-pub use header::{DEADLINE_MAX, Destination, HEADER_LEN, Header, HeaderError, Kind, RpcIndex, Shape};
+pub use header::{DEADLINE_MAX, Destination, HEADER_LEN, Header, HeaderError, Kind, RpcIndex, Shape, Streams};
 pub use interface::{Interface, METHODS_MAX};
-pub use link_end::{Arrival, Balance, Breach, CALL_DEPTH_MAX, CallFrame, LinkEnd, Passage, Via};
+pub use link_end::{
+    Arrival, Balance, Breach, CALL_DEPTH_MAX, CallFrame, Caller, Drawn, LinkEnd, Passage, Room, STREAM_BYTES,
+    STREAM_ITEMS, Via,
+};
 pub use link_ref::{LINK_REF_LEN, LINKS_MAX, LinkRef, LinkRefError, Transfer};
 pub use message::{
     AppendError, DESCRIPTORS_MAX, Descriptor, Message, Messages, Named, PACKET_MAX, PAYLOAD_MAX, Reader, RecvError,

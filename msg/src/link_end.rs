@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::calls::{CallId, Calls, ChainId, Pending};
 use crate::meter::{Account, Receipt, Taken};
+
+pub use self::streams::{Caller, Drawn, Room, STREAM_BYTES, STREAM_ITEMS};
 use crate::{
     Credit, DEADLINE_MAX, Denial, DescriptorClasses, Destination, Header, Kind, Meter, Name, Overdraft, Rights, Route,
     RpcIndex, Shape, Time, Use, Verdict, decide, decode_whole,
@@ -46,6 +48,7 @@ pub struct LinkEnd<C> {
     received: Meter,
     taken: Taken,
     calls: Calls<C>,
+    streams: streams::OfEnd,
     /// How many holders the peer's end had before.
     peer_moves: u16,
     /// The last call that arrived.
@@ -96,6 +99,12 @@ pub enum Arrival<C> {
     Release,
     /// Nothing for the application: there may be room again for what could not be sent before.
     Credit,
+    /// An item of a stream, or its end. Take it off the link at once, and into the stream's own queue.
+    Item,
+    /// An item of a stream that is over, or never was.
+    Stray,
+    /// Nothing for the application: there may be room for an item again, or no more are wanted.
+    Demand,
     /// Nothing for the application: the peer goes on by the other route.
     Switched,
 }
@@ -128,6 +137,12 @@ pub enum Breach {
     /// A switch to the route it came by, or to one that there is not.
     #[error("a switch to a route that there is not")]
     Switch,
+    /// An item behind the end of its stream, or beyond its credit.
+    #[error("an item behind the end of its stream, or beyond its credit")]
+    Item,
+    /// A demand that cannot be read, or of what was never sent.
+    #[error("a demand that cannot be read, or of what was never sent")]
+    Demand,
 }
 
 /// Where a call stands in time and in its chain.
@@ -174,6 +189,7 @@ impl<C> LinkEnd<C> {
             received: Meter::default(),
             taken: Taken::default(),
             calls: Calls::new(),
+            streams: streams::OfEnd::default(),
             peer_moves: 0,
             last_call: CallId::NONE,
             orphans: CallId::NONE,
@@ -300,6 +316,7 @@ impl<C> LinkEnd<C> {
         self.sent.hand_over();
         self.sent.set_calls(self.calls.minted_after(own));
         self.taken.hand_over();
+        self.streams.close_all(|call, caller| caller == Caller::Peer || call <= own);
         self.calls.finish_up_to(own)
     }
 
@@ -371,6 +388,7 @@ impl<C> LinkEnd<C> {
         }
         let kind = if failed { Kind::Error } else { Kind::Reply };
         self.count(kind, shape)?;
+        self.streams.close(call.call, Caller::Peer);
         // The call was admitted by `handle`, and each is answered once, so the account cannot be overdrawn here.
         let _ = self.received.answer();
         Ok(Header { call: call.call, chain: call.chain, depth: call.depth, ..self.header(kind, call.rpc, shape) })
@@ -425,6 +443,7 @@ impl<C> LinkEnd<C> {
             Kind::Reply | Kind::Error => {
                 self.sent.answer()?;
                 self.received.send(via, header.kind, header.shape())?;
+                self.streams.close(header.call, Caller::Own);
                 Ok(self.calls.finish(header.call).map_or(Arrival::Late, Arrival::Outcome))
             }
             Kind::Release => {
@@ -433,11 +452,24 @@ impl<C> LinkEnd<C> {
             }
             Kind::Cancel => {
                 self.received.send(via, header.kind, header.shape())?;
+                self.streams.cancel(header.call);
                 Ok(self.judge(via, header, classes, now).map_or(Arrival::Cancel, Arrival::Denied))
             }
             Kind::Probe => {
                 self.received.send(via, header.kind, header.shape())?;
                 Ok(self.judge(via, header, classes, now).map_or(Arrival::Probe, Arrival::Denied))
+            }
+            Kind::Item => {
+                self.received.send(via, header.kind, header.shape())?;
+                if let Some(denial) = self.judge(via, header, classes, now) {
+                    return Ok(Arrival::Denied(denial));
+                }
+                Ok(if self.streams.receive(header)? { Arrival::Item } else { Arrival::Stray })
+            }
+            Kind::Demand => {
+                let drawn = decode_whole(payload).map_err(|_| Breach::Demand)?;
+                self.streams.demand(header, drawn)?;
+                Ok(Arrival::Demand)
             }
             Kind::Call | Kind::Oneway => {
                 self.received.send(via, header.kind, header.shape())?;
@@ -448,7 +480,11 @@ impl<C> LinkEnd<C> {
                     }
                     self.last_call = header.call;
                 }
-                Ok(self.judge(via, header, classes, now).map_or(Arrival::Request, Arrival::Denied))
+                let denial = self.judge(via, header, classes, now);
+                if denial.is_none() {
+                    self.streams.open(header, Caller::Peer);
+                }
+                Ok(denial.map_or(Arrival::Request, Arrival::Denied))
             }
         }
     }
@@ -515,12 +551,13 @@ impl<C> LinkEnd<C> {
             return None;
         }
         let _ = self.sent.answer();
+        self.streams.close(header.call, Caller::Own);
         self.calls.unmake(header.call)
     }
 
     /// Takes out one call whose deadline has passed. Call until `None`.
     pub fn expire(&mut self, now: Time) -> Option<Pending<C>> {
-        self.calls.expire(now)
+        self.calls.expire(now).inspect(|pending| self.streams.close(pending.call, Caller::Own))
     }
 
     /// The earliest deadline of a call that waits.
@@ -549,5 +586,9 @@ impl<C> LinkEnd<C> {
 
 mod about;
 
+mod streams;
+
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;

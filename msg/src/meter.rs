@@ -39,11 +39,11 @@ impl Credit {
     pub fn of(kind: Kind, shape: Shape) -> Self {
         let descriptors = u64::from(shape.descriptors);
         match kind {
-            Kind::Call | Kind::Oneway | Kind::Release | Kind::Switch | Kind::Cancel | Kind::Probe => {
+            Kind::Call | Kind::Oneway | Kind::Release | Kind::Switch | Kind::Cancel | Kind::Probe | Kind::Item => {
                 Self { messages: 1, bytes: u64::from(shape.payload), descriptors }
             }
             Kind::Reply | Kind::Error => Self { messages: u64::from(shape.links > 0), bytes: 0, descriptors },
-            Kind::Credit | Kind::Control => Self::default(),
+            Kind::Credit | Kind::Control | Kind::Demand => Self::default(),
         }
     }
 

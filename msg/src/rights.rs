@@ -94,6 +94,8 @@ bitflags! {
         const LEND = 1 << 2;
         /// Sending the link to somebody else in a message, as a copy or for good.
         const DELEGATE = 1 << 3;
+        /// Streams: calls to which items belong, besides the arguments and the answer.
+        const STREAM = 1 << 4;
     }
 }
 
@@ -175,10 +177,10 @@ pub enum Relayed {
 }
 
 impl Rights {
-    /// Calls and oneways of `methods`, nothing else.
+    /// Calls and oneways of `methods`, with streams where they have some, nothing else.
     #[must_use]
     pub fn methods(methods: RpcSet) -> Self {
-        Self { methods, flags: RightsFlags::CALL | RightsFlags::ONEWAY, ..Self::default() }
+        Self { methods, flags: RightsFlags::CALL | RightsFlags::ONEWAY | RightsFlags::STREAM, ..Self::default() }
     }
 
     /// The same, and buffers of a pool may be lent.
@@ -299,7 +301,7 @@ mod tests {
     use super::*;
 
     fn any_rights() -> impl Strategy<Value = Rights> {
-        (any::<u64>(), 0u16..16, 0u16..32, any::<u64>(), any::<Option<u32>>(), any::<Option<u64>>()).prop_map(
+        (any::<u64>(), 0u16..32, 0u16..32, any::<u64>(), any::<Option<u32>>(), any::<Option<u64>>()).prop_map(
             |(methods, flags, classes, once, uses, expires)| Rights {
                 methods: RpcSet(methods),
                 flags: RightsFlags::from_bits_truncate(flags),

@@ -197,7 +197,8 @@ pub enum MarkKind {
 }
 
 impl MarkKind {
-    /// What is recorded of a message of that kind; `None` for what the runtimes say to each other.
+    /// What is recorded of a message of that kind; `None` for what the runtimes say to each other, and for the items of a
+    /// stream, which are many: it shows as its call.
     #[must_use]
     pub const fn of(kind: Kind) -> Option<Self> {
         match kind {
@@ -205,7 +206,14 @@ impl MarkKind {
             Kind::Reply => Some(Self::Reply),
             Kind::Error => Some(Self::Error),
             Kind::Oneway => Some(Self::Oneway),
-            Kind::Credit | Kind::Release | Kind::Control | Kind::Switch | Kind::Cancel | Kind::Probe => None,
+            Kind::Credit
+            | Kind::Release
+            | Kind::Control
+            | Kind::Switch
+            | Kind::Cancel
+            | Kind::Probe
+            | Kind::Item
+            | Kind::Demand => None,
         }
     }
 }

@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cloison_msg::contract::{Answers, Client, Placed, Serve, Server, Stub};
+use cloison_msg::contract::{Answers, Client, Flows, Placed, Serve, Server, Stub};
 use cloison_msg::{
     Answer, CallFailure, DescriptorClasses, Failure, Interface, Message, MethodError, Reader, Rights, RightsFlags,
     RpcIndex, RpcSet, interface,
@@ -212,7 +212,7 @@ fn serve_raw(rpc: RpcIndex, mut message: Message<Passed>) -> (Result<(), Failure
     let payload = message.payload().to_vec();
     let mut reader = Reader::new(&payload, message.take_descriptors()).with_links(Vec::<Loopback>::new());
     let mut reply = Message::new();
-    (KindsServer::new(All::default()).answer(rpc, &mut reader, &mut reply), reply)
+    (KindsServer::new(All::default()).answer::<Loopback>(rpc, &mut reader, &mut reply, &mut Flows::new(None)), reply)
 }
 
 #[test]
@@ -264,7 +264,8 @@ fn a_reply_that_is_another_is_unreadable() {
 fn policies_are_derived() {
     let rights = KINDS.rights();
     let classes = DescriptorClasses::PIPE | DescriptorClasses::READ_ONLY_FILE;
-    assert_eq!(rights, Rights::methods(RpcSet::first(9)).passing(classes));
+    let flags = RightsFlags::CALL | RightsFlags::ONEWAY;
+    assert_eq!(rights, Rights { flags, ..Rights::methods(RpcSet::first(9)).passing(classes) });
     assert_eq!(KINDS.answer_rights(), Rights { classes, ..Rights::default() });
     let few = KINDS.rights_to(KINDS.only(&["flush"]));
     assert_eq!((few.flags, few.classes), (RightsFlags::ONEWAY, DescriptorClasses::empty()));

@@ -121,7 +121,7 @@ fn explain_says_who_holds_what(model: Model) {
     let text = host.view("c", "b").to_string();
     println!("{text}");
     for part in [
-        "c may use peer of b (methods {1, 2}, call oneway, 9 times)",
+        "c may use peer of b (methods {1, 2}, call oneway stream, 9 times)",
         "a copy from a, first granted to a",
         "relayed, since only the broker can count uses",
     ] {

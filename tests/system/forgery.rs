@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use cloison_broker::msg::control::ToBroker;
 use cloison_broker::msg::{
-    CallFailure, Credit, Destination, Kind, LinkRef, Receipt, Rights, RightsFlags, Route, RpcIndex, RpcSet, Transfer,
+    CallFailure, Credit, Destination, Kind, LinkRef, Overdraft, Receipt, Rights, RightsFlags, Route, RpcIndex, RpcSet,
+    Transfer,
 };
 use cloison_broker::router::Violation;
 use cloison_broker::{Ask, Death, Grant, HOST, Model, WorkerSpec};
@@ -22,6 +23,7 @@ pub fn cases() -> Vec<Case> {
         vec![
             both("no_destination_reaches_anyone", no_destination_reaches_anyone),
             both("no_method_and_no_kind_reaches_anyone", no_method_and_no_kind_reaches_anyone),
+            both("no_item_and_no_demand_reaches_anyone", no_item_and_no_demand_reaches_anyone),
             both("no_link_is_handed_on_that_is_not_ones_own", no_link_is_handed_on_that_is_not_ones_own),
             both("lies_about_routes_harm_only_the_liar", lies_about_routes_harm_only_the_liar),
             both("a_link_in_mid_switch_does_not_move", a_link_in_mid_switch_does_not_move),
@@ -186,13 +188,14 @@ fn no_method_and_no_kind_reaches_anyone(model: Model) {
         Model::Orchestrator => assert!(!lines.iter().any(|line| line.contains("message denied")), "{lines:#?}"),
     }
     // What is no kind at all, or no message that is due.
-    let refused: [(u8, &[u8]); 9] =
+    let kinds: [(u8, &[u8]); 9] =
         [(0, &[]), (9, &[]), (255, &[]), (2, &[]), (3, &[]), (5, &[]), (6, &[1, 1]), (7, &[]), (8, &[])];
+    let refused = kinds.into_iter().chain([(11, &[][..]), (12, &[]), (13, &[])]);
     for (kind, payload) in refused {
         let (raw, links, at) = scene.armed();
         let mut packet = message_packet(links[at].name, Kind::Oneway, NOTE, payload);
         packet[10] = kind;
-        if kind == 2 || kind == 3 {
+        if [2, 3, 11, 12].contains(&kind) {
             packet[16] = 1;
         }
         let told = raw.try_tell(&send(via(&links, at), packet));
@@ -210,6 +213,30 @@ fn no_method_and_no_kind_reaches_anyone(model: Model) {
         let lines = audit::about(&scene.role);
         assert_eq!(lines.iter().filter(|line| line.contains(&total)).count(), 1, "{total}: {lines:#?}");
     }
+}
+
+/// Items of calls that were never made, without the right to streams; and demands for what never came.
+fn no_item_and_no_demand_reaches_anyone(model: Model) {
+    let mut scene = Scene::new(model, "item");
+    let (raw, links, at) = scene.armed();
+    let forged = |kind: u8, rpc, streams, payload: &[u8]| {
+        let mut packet = message_packet(links[at].name, Kind::Oneway, rpc, payload);
+        (packet[10], packet[16], packet[38]) = (kind, 77, streams);
+        send(via(&links, at), packet)
+    };
+    for rpc in [ECHO, NOTE] {
+        for streams in [1, 2] {
+            raw.tell(&forged(11, rpc, streams, &encoded(&7u32)));
+        }
+        raw.tell(&forged(11, rpc, 1 | 4, &[]));
+    }
+    scene.nothing_came(0);
+    let told = raw.try_tell(&forged(12, ECHO, 1, &[1, 1]));
+    if model == Model::Broker {
+        assert!(matches!(told, Err(CallFailure::Gone(_))), "{told:?}");
+        assert_eq!(scene.evicted(), Violation::Overdraft(Overdraft::Credit));
+    }
+    scene.nothing_came(0);
 }
 
 fn no_link_is_handed_on_that_is_not_ones_own(model: Model) {

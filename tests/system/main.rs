@@ -27,6 +27,7 @@ mod puppet;
 mod raw;
 mod revoke;
 mod scripts;
+mod streams;
 mod swap;
 mod trace;
 mod watch;
@@ -68,6 +69,7 @@ fn cases() -> Vec<Case> {
         objects::cases(),
         given_up::cases(),
         circles::cases(),
+        streams::cases(),
         swap::cases(),
         revoke::cases(),
         asking::cases(),
@@ -93,6 +95,7 @@ fn work(role: &str) -> ExitCode {
         // Knows nothing of brokers.
         "stranger" => ExitCode::from(7),
         role if role.starts_with("raw") => raw::main(),
+        role if role.starts_with("source") || role.starts_with("stream") => streams::main(role),
         role if role.starts_with("shop") || role.contains("buyer") => objects::main(role),
         _ => puppet::main(),
     }

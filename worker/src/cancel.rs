@@ -96,7 +96,10 @@ impl Session {
                 self.answer_failure(&queued.header, &Failure::Cancelled);
                 self.discard(queued);
             }
-            None => self.cancel_served(|cause| cause == (link, call)),
+            None => {
+                self.cancel_feed(link, call);
+                self.cancel_served(|cause| cause == (link, call));
+            }
         }
     }
 

@@ -37,6 +37,8 @@
 //! | several implementations | to serve them all in one worker | [`Stages`] |
 //! | a [`Link`] | an answer | [`Link::call`] |
 //! | a [`Link`] | several answers at a time | [`Link::start`], then [`PendingCall::wait`] |
+//! | a [`Link`] | items, one after the other, or to send some | [`Link::stream`]; with a contract, a [`Stream`] |
+//! | a [`Request`] | what its caller feeds; to answer by items | [`Request::fed`], [`Request::answer_by`] |
 //! | a [`Link`] | to tell something | [`Link::oneway`] |
 //! | a [`Link`] | to tell many small things at a time | [`Link::batch`] |
 //! | a [`Worker`] | to tell all that play a role | [`Worker::oneway_to_all`] |
@@ -96,6 +98,7 @@
 //! - Whatever a peer sends, the worst that follows is the end of the link to that peer (`tests/ends.rs`).
 //! - On one link everything arrives once and in the order in which it was sent, whichever way it goes, and however often
 //!   that changes (`tests/routes.rs`, `tests/handing.rs`).
+//! - A stream that nobody reads holds up what makes it, and nothing else (`tests/streams.rs`).
 //! - Every call ends in one reply or one typed error (`tests/calls.rs`, `tests/ends.rs`), also where workers wait for each
 //!   other (`tests/circles.rs`).
 //! - Nobody works for a caller that waits no more (`tests/cancel.rs`).
@@ -125,6 +128,7 @@ mod send;
 mod serve;
 mod session;
 mod start;
+mod streams;
 mod trace;
 mod wire;
 mod words;
@@ -134,7 +138,7 @@ pub use batch::Batch;
 pub use cloison_ipc::{BufferMut, BufferRef, OutOfRange, Passed, PoolShape, ProcessIpc, ReturnError, Rows};
 pub use cloison_macros::interface_of_worker as interface;
 pub use cloison_msg as msg;
-pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed};
+pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed, Stream};
 pub use contract::{PerLink, Stages, Started};
 pub use error::{AcquireError, BorrowError, Disconnect, OpenError, OpenFailure, PoolError, ServeError, StartError};
 pub use link::Link;
@@ -143,4 +147,5 @@ pub use pools::{Borrowed, Pool};
 pub use request::Request;
 pub use serve::Service;
 pub use start::{EXIT_FAILED, EXIT_NO_SUCH_ROLE, EXIT_PANICKED, Role, roles, roles_after, run, run_after};
+pub use streams::LinkFlow;
 pub use worker::{DEFAULT_DEADLINE, Worker};

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cloison_msg::{
-    CALL_DEPTH_MAX, CallError, CallFailure, CallFrame, Destination, Gone, Message, Name, Named, RpcIndex, Time,
+    CALL_DEPTH_MAX, CallError, CallFailure, CallFrame, Destination, Gone, Message, Name, Named, RpcIndex, Streams, Time,
 };
 
 use crate::pending::PendingCall;
@@ -111,7 +111,20 @@ impl Link {
         within: Duration,
     ) -> Result<PendingCall, CallError> {
         let since = self.worker.tick();
-        self.begin(rpc, message, since, within).map_err(|why| self.call_error(rpc, since, why))
+        let none = Streams::empty();
+        self.begin(rpc, message, since, within, none).map_err(|why| self.call_error(rpc, since, why))
+    }
+
+    /// Begins a call with streams.
+    pub(crate) fn start_streaming(
+        &self,
+        rpc: RpcIndex,
+        message: &mut Message<OwnedFd>,
+        within: Duration,
+        streams: Streams,
+    ) -> Result<PendingCall, CallError> {
+        let since = self.worker.tick();
+        self.begin(rpc, message, since, within, streams).map_err(|why| self.call_error(rpc, since, why))
     }
 
     /// Sends a message that nobody answers. It waits while there is no room for it, for at most [`DEFAULT_DEADLINE`].
@@ -210,6 +223,7 @@ impl Link {
         message: &mut Message<OwnedFd>,
         since: Time,
         within: Duration,
+        streams: Streams,
     ) -> Result<PendingCall, CallFailure> {
         let frame = self.worker.session().frame_of_call();
         if frame.depth > CALL_DEPTH_MAX {
@@ -220,7 +234,7 @@ impl Link {
         let frame = Frame { deadline: frame.deadline.min(since.after(within)), ..frame };
         let at = CallFrame { now: since, deadline: frame.deadline, chain: frame.chain, depth: frame.depth };
         let begun = self.worker.wait_for(frame.deadline, Awaited::Room(frame.chain), |session| {
-            session.try_call(self.name, rpc, message, at)
+            session.try_call(self.name, rpc, message, at, streams)
         });
         let (posted, slot, call) = self.flatten(begun, message)?;
         let pending = PendingCall::new(self.clone(), rpc, slot, call, since, frame);

@@ -62,10 +62,22 @@ impl PendingCall {
         self,
         read: impl FnOnce(&mut Reader<'_, Passed, Link>) -> Result<T, RecvError>,
     ) -> Result<T, CallError> {
+        self.reply(read)
+    }
+
+    /// Waits for the reply, and reads it.
+    pub(crate) fn reply<T>(
+        &self,
+        read: impl FnOnce(&mut Reader<'_, Passed, Link>) -> Result<T, RecvError>,
+    ) -> Result<T, CallError> {
         let mut reply = self.outcome()?;
         let mut reader = reply.reader();
         let value = read(&mut reader).and_then(|value| reader.finish().map(|()| value));
         value.map_err(|error| self.fail(CallFailure::Unreadable(error.to_string().into())))
+    }
+
+    pub(crate) const fn id(&self) -> CallId {
+        self.call
     }
 
     /// The chain it belongs to.
@@ -130,7 +142,7 @@ impl PendingCall {
         self.has_outcome(&session) || session.disconnect.is_some() || session.tick() >= self.frame.deadline
     }
 
-    fn has_outcome(&self, session: &Session) -> bool {
+    pub(crate) fn has_outcome(&self, session: &Session) -> bool {
         session.outcomes.get(self.slot).is_none_or(|outcome| !matches!(outcome, Outcome::Awaited(_)))
     }
 
@@ -152,7 +164,7 @@ impl PendingCall {
         Err(self.fail(CallFailure::Failed(failure)))
     }
 
-    fn fail(&self, why: CallFailure) -> CallError {
+    pub(crate) fn fail(&self, why: CallFailure) -> CallError {
         self.link.call_error(self.rpc, self.since, why)
     }
 }

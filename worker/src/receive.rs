@@ -5,8 +5,8 @@ use std::rc::Rc;
 use cloison_ipc::{Passed, RecvError};
 use cloison_msg::control::ToBroker;
 use cloison_msg::{
-    Arrival, CallFailure, Denial, Descriptor, DescriptorClasses, Destination, Failure, Gone, Header, Kind, LinkRef,
-    Messages, Name, Pending, Probe, Route, Text, Use, Verdict, Via, decide,
+    Arrival, CallFailure, Caller, Denial, Descriptor, DescriptorClasses, Destination, Failure, Gone, Header, Kind,
+    LinkRef, Messages, Name, Pending, Probe, Route, Streams, Text, Use, Verdict, Via, decide,
 };
 
 use crate::buffers::Place;
@@ -158,11 +158,13 @@ impl Session {
                 return self.enqueue(arriving, Some(via), peer);
             }
             Ok(Arrival::Outcome(pending)) => return self.conclude(arriving, via, &pending),
+            Ok(Arrival::Item) => return self.take_item(via, &header, arriving.place),
             Ok(Arrival::Denied(denial)) => self.deny(via, &header, denial),
             Ok(Arrival::Late) => {
                 self.late += 1;
                 self.note_taken(via, &header);
             }
+            Ok(Arrival::Stray) => self.note_taken(via, &header),
             Ok(Arrival::Cancel) => {
                 self.note_taken(via, &header);
                 self.cancel_call(name, header.call);
@@ -176,6 +178,7 @@ impl Session {
             }
             Ok(Arrival::Release) => self.take_release(via, &header, arriving.place.payload(&header)),
             Ok(Arrival::Credit) => self.send_returns(name),
+            Ok(Arrival::Demand) => {}
             Ok(Arrival::Switched) => self.note_switched(name),
             // On a link that was ever direct a peer can make the broker's account differ from this one.
             Err(breach) => self.accuse(name, &breach.to_string()),
@@ -199,6 +202,9 @@ impl Session {
     fn enqueue(&mut self, arriving: Arriving<'_>, via: Option<Via>, peer: Rc<Name>) {
         let Arriving { header, place, passed, links, .. } = arriving;
         let deadline = if header.kind == Kind::Call { self.time.after(header.time_left()) } else { NEVER };
+        if via.is_some() && header.streams.contains(Streams::FEED) {
+            self.open_inflow(header.destination, header.call, Caller::Peer);
+        }
         let (payload, passed) = (self.buffers.keep(&header, place), std::mem::take(passed));
         self.queue.push_back(Queued { header, via, peer, payload, passed, links, since: self.time, deadline });
     }

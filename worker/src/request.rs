@@ -5,6 +5,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cloison_ipc::{BufferRef, Passed};
+use cloison_msg::contract::Output;
 use cloison_msg::{Header, Kind, Name, Reader, RecvError, RpcIndex, Time};
 use serde::Deserialize;
 
@@ -20,6 +21,8 @@ pub struct Request<'a> {
     peer: Rc<Name>,
     deadline: Time,
     reader: Reader<'a, Passed, Link>,
+    /// What it is answered by, if that is a stream.
+    output: Option<Output<Link>>,
 }
 
 impl<'a> Request<'a> {
@@ -33,6 +36,7 @@ impl<'a> Request<'a> {
             peer: Rc::clone(&queued.peer),
             deadline: queued.deadline,
             reader: Reader::new(queued.payload.as_slice(), passed).with_links(links),
+            output: None,
         }
     }
 
@@ -134,6 +138,24 @@ impl<'a> Request<'a> {
 }
 
 impl<'a> Request<'a> {
+    /// Answers by a stream: `output` writes one item after the other, and last the reply. It is pulled when the service has
+    /// returned without a failure, whenever there is credit; others are served meanwhile.
+    pub fn answer_by(&mut self, output: Output<Link>) {
+        self.output = Some(output);
+    }
+
+    pub(crate) const fn take_output(&mut self) -> Option<Output<Link>> {
+        self.output.take()
+    }
+
+    pub(crate) const fn worker(&self) -> &Worker {
+        self.worker
+    }
+
+    pub(crate) const fn header(&self) -> &Header {
+        &self.header
+    }
+
     /// What it carries.
     pub(crate) const fn reader(&mut self) -> &mut Reader<'a, Passed, Link> {
         &mut self.reader

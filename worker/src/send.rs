@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use cloison_msg::{
-    CALL_DEPTH_MAX, CallFailure, CallFrame, CallId, Denial, Destination, Failure, Message, Name, RpcIndex, Text,
+    CALL_DEPTH_MAX, CallFailure, CallFrame, CallId, Caller, Denial, Destination, Failure, Message, Name, RpcIndex,
+    Streams, Text,
 };
 
 use crate::cancel::Underway;
@@ -19,6 +20,7 @@ impl Session {
         rpc: RpcIndex,
         message: &mut Message<OwnedFd>,
         frame: CallFrame,
+        streams: Streams,
     ) -> Option<Result<(Posted, usize, CallId), CallFailure>> {
         if self.is_cancelled() {
             return Some(Err(CallFailure::Cancelled));
@@ -29,7 +31,7 @@ impl Session {
         let cause = self.cause();
         let end = self.ends.get_mut(name)?;
         let slot = self.outcomes.vacant_entry();
-        let header = end.link.call(rpc, message.shape(), frame, slot.key()).ok()?;
+        let header = end.link.call_streaming(rpc, message.shape(), frame, streams, slot.key()).ok()?;
         let slot = {
             let key = slot.key();
             slot.insert(Outcome::Awaited(Underway { link: name, call: header.call, cause }));
@@ -37,6 +39,9 @@ impl Session {
         };
         self.flush_trace_before_call();
         self.trace_sent(&header);
+        if streams.contains(Streams::ITEMS) {
+            self.open_inflow(name, header.call, Caller::Own);
+        }
         match self.post(&header, message) {
             Ok(posted) => Some(Ok((posted, slot, header.call))),
             Err(error) => {
@@ -44,6 +49,7 @@ impl Session {
                     end.link.unsend(&header);
                 }
                 self.outcomes.remove(slot);
+                self.close_inflow(name, header.call, Caller::Own);
                 Some(Err(unsendable(&error)))
             }
         }

@@ -4,8 +4,10 @@ use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::time::Duration;
 
+use cloison_msg::contract::Output;
 use cloison_msg::{
-    CALL_DEPTH_MAX, CallFailure, ChainId, Destination, Failure, Header, Kind, Message, Overdraft, Route, Time, Via,
+    CALL_DEPTH_MAX, CallFailure, Caller, ChainId, Destination, Failure, Header, Kind, Message, Overdraft, Route,
+    Streams, Text, Time, Via,
 };
 
 use crate::cancel::Serving;
@@ -13,8 +15,9 @@ use crate::clock::NEVER;
 use crate::error::{Disconnect, ServeError};
 use crate::send::too_deep;
 use crate::session::{Frame, Queued, Session};
+use crate::streams::Producer;
 use crate::worker::{Awaited, Interrupted};
-use crate::{Request, Worker};
+use crate::{Link, Request, Worker};
 
 /// What a worker does for its peers. A closure of the same shape is a service too.
 ///
@@ -79,6 +82,9 @@ impl Worker {
             }
         };
         self.replace_service(outer);
+        // What makes their items may hold handles of this worker.
+        let unfinished = std::mem::take(&mut *self.producers());
+        drop(unfinished);
         result
     }
 
@@ -108,7 +114,7 @@ impl Worker {
             }
             session.drop_unneeded_pools();
         }
-        match self.wait_for(deadline, Awaited::Anything, |session| session.queue.pop_front()) {
+        match self.wait_for(deadline, Awaited::Work, |session| session.queue.pop_front()) {
             Ok(queued) => {
                 self.serve_request(queued);
                 Ok(true)
@@ -160,32 +166,55 @@ impl Worker {
 
         let mut request = Request::new(self, &mut queued);
         let result = service.serve(self, &mut request, &mut reply);
+        let output = request.take_output().filter(|_| is_call);
         drop(request);
 
         let result = result.and_then(|()| self.session().check_wanted());
-        let has_answered = is_call && result.is_ok() && !reply.links().is_empty();
+        let output = output.filter(|_| result.is_ok());
+        let has_answered = is_call && result.is_ok() && output.is_none() && !reply.links().is_empty();
         if has_answered {
             self.answer_carrying(&queued, &mut reply);
         }
         let mut session = self.session();
         session.close_moves(&reply);
-        session.serving.pop();
+        let served = session.serving.pop();
         session.note_return(before);
         if !session.queue.is_empty() {
             session.tick();
         }
         if !is_call {
             session.expect_more_from(queued.header.destination, queued.via);
-        } else if !has_answered {
+        } else if !has_answered && output.is_none() {
             session.answer(&queued.header, result, &mut reply);
         }
         session.trace_served(&traced);
         session.return_message(reply);
-        session.discard(queued);
+        match output.zip(served) {
+            None => session.discard(queued),
+            Some((output, served)) => {
+                session.discard_but_inflow(queued);
+                drop(session);
+                self.answer_by_stream(&served, output);
+            }
+        }
     }
 }
 
 impl Worker {
+    /// The call is answered when its stream has ended. Until then it is pulled whenever there is credit.
+    fn answer_by_stream(&self, served: &Serving, output: Output<Link>) {
+        let call = served.header;
+        if call.streams.contains(Streams::ITEMS) {
+            return self.producers().push(Producer { call, chain: served.frame, output, held: None });
+        }
+        let mut session = self.session();
+        let why = "its answer is a stream, for which nobody asked";
+        session.answer_failure(&call, &Failure::Undecodable(Text::new(why)));
+        session.close_inflow(call.destination, call.call, Caller::Peer);
+        drop(session);
+        drop(output);
+    }
+
     /// Answers a call by a reply that carries links. That may have to wait: for room, and for the links that it gives away
     /// to be at rest. If it cannot be sent, these are closed, since the service has nothing more to do with them.
     fn answer_carrying(&self, queued: &Queued, reply: &mut Message<OwnedFd>) {
@@ -254,7 +283,7 @@ impl Session {
         Frame { chain: queued.header.chain, depth: queued.header.depth, deadline: queued.deadline }
     }
 
-    fn answer(&mut self, call: &Header, result: Result<(), Failure>, reply: &mut Message<OwnedFd>) {
+    pub(crate) fn answer(&mut self, call: &Header, result: Result<(), Failure>, reply: &mut Message<OwnedFd>) {
         if let Err(failure) = &result {
             reply.clear();
             reply.append(failure).expect("a failure is short");
@@ -312,6 +341,14 @@ impl Session {
     }
 
     pub(crate) fn discard(&mut self, queued: Queued) {
+        if queued.header.streams.contains(Streams::FEED) {
+            self.close_inflow(queued.header.destination, queued.header.call, Caller::Peer);
+        }
+        self.discard_but_inflow(queued);
+    }
+
+    /// The same, of a call that is still fed.
+    fn discard_but_inflow(&mut self, queued: Queued) {
         self.buffers.release(queued.payload);
         self.close_all(queued.links);
         if self.ends.get(queued.header.destination).is_none() {

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use cloison_ipc::Passed;
 use cloison_msg::control::{RequestId, ToBroker};
 use cloison_msg::{
-    CallFailure, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Route, Time, Via,
+    CallFailure, Caller, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Route, Time,
+    Via,
 };
 use rustix::event::PollFlags;
 use serde::Serialize;
@@ -25,6 +26,7 @@ use crate::error::Disconnect;
 use crate::lending::Lending;
 use crate::noting::Diary;
 use crate::objects::Objects;
+use crate::streams::Inflow;
 use crate::trace::Tracer;
 use crate::wire::{Posted, Wire};
 use crate::words::{Question, Welcome};
@@ -40,6 +42,8 @@ pub(crate) struct Session {
     pub(crate) objects: Objects,
     /// Requests that nobody has taken yet, in the order in which they arrived. The links' windows bound it.
     pub(crate) queue: VecDeque<Queued>,
+    /// Items that have arrived, and nobody has taken yet.
+    pub(crate) inflows: Vec<Inflow>,
     /// What became of the calls that are in flight.
     pub(crate) outcomes: Slab<Outcome>,
     /// What the broker was asked.
@@ -157,6 +161,7 @@ impl Session {
             given: Vec::new(),
             objects: Objects::default(),
             queue: VecDeque::new(),
+            inflows: Vec::new(),
             outcomes: Slab::new(),
             questions: Vec::new(),
             asked: 0,
@@ -311,27 +316,33 @@ impl Session {
         for pending in end.link.close() {
             self.settle(pending.context, Outcome::Failed(CallFailure::Gone(why.clone())));
         }
+        self.end_feeds(name, &why);
         self.objects.note_gone();
         let peer_pools = end.lending.depart();
         // What was taken back must not be delivered any more. What a peer said before it died or left still counts.
         let is_taken_back = matches!(why, Gone::Revoked | Gone::CutOff(_));
         self.departed.push(name, end.peer, why, peer_pools);
         if is_taken_back {
+            self.drop_items(name);
             self.drop_queued(name);
         }
     }
 
     /// Gives up the requests of one link that nobody has taken yet, and all that they carry.
     pub(crate) fn drop_queued(&mut self, name: Destination) {
-        let (buffers, mut links) = (&mut self.buffers, Vec::new());
+        let (buffers, mut links, mut calls) = (&mut self.buffers, Vec::new(), Vec::new());
         self.queue.retain_mut(|queued| {
             let stays = queued.header.destination != name;
             if !stays {
                 buffers.release(std::mem::replace(&mut queued.payload, Payload::empty()));
                 links.append(&mut queued.links);
+                calls.push(queued.header.call);
             }
             stays
         });
+        for call in calls {
+            self.close_inflow(name, call, Caller::Peer);
+        }
         self.close_all(links);
     }
 

@@ -11,9 +11,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smallvec::SmallVec;
 
 /// Most packets that wait for one direct link's socket: an honest peer, one that takes the answers to its own calls,
-/// can owe no more than the answers, one window of requests, word that calls were given up, and the credits for another window.
+/// can owe no more than the answers, one window of requests, word that calls were given up, the credits for another window,
+/// and what its streams demand.
 #[expect(clippy::cast_possible_truncation, reason = "a window is a small number")]
-pub(crate) const OUTBOX_MAX: usize = 2 * CALLS_IN_FLIGHT as usize + 2 * WINDOW_MESSAGES as usize;
+pub(crate) const OUTBOX_MAX: usize = 10 * CALLS_IN_FLIGHT as usize + 2 * WINDOW_MESSAGES as usize;
 
 /// How long to wait before trying again what failed for want of something that no poll reports.
 const RETRY_AFTER: Duration = Duration::from_millis(5);

@@ -146,6 +146,7 @@ impl Session {
         }
         let last = self.ends.get(link).map_or(CallId::NONE, |end| end.link.last_orphan());
         self.orphan_calls(link, |call| call <= last);
+        self.end_feeds(link, &Gone::Moved);
     }
 
     fn take_reply(&mut self, request: RequestId, answer: Answer) {
@@ -189,6 +190,7 @@ impl Session {
     fn revoke(&mut self, link: Destination) {
         self.depart(link, Gone::Revoked);
         // It may have departed before, for a reason that leaves what had arrived.
+        self.drop_items(link);
         self.drop_queued(link);
         self.orphan_calls(link, |_| true);
         self.departed.drop_pools(|other| other != link);

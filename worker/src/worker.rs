@@ -15,6 +15,7 @@ use crate::circle::Wait;
 use crate::error::{Disconnect, OpenError, OpenFailure, StartError};
 use crate::serve::Service;
 use crate::session::Session;
+use crate::streams::Producer;
 use crate::wire::Wire;
 use crate::words::Answer;
 
@@ -38,6 +39,8 @@ pub(crate) struct Core {
     role: Name,
     session: RefCell<Session>,
     service: RefCell<Option<Rc<dyn Service>>>,
+    /// The calls that are answered by streams.
+    producers: RefCell<Vec<Producer>>,
 }
 
 /// What is waited for.
@@ -45,6 +48,8 @@ pub(crate) struct Core {
 pub(crate) enum Awaited {
     /// Anything at all.
     Anything,
+    /// A request; meanwhile streams are pulled.
+    Work,
     /// Room for a call of this chain.
     Room(ChainId),
     /// The answer to a call.
@@ -52,9 +57,9 @@ pub(crate) enum Awaited {
 }
 
 impl Awaited {
-    const fn chain(self) -> Option<ChainId> {
+    pub(crate) const fn chain(self) -> Option<ChainId> {
         match self {
-            Self::Anything => None,
+            Self::Anything | Self::Work => None,
             Self::Room(chain) | Self::Answer(Wait { chain, .. }) => Some(chain),
         }
     }
@@ -62,7 +67,7 @@ impl Awaited {
     const fn answer_on(self) -> Option<Destination> {
         match self {
             Self::Answer(Wait { link, .. }) => Some(link),
-            Self::Anything | Self::Room(_) => None,
+            Self::Anything | Self::Work | Self::Room(_) => None,
         }
     }
 }
@@ -100,7 +105,8 @@ impl Worker {
             return Err(StartError::Version { broker: welcome.version, worker: PROTOCOL_VERSION });
         }
         let (session, service) = (RefCell::new(session), RefCell::new(None));
-        Ok(Self(Rc::new(Core { role: welcome.role, session, service })))
+        let producers = RefCell::default();
+        Ok(Self(Rc::new(Core { role: welcome.role, session, service, producers })))
     }
 
     /// The role that the broker gave this worker.
@@ -190,7 +196,7 @@ impl Worker {
         awaited: Awaited,
         mut look: impl FnMut(&mut Session) -> Option<T>,
     ) -> Result<T, Interrupted> {
-        let mut last_look = false;
+        let (mut last_look, mut had_turn) = (false, false);
         loop {
             let mut session = self.session();
             if let Some(found) = look(&mut session) {
@@ -207,7 +213,7 @@ impl Worker {
             if last_look {
                 return Err(Interrupted::Deadline);
             }
-            if session.time >= deadline {
+            if session.time >= deadline && (had_turn || !matches!(awaited, Awaited::Work)) {
                 session.pump_at_once();
                 last_look = true;
                 continue;
@@ -217,6 +223,12 @@ impl Worker {
                 drop(session);
                 self.serve_nested(queued);
                 self.tick();
+            } else if let Some(turn) = self.next_turn(&mut session, awaited) {
+                had_turn = true;
+                drop(session);
+                self.take_turn(turn);
+            } else if session.time >= deadline {
+                had_turn = true;
             } else {
                 let until = session.look_for_circle(deadline);
                 session.pump(until, awaited.answer_on());
@@ -261,6 +273,11 @@ impl Worker {
     pub(crate) fn as_served(&self) -> Rc<dyn Served> {
         let core: Rc<Core> = Rc::clone(&self.0);
         core
+    }
+
+    /// Never kept while code of the worker's author runs, either.
+    pub(crate) fn producers(&self) -> RefMut<'_, Vec<Producer>> {
+        self.0.producers.borrow_mut()
     }
 
     pub(crate) fn service(&self) -> Option<Rc<dyn Service>> {

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use cloison_ipc::{Passed, ProcessIpc};
 use cloison_msg::{
-    CallError, Destination, Failure, Gone, Header, Key, Message, Name, Receipt, Refusal, Route, RpcIndex, Text, Work,
+    CallError, CallId, Caller, Destination, Failure, Gone, Header, Key, Message, Name, Receipt, Refusal, Route,
+    RpcIndex, Streams, Text, Work,
 };
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
-use crate::host::{Incoming, Ticket, Unclaimed};
+use crate::host::{Incoming, Pledge, StreamCore, Ticket, Unclaimed};
 use crate::policy::{Grant, Model, Policy};
 use crate::router::{LinkId, LinkView};
 use crate::trace::{Cause, Hub, TraceOrder};
@@ -39,14 +40,25 @@ pub(crate) enum Done {
     Caller(oneshot::Sender<Result<Incoming, CallError>>),
     /// To the inbox, under a mark of the host's.
     Inbox(Ticket),
+    /// To whoever holds the call's streams.
+    Stream(Pledge),
 }
 
 impl Done {
+    /// The streams of the call.
+    pub(crate) fn streams(&self) -> Streams {
+        match self {
+            Self::Stream(pledge) => pledge.0.streams,
+            Self::Caller(_) | Self::Inbox(_) => Streams::empty(),
+        }
+    }
+
     /// Whether it is the call with that ticket, or without one, a call that nobody holds any more.
     pub(crate) fn is_given_up(&self, ticket: Option<Ticket>) -> bool {
         match self {
             Self::Caller(caller) => ticket.is_none() && caller.is_closed(),
             Self::Inbox(own) => ticket == Some(*own),
+            Self::Stream(pledge) => ticket.is_none() && pledge.0.is_over(),
         }
     }
 }
@@ -84,6 +96,14 @@ pub(crate) enum Command {
     Answer { link: Destination, call: Header, result: Result<HostMessage, Failure> },
     /// The host has taken messages.
     Credit { link: Destination, receipt: Receipt },
+    /// The host has taken an item of a stream, of so many bytes.
+    Draw { link: Destination, call: CallId, caller: Caller, bytes: usize },
+    /// The host wants no more of what it is fed.
+    RefuseItems { link: Destination, call: CallId },
+    /// The host has made something of a stream.
+    SendItems { link: Destination },
+    /// The host waits for an item.
+    AwaitItem { link: Destination, stream: Arc<StreamCore> },
     /// The host closes a link.
     Close { link: Destination },
     /// Builds links by another model; `done` is dropped when no link is on its way to another route.

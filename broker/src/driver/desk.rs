@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::given_up::Open;
 use super::obey::too_late;
 use super::{Commands, Done, HostMessage, Outgoing, Purpose, now};
-use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox, Ticket, Unclaimed};
+use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox, StreamCore, Ticket, Unclaimed};
 use crate::router::POOLS_PER_LINK;
 use crate::trace::Cause;
 
@@ -48,6 +48,8 @@ pub(super) struct HostEnd {
     pub(super) waiting: VecDeque<Waiting>,
     /// The calls that came and were not answered: as many as may be under way.
     pub(super) open: Vec<Open>,
+    /// Of calls in either direction that have streams.
+    pub(super) streams: Vec<Arc<StreamCore>>,
 }
 
 pub(super) struct Waiting {
@@ -105,6 +107,7 @@ impl Desk {
         let Some(moved) = self.ends.get_mut(link) else { return };
         let former = moved.end.peer().clone();
         moved.core.set_peer(peer.clone());
+        moved.end_served(&Gone::Moved);
         let failed = moved.end.handle_move(peer, own);
         moved.orphan(moved.end.last_orphan());
         for pending in failed {
@@ -116,7 +119,8 @@ impl Desk {
     pub(super) fn granted(&mut self, link: Destination, end: LinkEnd<Done>, balance: Balance) {
         let core = LinkCore::new(link, end.peer().clone(), Taken::resume(balance.received), self.commands.clone());
         let end = end.resume(balance);
-        self.ends.insert(link, HostEnd { end, core, waiting: VecDeque::new(), open: Vec::new() });
+        let end = HostEnd { end, core, waiting: VecDeque::new(), open: Vec::new(), streams: Vec::new() };
+        self.ends.insert(link, end);
     }
 
     /// Answers whoever asked for a link. A link for which nobody waits any more comes back, to be closed.
@@ -147,6 +151,7 @@ impl Desk {
         if !matches!(why, Gone::Moved) {
             ended.orphan(CallId(u64::MAX));
         }
+        ended.end_served(why);
         let peer = ended.end.peer().clone();
         let waiting: Vec<_> = ended.waiting.drain(..).collect();
         let calls: Vec<_> = ended.end.close().collect();
@@ -175,6 +180,7 @@ impl Desk {
             // Whoever dropped the call does not want to know.
             Done::Caller(caller) => drop(caller.send(outcome)),
             Done::Inbox(ticket) => self.mailbox.put(Item::Outcome(ticket, outcome)),
+            Done::Stream(pledge) => pledge.0.finish(outcome),
         }
     }
 
@@ -287,8 +293,12 @@ impl HostEnd {
         match purpose {
             Purpose::Call(done) => {
                 let frame = CallFrame { now, deadline: until, chain, depth: 0 };
-                match self.end.call(rpc, shape, frame, done) {
-                    Ok(header) => Ok((header, message)),
+                let streams = done.streams();
+                match self.end.call_streaming(rpc, shape, frame, streams, done) {
+                    Ok(header) => {
+                        self.note_begun(&header);
+                        Ok((header, message))
+                    }
                     Err((_, done)) => Err(again(message, Purpose::Call(done))),
                 }
             }

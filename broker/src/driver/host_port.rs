@@ -96,12 +96,18 @@ impl Driver {
         let incoming = || Incoming::new(core.clone(), *header, payload.to_vec(), descriptors, links);
         match arrival {
             Ok(Arrival::Request) => {
-                let standing = self.desk.ends.get_mut(link).and_then(|end| end.open(header));
-                self.desk.mailbox.put(Item::Message(incoming().standing(standing)));
+                let end = self.desk.ends.get_mut(link);
+                let (standing, stream) = end.map_or((None, None), |end| (end.open(header), end.note_served(header)));
+                self.desk.mailbox.put(Item::Message(incoming().standing(standing).streaming(stream)));
                 self.note_crowd();
             }
             Ok(Arrival::Outcome(pending)) => self.desk.outcome(pending, incoming()),
-            Ok(Arrival::Credit) => self.host_resumes(link),
+            Ok(Arrival::Credit) => {
+                self.host_resumes(link);
+                self.host_feeds(link);
+            }
+            Ok(Arrival::Item) => self.host_receives_item(header, payload),
+            Ok(Arrival::Demand) => self.host_feeds(link),
             // An answer that nobody waits for, or a buffer the host never lent: taken by being dropped, and what links it
             // carries are closed.
             Ok(Arrival::Late) => {
@@ -110,11 +116,15 @@ impl Driver {
             }
             Ok(Arrival::Cancel) => {
                 drop(incoming());
+                self.host_loses_reader(link, header.call);
                 self.host_hears_cancel(link, header.call);
             }
             // Nor does a host say for whom it waits.
-            Ok(Arrival::Probe | Arrival::Release | Arrival::Denied(_) | Arrival::Switched) => drop(incoming()),
-            Err(breach) => tracing::error!(%breach, "the router let a breach pass"),
+            Ok(Arrival::Probe | Arrival::Stray | Arrival::Release | Arrival::Denied(_) | Arrival::Switched) => {
+                drop(incoming());
+            }
+            // Of streams only the ends know enough to see one.
+            Err(breach) => self.host_is_wronged(link, &breach.to_string()),
         }
     }
 
@@ -187,6 +197,7 @@ impl Driver {
             message = encode(&Body::Failure(Failure::Unanswerable(full.to_string().into())));
             end.end.answer(call, true, message.shape())
         });
+        end.note_answered(call.call);
         // An error carries no descriptor, so there is room for it.
         if let Ok(header) = header {
             self.tracing.host_sent(&header, end.end.peer(), Cause::default(), now(), now());

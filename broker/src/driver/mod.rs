@@ -11,6 +11,7 @@ mod host_port;
 mod obey;
 mod relay;
 mod seat;
+mod streams;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cloison_ipc::{NewPoolError, Passed, ProcessIpc, create_pool};
 use cloison_msg::control::{PoolShape, ToWorker};
 use cloison_msg::trace::TraceLevel;
-use cloison_msg::{Header, Key, Kind, Name, Refusal};
+use cloison_msg::{Caller, Header, Key, Kind, Name, Refusal};
 use tokio::sync::oneshot;
 
 use super::seat::{Seat, Sent};
@@ -176,6 +176,10 @@ impl Driver {
             Command::Cancel { link, ticket } => self.host_cancels(link, ticket),
             Command::Answer { link, call, result } => self.host_answers(link, &call, result),
             Command::Credit { link, receipt } => self.host_credits(link, receipt),
+            Command::Draw { link, call, caller, bytes } => self.host_draws(link, call, caller, bytes),
+            Command::RefuseItems { link, call } => self.host_refuses(link, call, Caller::Peer),
+            Command::SendItems { link } => self.host_feeds(link),
+            Command::AwaitItem { link, stream } => self.host_awaits_item(link, &stream),
             Command::Close { link } => self.host_closes(link),
             Command::SetModel { model, done } => {
                 self.router.set_model(model, now());

@@ -8,10 +8,14 @@ use std::time::{Duration, Instant};
 
 use cloison_ipc::Passed;
 use cloison_msg::contract::bind::{self, BindError};
-use cloison_msg::contract::{Bind, BindAsync, Carrier, Dispatch, Pending, Poll, Server, Stub, serving};
-use cloison_msg::{AppendError, CallError, CallFailure, Contract, Name, Reader, RecvError, Rights, RpcIndex, Transfer};
+use cloison_msg::contract::{Bind, BindAsync, Carrier, Dispatch, Flows, Pending, Poll, Server, Stub, serving};
+use cloison_msg::{
+    AppendError, CallError, CallFailure, Contract, Failure, Name, Reader, RecvError, Rights, RpcIndex, Streams, Text,
+    Transfer,
+};
 
-use super::{CALL_DEADLINE, HostLink, Incoming, OpenError, PendingCall};
+use super::stream::{give_all, intake};
+use super::{CALL_DEADLINE, HostFlow, HostLink, Incoming, OpenError, PendingCall};
 use crate::Broker;
 use crate::driver::HostMessage;
 use crate::wait::wait;
@@ -20,6 +24,7 @@ impl Carrier for HostLink {
     type Sent = Passed;
     type Passed = Passed;
     type Pending = Started;
+    type Flow = HostFlow;
 
     fn peer_role(&self) -> Name {
         Name::clone(&self.peer())
@@ -54,6 +59,23 @@ impl Carrier for HostLink {
     ) -> Started {
         let begin = |message| Stage::Called(self.start(rpc, message, within.unwrap_or(CALL_DEADLINE)));
         Started::new(self, rpc, build, begin)
+    }
+
+    fn stream(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        streams: Streams,
+        build: impl FnOnce(&mut HostMessage) -> Result<(), AppendError>,
+    ) -> HostFlow {
+        let mut message = HostMessage::new();
+        match build(&mut message) {
+            Ok(()) => Self::stream(self, rpc, message, within.unwrap_or(CALL_DEADLINE), streams),
+            Err(error) => {
+                self.close_moves(&message);
+                HostFlow::failed(self, rpc, CallFailure::Unsendable(error.to_string().into()))
+            }
+        }
     }
 
     fn oneway(
@@ -219,7 +241,8 @@ impl Drop for Unbound {
 }
 
 impl Incoming {
-    /// Serves the request that this is, and answers it.
+    /// Serves the request that this is, and answers it. If it takes a stream or is answered by one, that takes as long as the
+    /// stream lasts: have such a one served on a thread of its own.
     ///
     /// ```no_run
     /// use cloison_broker::{Answer, Inbox, Item, interface};
@@ -250,9 +273,19 @@ impl Incoming {
     pub fn serve<M: Dispatch<HostLink>>(mut self, server: &Server<M>) {
         let mut reply = HostMessage::new();
         let (rpc, as_served) = (self.rpc(), self.as_served());
+        let mut flows = Flows::new(intake(self.core(), self.stream(), self.header()));
         let mut request = self.reader();
-        let served = serving::serve(as_served, || server.answer(rpc, &mut request, &mut reply));
+        let served = serving::serve(as_served, || server.answer(rpc, &mut request, &mut reply, &mut flows));
         drop(request);
+        let served = match (served, flows.output, self.stream()) {
+            (Ok(()), Some(mut output), Some(stream)) if stream.streams.contains(Streams::ITEMS) => {
+                give_all(self.core(), stream, &mut output).map(|last| reply = last)
+            }
+            (Ok(()), Some(_), _) => {
+                Err(Failure::Undecodable(Text::new("its answer is a stream, for which nobody asked")))
+            }
+            (served, _, _) => served,
+        };
         match served {
             Ok(()) => self.reply(reply),
             Err(failure) => {

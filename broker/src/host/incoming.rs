@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::pools::{BorrowError, Borrowed};
 use super::standing::Standing;
-use super::{HostLink, LinkCore};
+use super::{HostLink, LinkCore, StreamCore};
 use crate::driver::{Command, HostMessage};
 
 /// A message that came to the host: a call, a oneway, or the reply to a call of its own.
@@ -37,6 +37,8 @@ pub struct Incoming {
     /// When the caller gives up.
     deadline: Instant,
     answered: bool,
+    /// If it is a call that has some.
+    stream: Option<Arc<StreamCore>>,
 }
 
 impl Incoming {
@@ -50,7 +52,8 @@ impl Incoming {
         let peer = core.peer();
         let (links, after) = (links.into_iter(), Duration::ZERO);
         let deadline = Instant::now() + header.time_left();
-        Self { core, peer, after, header, payload, descriptors, links, standing: None, deadline, answered: false }
+        let (standing, stream, answered) = (None, None, false);
+        Self { core, peer, after, header, payload, descriptors, links, standing, deadline, answered, stream }
     }
 
     /// It is a call, which may be given up.
@@ -64,6 +67,24 @@ impl Incoming {
         let is_wanted = self.standing.as_ref().is_none_or(|standing| standing.take());
         self.answered |= !is_wanted;
         is_wanted
+    }
+
+    /// It is a call with these streams.
+    pub(crate) fn streaming(mut self, stream: Option<Arc<StreamCore>>) -> Self {
+        self.stream = stream;
+        self
+    }
+
+    pub(super) const fn stream(&self) -> Option<&Arc<StreamCore>> {
+        self.stream.as_ref()
+    }
+
+    pub(super) const fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub(super) const fn core(&self) -> &Arc<LinkCore> {
+        &self.core
     }
 
     /// It answers a call that began so long ago.

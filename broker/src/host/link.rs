@@ -9,12 +9,15 @@ use std::time::{Duration, Instant};
 
 use cloison_ipc::BufferRef;
 use cloison_msg::control::PoolId;
-use cloison_msg::{CallError, CallFailure, Destination, Gone, Header, Name, Named, Refusal, Route, RpcIndex, Taken};
+use cloison_msg::{
+    CallError, CallFailure, CallId, Caller, Destination, Gone, Header, Name, Named, Refusal, Route, RpcIndex, Streams,
+    Taken,
+};
 use tokio::sync::oneshot;
 
 use super::incoming::close_moves;
 use super::pools::{BorrowError, Borrowed, LinkPools};
-use super::{Incoming, Ticket};
+use super::{HostFlow, Incoming, Pledge, StreamCore, Ticket};
 use crate::driver::{Command, Commands, Done, HostMessage, Outgoing, Purpose};
 use crate::trace::Cause;
 use crate::wait::wait;
@@ -111,6 +114,16 @@ impl LinkCore {
         }
     }
 
+    /// Asks the driver for something.
+    pub(super) fn give(&self, command: Command) {
+        self.commands.give(command);
+    }
+
+    /// The application has taken an item of a stream.
+    pub(super) fn draw(&self, call: CallId, caller: Caller, bytes: usize) {
+        self.give(Command::Draw { link: self.name, call, caller, bytes });
+    }
+
     pub(super) fn give_back(&self, pool: PoolId, index: u16) {
         let mut message = HostMessage::new();
         if message.append(&(pool, index)).is_ok() {
@@ -139,6 +152,17 @@ impl HostLink {
     pub(crate) fn held(self) -> Self {
         let hold = Hold { core: self.core.clone(), is_armed: AtomicBool::new(true) };
         Self { hold: Some(Arc::new(hold)), ..self }
+    }
+
+    pub(super) const fn core(&self) -> &Arc<LinkCore> {
+        &self.core
+    }
+
+    /// Begins a call with streams. Each wait for an item takes at most `within`.
+    pub fn stream(&self, rpc: RpcIndex, message: HostMessage, within: Duration, streams: Streams) -> HostFlow {
+        let core = StreamCore::new(Caller::Own, None, streams, within);
+        self.core.send(rpc, message, within, Purpose::Call(Done::Stream(Pledge(core.clone()))));
+        HostFlow::new(self, core, rpc)
     }
 
     /// Gives up the links that a message would have given away which is not sent.

@@ -7,6 +7,7 @@ mod link;
 mod pools;
 mod question;
 mod standing;
+mod stream;
 
 pub use contract::Started;
 pub(crate) use inbox::Mailbox;
@@ -17,3 +18,5 @@ pub(crate) use link::{LinkCore, Unclaimed};
 pub use pools::{BorrowError, Borrowed};
 pub use question::Question;
 pub(crate) use standing::Standing;
+pub use stream::HostFlow;
+pub(crate) use stream::{Piece, Pledge, StreamCore};

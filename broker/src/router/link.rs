@@ -87,6 +87,8 @@ pub(super) struct Holder {
     pub(super) foreign_receipts: u64,
     /// Whether they are about what a former holder of the other end had sent, whose account is closed.
     pub(super) receipts_are_stale: bool,
+    /// How many demands this holder may still send: one for each item that was sent to it, and one to refuse a stream.
+    pub(super) demands: u64,
 }
 
 impl Holder {
@@ -104,6 +106,7 @@ impl Holder {
             unseen_calls: 0,
             foreign_receipts: 0,
             receipts_are_stale: false,
+            demands: 0,
         }
     }
 }

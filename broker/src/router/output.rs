@@ -315,6 +315,9 @@ pub enum Violation {
     /// A buffer that it lent the host without having it, or having lent it already.
     #[error("{0}")]
     Buffer(Text),
+    /// What its peer, the host, could not accept: more of a stream than there was credit for, or credit for nothing.
+    #[error("the host says of it: {0}")]
+    Host(Text),
     /// Unread words pile up at a worker that keeps asking for more.
     #[error("more than {0} bytes wait for it, which it does not read")]
     Backlog(usize),

@@ -110,6 +110,13 @@ impl<D: Descriptor> Router<D> {
         self.evict(link.holder(end.side.other()).port, Violation::Buffer(what));
     }
 
+    /// The host says that its peer on that link broke the protocol in a way that only the two ends can see. The host is believed.
+    pub fn handle_wrong_to_host(&mut self, name: Destination, what: Text) {
+        let Some(Entry::Open(end)) = self.ports.get(self.host).map(|host| host.meaning(name)) else { return };
+        let Some(link) = self.links.get(end.link) else { return };
+        self.evict(link.holder(end.side.other()).port, Violation::Host(what));
+    }
+
     fn refuse_pool(&mut self, to: Key, request: RequestId, refusal: Refusal) {
         self.say(to, ToWorker::Pool { request, pool: Err(refusal) }, Vec::new());
     }

@@ -2,7 +2,7 @@
 
 use cloison_msg::{
     Credit, Denial, Descriptor, DescriptorClasses, Entry, Failure, Gone, Header, HeaderError, Key, Kind, Overdraft,
-    Receipt, Route, Time, Verdict, decide, decode_whole,
+    Receipt, Route, Streams, Time, Verdict, decide, decode_whole,
 };
 
 use super::carrying::Stuck;
@@ -174,8 +174,10 @@ impl<D: Descriptor> Router<D> {
         if let Some(total) = refund {
             self.credit(end.link, end.side, total);
         }
-        if !matches!(header.kind, Kind::Oneway | Kind::Release | Kind::Cancel | Kind::Probe) {
-            let answer = Header { destination: name, kind: Kind::Error, remaining: 0, ..*header };
+        let is_silent = matches!(header.kind, Kind::Oneway | Kind::Release | Kind::Cancel | Kind::Probe | Kind::Item);
+        if !is_silent {
+            let streams = Streams::empty();
+            let answer = Header { destination: name, kind: Kind::Error, remaining: 0, streams, ..*header };
             self.send(caller, answer, Body::Failure(Failure::Denied(denial)));
         }
         let role = |port: Key| self.ports.get(port).map(|port| port.role().clone());
@@ -213,6 +215,7 @@ fn judge(
             handle_switch(link, side)?;
             return Ok(Fate::Forward(onward(link, side, header)));
         }
+        Kind::Demand => return demand(link, side, header),
         Kind::Reply
         | Kind::Error
         | Kind::Call
@@ -220,6 +223,7 @@ fn judge(
         | Kind::Release
         | Kind::Cancel
         | Kind::Probe
+        | Kind::Item
         | Kind::Control => {}
     }
     if link.way.runs_direct(side) && header.links == 0 {
@@ -238,7 +242,32 @@ fn judge(
         return Ok(Fate::Denied(denial));
     }
     sender.used.note(&sender.rights, header);
+    allow_demands(link, side, header);
     Ok(Fate::Forward(onward(link, side, header)))
+}
+
+/// The reader of a stream says what it has taken. Only the two ends know what of which stream; but nobody says more than there
+/// can be to say.
+fn demand(link: &mut Link, side: Side, header: &Header) -> Result<Fate, Violation> {
+    if link.way.runs_direct(side) {
+        return Err(Violation::Route);
+    }
+    let reader = link.holder_mut(side);
+    reader.demands = reader.demands.checked_sub(1).ok_or(Overdraft::Credit)?;
+    Ok(Fate::Forward(onward(link, side, header)))
+}
+
+/// Each item may be followed by a demand, and each stream refused.
+fn allow_demands(link: &mut Link, side: Side, header: &Header) {
+    let readers: &[Side] = match header.kind {
+        Kind::Item => &[side.other()],
+        Kind::Call if !header.streams.is_empty() => &Side::BOTH,
+        _ => return,
+    };
+    for &reader in readers {
+        let reader = link.holder_mut(reader);
+        reader.demands = reader.demands.saturating_add(1);
+    }
 }
 
 /// Keeps the account of calls: each is answered at most once. Whether this answers a call of a former holder.

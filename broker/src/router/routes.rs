@@ -118,6 +118,10 @@ pub enum WhyRelayed {
     Rest,
 }
 
+/// How many demands a holder may send over the broker for what came by the socket: of each stream of each call, what its credit
+/// can be divided into, and that no more is wanted.
+const DEMANDS_AFTER_DIRECT: u64 = 4 * 2 * CALLS_IN_FLIGHT as u64;
+
 impl<D: Descriptor> Router<D> {
     /// Builds links by another model from now on, also those that there are.
     pub fn set_model(&mut self, model: Model, now: Time) {
@@ -261,6 +265,8 @@ impl<D: Descriptor> Router<D> {
         let holder = link.holder_mut(end.side);
         holder.foreign_receipts = WINDOW_MESSAGES;
         holder.receipts_are_stale = false;
+        // What came by the socket was counted by nobody here.
+        holder.demands = holder.demands.saturating_add(DEMANDS_AFTER_DIRECT);
         // What it says here comes back to it alone, if its peer's end is moved.
         holder.last_said = calls;
         self.outputs.push_back(Output::Shut { link: end.link, end: end.side.index() });

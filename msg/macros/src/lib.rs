@@ -41,8 +41,10 @@ use quote::quote;
 /// | `&[T]` | a sequence | as a vector that is borrowed to the method |
 /// | `OwnedFd`, `Passed` | a descriptor | the same, if it is of a class that `#[descriptors]` names |
 /// | `BufferRef` | the name of a buffer | the same: have the link borrow the buffer |
+/// | `Stream<T>` | items that follow the call, one after the other | an iterator, to be pulled |
 ///
-/// An answer is any serde type that borrows nothing, `Vec<u8>`, a descriptor, or a tuple of those.
+/// What a method gives may be a stream: `-> Stream<T>`, or `-> Stream<T, E>` if it has an error of its own, by which it then
+/// ends. An answer is any serde type that borrows nothing, `Vec<u8>`, a descriptor, or a tuple of those.
 ///
 /// # Attributes
 ///
@@ -52,8 +54,8 @@ use quote::quote;
 /// |---|---|
 /// | `#[oneway]` | nobody answers it; its caller hears only whether it was sent |
 /// | `#[optional]` | servers may be older than it; stands on the last methods only |
-/// | `#[deadline("250ms")]` | a call takes no longer, whatever its caller says; `us`, `ms`, `s`; an hour at most |
-/// | `#[limit(request = 4096, reply = 64)]` | bytes that arguments and answer may take; both sides see to it |
+/// | `#[deadline("250ms")]` | a call takes no longer, whatever its caller says, and of one with streams no wait for an item; `us`, `ms`, `s`; an hour at most |
+/// | `#[limit(request = 4096, reply = 64)]` | bytes that arguments and answer may take, and each item of a stream; both sides see to it |
 /// | `#[descriptors(READ_ONLY_FILE, PIPE)]` | classes of the descriptors it takes or gives; both sides see to it |
 #[proc_macro_attribute]
 pub fn interface(arguments: TokenStream, item: TokenStream) -> TokenStream {

@@ -5,20 +5,25 @@ use std::task::Context;
 use std::time::Duration;
 
 use super::bind::BindError;
+use super::stream::Flow;
 use super::{Contract, Stub};
-use crate::{AppendError, CallError, Descriptor, Message, Name, Reader, RecvError, Rights, RpcIndex, Transfer};
+use crate::{
+    AppendError, CallError, Descriptor, Message, Name, Reader, RecvError, Rights, RpcIndex, Streams, Transfer,
+};
 
 /// Something that takes calls to somebody who serves them: a worker's link, or a host's.
 ///
 /// `build` writes the arguments, and is called once; `read` reads the reply, whose end is checked behind it. `within` is
 /// how long the call may take; `None` for what the carrier holds to be usual.
-pub trait Carrier: Clone {
+pub trait Carrier: Clone + 'static {
     /// Descriptors, as they are attached to a message.
-    type Sent;
+    type Sent: 'static;
     /// Descriptors, as they arrive.
-    type Passed: Descriptor;
+    type Passed: Descriptor + 'static;
     /// A call that was begun.
     type Pending: Pending<Passed = Self::Passed, Link = Self>;
+    /// A call with streams that was begun.
+    type Flow: Flow<Carrier = Self> + 'static;
 
     /// The role at the other end.
     fn peer_role(&self) -> Name;
@@ -54,6 +59,16 @@ pub trait Carrier: Clone {
         within: Option<Duration>,
         build: impl FnOnce(&mut Message<Self::Sent>) -> Result<(), AppendError>,
     ) -> Self::Pending;
+
+    /// Begins a call with these streams. `within` is how long each wait for an item may take. What fails at once is told by
+    /// whoever waits for the first item, or for the reply.
+    fn stream(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        streams: Streams,
+        build: impl FnOnce(&mut Message<Self::Sent>) -> Result<(), AppendError>,
+    ) -> Self::Flow;
 
     /// Sends what nobody answers, and waits until it is on its way.
     ///

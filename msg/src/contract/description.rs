@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use super::sketch::Sketch;
-use crate::{DescriptorClasses, Interface, Rights, RightsFlags, RpcIndex, RpcSet};
+use crate::{DescriptorClasses, Interface, Rights, RightsFlags, RpcIndex, RpcSet, Streams};
 
 /// A contract as data: an [`Interface`], its version, and what is said about each of its methods.
 ///
@@ -31,7 +31,8 @@ pub struct Method {
     pub oneway: bool,
     /// Whether a server that has it not is a server all the same.
     pub optional: bool,
-    /// How long a call of it takes at most; `None` for the caller's usual deadline.
+    /// How long a call of it takes at most, and if it has streams, each wait for an item; `None` for the caller's usual
+    /// deadline.
     pub deadline: Option<Duration>,
     /// Longest arguments, in bytes.
     pub request_max: u32,
@@ -47,6 +48,8 @@ pub struct Method {
     pub lends: bool,
     /// Whether it has an error of its own, which the answer has to tell from a value.
     pub fallible: bool,
+    /// Whether a stream is among its arguments, and whether its answer is one.
+    pub streams: Streams,
     sketch: fn(&mut Sketch),
 }
 
@@ -70,6 +73,7 @@ impl Method {
             gives_descriptors: false,
             lends: false,
             fallible: false,
+            streams: Streams::empty(),
             sketch,
         }
     }
@@ -162,6 +166,9 @@ impl Contract {
         let mut rights = Rights { methods: methods.and(self.interface.all()), ..Rights::default() };
         for method in self.methods.iter().filter(|method| methods.contains(method.rpc)) {
             rights.flags |= if method.oneway { RightsFlags::ONEWAY } else { RightsFlags::CALL };
+            if !method.streams.is_empty() {
+                rights.flags |= RightsFlags::STREAM;
+            }
             rights.classes |= method.rights_of_arguments();
             if method.lends {
                 rights.flags |= RightsFlags::LEND;

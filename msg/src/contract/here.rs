@@ -7,11 +7,16 @@ use std::task::Context;
 use std::time::Duration;
 
 use super::serve::{Dispatch, Server};
+use super::stream::Flows;
 use super::{Carrier, Offer, Pending, Poll, Stub};
 use crate::{
     AppendError, CallError, CallFailure, Descriptor, Destination, Failure, Message, Name, Reader, RecvError, Rights,
-    RpcIndex, Transfer,
+    RpcIndex, Streams, Transfer,
 };
+
+mod stream;
+
+pub use stream::HereFlow;
 
 /// Makes objects of this process callable as if they were in another: for stages that run in the caller's process and whose
 /// contracts take or give links. Each call is served at once, by a function call; its arguments and its answer are written
@@ -43,30 +48,31 @@ use crate::{
 /// let counter = CounterClient::offer(&here, Count::default()).unwrap();
 /// assert_eq!(counter.add(41), Ok(41));
 /// ```
-pub struct Here<D>(Rc<Table<D>>);
+pub struct Here<D: Descriptor + 'static>(Rc<Table<D>>);
 
-struct Table<D> {
+struct Table<D: Descriptor + 'static> {
     /// Links that a message carries which is being served or answered at this moment.
     carried: RefCell<Vec<HereLink<D>>>,
     made: Cell<u32>,
 }
 
 /// A link to an object of this process. The object ends when the last of them is dropped.
-pub struct HereLink<D> {
+pub struct HereLink<D: Descriptor + 'static> {
     table: Rc<Table<D>>,
     object: Rc<Serving<D>>,
     name: Destination,
 }
 
-type Serving<D> = dyn Fn(RpcIndex, &mut Reader<'_, D, HereLink<D>>, &mut Message<D>) -> Result<(), Failure>;
+type Serving<D> =
+    dyn Fn(RpcIndex, &mut Reader<'_, D, HereLink<D>>, &mut Message<D>, &mut Flows<HereLink<D>>) -> Result<(), Failure>;
 
 /// A call of an object of this process: it has been served.
-pub struct Served<D> {
+pub struct Served<D: Descriptor + 'static> {
     rpc: RpcIndex,
     reply: Result<(Message<D>, Vec<HereLink<D>>), CallFailure>,
 }
 
-impl<D> Here<D> {
+impl<D: Descriptor + 'static> Here<D> {
     /// None yet.
     #[must_use]
     pub fn new() -> Self {
@@ -84,9 +90,11 @@ impl<D: Descriptor + 'static> Offer for Here<D> {
         let methods = u16::try_from(server.contract().methods().len()).unwrap_or(u16::MAX);
         let index = self.0.made.get().wrapping_add(1);
         self.0.made.set(index);
-        let object = move |rpc, request: &mut Reader<'_, D, HereLink<D>>, reply: &mut Message<D>| {
-            server.answer(rpc, request, reply)
-        };
+        let object =
+            move |rpc,
+                  request: &mut Reader<'_, D, HereLink<D>>,
+                  reply: &mut Message<D>,
+                  flows: &mut Flows<HereLink<D>>| server.answer(rpc, request, reply, flows);
         let name = Destination { index, generation: 1 };
         let link = HereLink { table: Rc::clone(&self.0), object: Rc::new(object), name };
         Ok(Stub::new(link, methods))
@@ -106,7 +114,7 @@ impl<D: Descriptor + 'static> HereLink<D> {
         let descriptors = message.take_descriptors();
         let mut reader = Reader::new(message.payload(), descriptors).with_links(links);
         let mut reply = Message::new();
-        let served = (self.object)(rpc, &mut reader, &mut reply);
+        let served = (self.object)(rpc, &mut reader, &mut reply, &mut Flows::new(None));
         let links = self.table.carried.take();
         served.map(|()| (reply, links)).map_err(CallFailure::Failed)
     }
@@ -116,6 +124,7 @@ impl<D: Descriptor + 'static> Carrier for HereLink<D> {
     type Sent = D;
     type Passed = D;
     type Pending = Served<D>;
+    type Flow = HereFlow<D>;
 
     fn peer_role(&self) -> Name {
         Name::new("here").expect("a constant that is a name")
@@ -147,6 +156,16 @@ impl<D: Descriptor + 'static> Carrier for HereLink<D> {
         build: impl FnOnce(&mut Message<D>) -> Result<(), AppendError>,
     ) -> Served<D> {
         Served { rpc, reply: self.serve(rpc, build) }
+    }
+
+    fn stream(
+        &self,
+        rpc: RpcIndex,
+        _: Option<Duration>,
+        _: Streams,
+        build: impl FnOnce(&mut Message<D>) -> Result<(), AppendError>,
+    ) -> HereFlow<D> {
+        HereFlow::new(self, rpc, build)
     }
 
     fn oneway(
@@ -206,38 +225,38 @@ where
     }
 }
 
-impl<D> Default for Here<D> {
+impl<D: Descriptor + 'static> Default for Here<D> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<D> Clone for Here<D> {
+impl<D: Descriptor + 'static> Clone for Here<D> {
     fn clone(&self) -> Self {
         Self(Rc::clone(&self.0))
     }
 }
 
-impl<D> Clone for HereLink<D> {
+impl<D: Descriptor + 'static> Clone for HereLink<D> {
     fn clone(&self) -> Self {
         let (table, object) = (Rc::clone(&self.table), Rc::clone(&self.object));
         Self { table, object, name: self.name }
     }
 }
 
-impl<D> fmt::Debug for Here<D> {
+impl<D: Descriptor + 'static> fmt::Debug for Here<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Here").field("made", &self.0.made.get()).finish_non_exhaustive()
     }
 }
 
-impl<D> fmt::Debug for HereLink<D> {
+impl<D: Descriptor + 'static> fmt::Debug for HereLink<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HereLink({})", self.name)
     }
 }
 
-impl<D> fmt::Debug for Served<D> {
+impl<D: Descriptor + 'static> fmt::Debug for Served<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Served").field("rpc", &self.rpc).finish_non_exhaustive()
     }

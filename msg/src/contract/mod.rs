@@ -28,6 +28,8 @@
 //! | a client | an answer, now | the trait's methods |
 //! | a client | to await answers | `client.start()`, whose methods give a [`Call`] each |
 //! | a client | many in flight | the same, and [`Answers`] |
+//! | a method | to give, or take, many things one after the other | [`Stream`]: `-> Stream<T, E>`, an argument `Stream<T>` |
+//! | a client | the items of a stream, to be awaited | `client.start()`, whose methods give [`Items`] |
 //! | a [`Call`] that gives a `String` or bytes | to look at them without a copy | [`Call::view`] |
 //! | a client | to give it away, or a copy of it | an argument or an answer of another contract: `OtherClient<L>`, `&OtherClient<L>` |
 //! | an object | to give somebody a link to it | `OtherClient::offer`: it ends when no link leads to it any more |
@@ -109,7 +111,7 @@
 //! # On the wire
 //!
 //! A call's payload is its arguments, one after the other, as [`Message::append`](crate::Message::append) writes them;
-//! descriptors travel beside it, in the same order. The reply of a method without an error of its own is its value, a
+//! descriptors travel beside it, in the same order. A stream's items are messages of their own, a value each. The reply of a method without an error of its own is its value, a
 //! tuple's elements one after the other; of a method with one, a `Result` of the two. So the raw interface can call what a
 //! contract serves, and serve what a contract calls.
 //!
@@ -127,6 +129,7 @@ mod placed;
 mod serve;
 pub mod serving;
 mod sketch;
+mod stream;
 mod stub;
 
 pub use answer::{Answer, MethodError, Never};
@@ -134,10 +137,11 @@ pub use call::{Answers, Call, Ready, View};
 pub use carried::Offer;
 pub use carrier::{Bind, BindAsync, Carrier, Client, Pending, Poll};
 pub use description::{Contract, Method};
-pub use here::{Here, HereLink, Served};
+pub use here::{Here, HereFlow, HereLink, Served};
 pub use placed::Placed;
 pub use serve::{Dispatch, Serve, Server};
 pub use sketch::Sketch;
+pub use stream::{Fed, Feed, Flow, Flows, Intake, Items, NoFlow, Output, PollFlow, Produced, ReadOne, Stream};
 pub use stub::Stub;
 
 /// What the code that `interface` makes calls; not for anybody else.
@@ -145,5 +149,6 @@ pub use stub::Stub;
 pub mod made {
     pub use super::carried::{give, take};
     pub use super::serve::{admit, descriptor, fail, failed, finish, succeed};
+    pub use super::stream::{feed, give_items, take_fed};
     pub use crate::CallError;
 }

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::bind::{BindAnswer, BindQuestion};
+use super::stream::Flows;
 use super::{Carrier, Contract, Method, MethodError};
 use crate::{AppendError, Descriptor, Failure, Message, Reader, RecvError, RpcIndex};
 
@@ -30,7 +31,8 @@ pub trait Serve {
 
 /// The methods of a contract, by number, as they are called over a carrier.
 pub trait Dispatch<L: Carrier>: Serve {
-    /// Serves one request: reads the arguments, calls the method, appends its answer.
+    /// Serves one request: reads the arguments, calls the method, appends its answer. One whose answer is a stream is left in
+    /// `flows`, to be pulled.
     ///
     /// # Errors
     /// [`Failure`], to be sent instead of a reply; what is in `reply` is then to be forgotten.
@@ -39,6 +41,7 @@ pub trait Dispatch<L: Carrier>: Serve {
         rpc: RpcIndex,
         request: &mut Reader<'_, L::Passed, L>,
         reply: &mut Message<L::Sent>,
+        flows: &mut Flows<L>,
     ) -> Result<(), Failure>;
 }
 
@@ -59,7 +62,8 @@ impl<M: Serve> Server<M> {
         M::CONTRACT
     }
 
-    /// Serves one request: a method, or the question whether the contract is the same.
+    /// Serves one request: a method, or the question whether the contract is the same. An answer that is a stream is left in
+    /// `flows`, to be pulled.
     ///
     /// # Errors
     /// [`Failure`], to be sent instead of a reply; what is in `reply` is then to be forgotten.
@@ -68,6 +72,7 @@ impl<M: Serve> Server<M> {
         rpc: RpcIndex,
         request: &mut Reader<'_, L::Passed, L>,
         reply: &mut Message<L::Sent>,
+        flows: &mut Flows<L>,
     ) -> Result<(), Failure>
     where
         M: Dispatch<L>,
@@ -75,7 +80,7 @@ impl<M: Serve> Server<M> {
         if rpc == RpcIndex::BIND {
             return answer_bind(M::CONTRACT, request, reply);
         }
-        self.0.dispatch(rpc, request, reply)
+        self.0.dispatch(rpc, request, reply, flows)
     }
 }
 

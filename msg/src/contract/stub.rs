@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::call::{Call, Read};
+use super::stream::{Feed, Flow, Items, ReadItem, Stream};
 use super::{Answer, Carrier, Method, Never};
 use crate::{AppendError, Message, Rights};
 
@@ -95,6 +96,55 @@ impl<L: Carrier> Stub<L> {
     ) -> Call<L::Pending, T, E> {
         let within = method.deadline.or(self.within);
         Call::new(self.link.start(method.rpc, within, bounded(method, build)), method, read)
+    }
+
+    /// Begins a call of a method that gives a stream and takes none.
+    pub fn items<T, E>(
+        &self,
+        method: &'static Method,
+        build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
+        read: ReadItem<L, T>,
+        read_end: Read<L::Pending, (), E>,
+    ) -> Items<L, T, E> {
+        let within = method.deadline.or(self.within);
+        let flow = self.link.stream(method.rpc, within, method.streams, bounded(method, build));
+        Items::new(flow, method, read, read_end)
+    }
+
+    /// Begins a call of a method that gives a stream, and feeds it what it takes whenever an item is waited for.
+    pub fn stream<T: 'static, E: 'static>(
+        &self,
+        method: &'static Method,
+        build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
+        mut feed: Option<Feed<L>>,
+        read: ReadItem<L, T>,
+        read_end: Read<L::Pending, (), E>,
+    ) -> Stream<T, E> {
+        let mut items = self.items(method, build, read, read_end);
+        Stream::new(std::iter::from_fn(move || items.next_fed(&mut feed)))
+    }
+
+    /// Calls a method that takes a stream, and feeds it until it answers.
+    ///
+    /// # Errors
+    /// [`MethodError`](super::MethodError).
+    pub fn feed<T, E>(
+        &self,
+        method: &'static Method,
+        build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
+        feed: Feed<L>,
+        read: Read<L::Pending, T, E>,
+    ) -> Answer<T, E> {
+        let within = method.deadline.or(self.within);
+        let mut flow = self.link.stream(method.rpc, within, method.streams, bounded(method, build));
+        if let Some(outcome) = flow.next(&mut Some(feed), |_| Err::<T, _>(crate::RecvError::Value)) {
+            outcome?;
+        }
+        let answer = flow.reply(|reader| {
+            check_reply(method, reader.remaining())?;
+            read(reader)
+        });
+        answer?.map_err(super::MethodError::Own)
     }
 
     /// Sends what nobody answers.

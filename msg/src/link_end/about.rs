@@ -1,18 +1,20 @@
 //! What is said about calls that wait: that they are given up, and whether they wait for themselves.
 
-use super::LinkEnd;
+use super::{Caller, LinkEnd};
 use crate::{CallId, Header, Kind, Overdraft, Pending, RpcIndex, Shape};
 
 impl<C> LinkEnd<C> {
     /// Gives up a call that waits: nobody waits for its outcome any more, and its answer, when it comes, is late. The header
     /// by which to tell the peer; `None` if it does not wait, since it has ended or was never made.
     pub fn cancel(&mut self, call: CallId) -> Option<(Header, Pending<C>)> {
+        self.streams.close(call, Caller::Own);
         let pending = self.calls.finish(call)?;
         Some((self.tell_cancelled(&pending), pending))
     }
 
     /// Takes out a call that goes on, and for whose outcome nobody waits; its answer, when it comes, is late.
     pub fn detach(&mut self, call: CallId) -> Option<Pending<C>> {
+        self.streams.close(call, Caller::Own);
         self.calls.finish(call)
     }
 

@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cloison_msg::contract::{Carrier, Dispatch, Pending, Server};
+use cloison_msg::contract::{Carrier, Dispatch, Flows, NoFlow, Pending, Server};
 use cloison_msg::{
     AppendError, CallError, CallFailure, Descriptor, DescriptorClasses, Failure, Message, Name, Reader, RecvError,
-    Rights, RpcIndex, Transfer,
+    Rights, RpcIndex, Streams, Transfer,
 };
 
 /// A descriptor that is a number.
@@ -76,7 +76,7 @@ impl Loopback {
             noting.request.replace(place(message.payload()));
             let mut reply = Message::new();
             let mut request = Reader::new(message.payload(), descriptors).with_links(Vec::<Self>::new());
-            server.answer(rpc, &mut request, &mut reply)?;
+            server.answer(rpc, &mut request, &mut reply, &mut Flows::new(None))?;
             Ok(reply)
         };
         Self { wire, serve: Rc::new(serve) }
@@ -130,6 +130,17 @@ impl Carrier for Loopback {
     type Sent = Passed;
     type Passed = Passed;
     type Pending = Sent;
+    type Flow = NoFlow<Self>;
+
+    fn stream(
+        &self,
+        rpc: RpcIndex,
+        _: Option<Duration>,
+        _: Streams,
+        _: impl FnOnce(&mut Message<Passed>) -> Result<(), AppendError>,
+    ) -> NoFlow<Self> {
+        NoFlow::new(self.peer_role(), rpc)
+    }
 
     fn peer_role(&self) -> Name {
         Name::new("loopback").expect("it is a name")

@@ -12,7 +12,7 @@ use cloison_broker::{Ask, Grant, Model};
 use cloison_msg::control::{PROTOCOL_VERSION, PoolShape, ToBroker, ToWorker};
 use cloison_msg::{
     CallId, DescriptorClasses, Destination, Gone, HEADER_LEN, Header, Key, Kind, LINK_REF_LEN, LinkRef, Message,
-    Messages, Receipt, Rights, RpcIndex, Time, Transfer, decode_whole,
+    Messages, Receipt, Rights, RpcIndex, Streams, Time, Transfer, decode_whole,
 };
 
 use crate::world::{INTERFACE, Plug, role};
@@ -162,6 +162,8 @@ impl Broker {
                     Kind::Switch,
                     Kind::Cancel,
                     Kind::Probe,
+                    Kind::Item,
+                    Kind::Demand,
                 ];
                 let kind = kinds[usize::from(kind) % kinds.len()];
                 let call = CallId(u64::from(holder % 3) << 48 | u64::from(call));
@@ -172,6 +174,7 @@ impl Broker {
                     call,
                     payload: u32::from(payload),
                     descriptors: descriptors % 3,
+                    streams: if call.0.is_multiple_of(2) { Streams::FEED } else { Streams::ITEMS },
                     ..Header::default()
                 };
                 self.send(from, header, &[], &[]);

@@ -8,6 +8,8 @@ use cloison_proof::world::{Act, HostAct, LARGE, Setup};
 const ONEWAY: Act = Act::Oneway { link: 0, size: 8 };
 const CALL: Act = Act::Call { link: 0, size: 8 };
 const CANCEL: Act = Act::Cancel { link: 0 };
+const STREAM: Act = Act::Stream { link: 0 };
+const ITEM: Act = Act::Item { link: 0 };
 const BIG: Act = Act::Oneway { link: 0, size: LARGE };
 const THERE_AND_BACK: [HostAct; 2] = [HostAct::Model(Model::Orchestrator), HostAct::Model(Model::Broker)];
 
@@ -108,6 +110,25 @@ fn more_calls_are_given_up_than_a_socket_holds() {
 fn a_link_moves_whose_calls_were_given_up() {
     let setup = three(vec![CALL, CANCEL, moving()], vec![CALL, CANCEL], vec![Act::Call { link: 1, size: 8 }]);
     holds("cancel and move", &setup);
+}
+
+/// Items are messages like others: in order, and none lost, whichever way they go.
+#[test]
+fn a_stream_goes_on_while_routes_change() {
+    let setup = Setup::two(Model::Broker, [vec![STREAM, ITEM], vec![ONEWAY]]);
+    holds("stream", &setup.host(THERE_AND_BACK));
+}
+
+#[test]
+fn a_stream_is_under_way_and_somebody_dies() {
+    let setup = Setup::two(Model::Broker, [vec![STREAM, ITEM], vec![STREAM]]);
+    holds("stream, crash", &setup.host([HostAct::Model(Model::Orchestrator)]).crashes(1));
+}
+
+#[test]
+fn a_link_moves_whose_call_has_streams() {
+    let setup = three(vec![STREAM, ITEM, moving()], vec![STREAM], vec![Act::Stream { link: 1 }]);
+    holds("stream and move", &setup);
 }
 
 #[test]

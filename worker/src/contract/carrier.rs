@@ -5,17 +5,20 @@ use std::time::Duration;
 
 use cloison_ipc::Passed;
 use cloison_msg::contract::{Carrier, Pending};
-use cloison_msg::{AppendError, CallError, CallFailure, Message, Name, Reader, RecvError, Rights, RpcIndex, Transfer};
+use cloison_msg::{
+    AppendError, CallError, CallFailure, Message, Name, Reader, RecvError, Rights, RpcIndex, Streams, Transfer,
+};
 
 use crate::clock::NEVER;
 use crate::pending::PendingCall;
 use crate::worker::DEFAULT_DEADLINE;
-use crate::{Link, Worker};
+use crate::{Link, LinkFlow, Worker};
 
 impl Carrier for Link {
     type Sent = OwnedFd;
     type Passed = Passed;
     type Pending = Started;
+    type Flow = LinkFlow;
 
     fn peer_role(&self) -> Name {
         Name::clone(&self.peer())
@@ -52,6 +55,18 @@ impl Carrier for Link {
         let within = within.unwrap_or(DEFAULT_DEADLINE);
         let started = self.with_message(rpc, build, |message| self.start_within(rpc, message, within));
         Started(started.map(Some))
+    }
+
+    fn stream(
+        &self,
+        rpc: RpcIndex,
+        within: Option<Duration>,
+        streams: Streams,
+        build: impl FnOnce(&mut Message<OwnedFd>) -> Result<(), AppendError>,
+    ) -> LinkFlow {
+        let within = within.unwrap_or(DEFAULT_DEADLINE);
+        self.with_message(rpc, build, |message| Self::stream(self, rpc, message, within, streams))
+            .unwrap_or_else(LinkFlow::failed)
     }
 
     fn oneway(

@@ -23,6 +23,12 @@ impl World {
         state.links.iter().filter(|link| link.open && is_it(link.ends)).count()
     }
 
+    /// Whether both have.
+    pub fn is_settled(&self, a: &str, b: &str) -> bool {
+        let state = self.state();
+        state.links[state.between(a, b)].settled == [true; 2]
+    }
+
     /// Waits until both have.
     pub fn settled(&self, a: &str, b: &str) {
         loop {

@@ -4,6 +4,7 @@ mod handing;
 mod hostile;
 mod offering;
 mod random;
+mod streams;
 mod switching;
 mod world;
 

@@ -150,15 +150,22 @@ pub fn calls(contract: &Contract, names: &Names) -> TokenStream {
     let (vis, ident) = (&contract.vis, &contract.ident);
     let doc = format!("Begins calls of the methods of [`{ident}`]: await them, wait for them, or collect them.");
     let bounds = bounds(contract);
-    let methods = contract.methods.iter().enumerate().map(|(number, method)| {
+    // Whoever is fed is fed while it is waited for, so that such a call cannot be begun alone.
+    let begun = contract.methods.iter().enumerate().filter(|(_, method)| method.fed().is_none());
+    let methods = begun.map(|(number, method)| {
         let Method { ident, attrs, generics, arguments, value, .. } = method;
         let inputs = arguments.iter().map(|Argument { ident, ty, .. }| quote!(#ident: #ty));
         let error = error(method, names);
         let body = call(method, number, names, true);
+        let begun = if method.is_stream {
+            quote!(#path::Items<L, #value, #error>)
+        } else {
+            quote!(#path::Call<L::Pending, #value, #error>)
+        };
         quote! {
             #(#attrs)*
             #[allow(dead_code, clippy::too_many_arguments)]
-            #vis fn #ident #generics(&self, #(#inputs),*) -> #path::Call<L::Pending, #value, #error> {
+            #vis fn #ident #generics(&self, #(#inputs),*) -> #begun {
                 #body
             }
         }
@@ -188,9 +195,68 @@ fn call(method: &Method, number: usize, names: &Names, start: bool) -> TokenStre
         let how = if start { quote!(start_oneway) } else { quote!(oneway) };
         return quote!(self.0.#how(#data, #build));
     }
+    if method.has_streams() {
+        return streaming(method, number, names, &build, start);
+    }
     let how = if start { quote!(start) } else { quote!(call) };
     let read = read(method, number, names);
     quote!(self.0.#how(#data, #build, #read))
+}
+
+/// A call that is fed, or gives items.
+fn streaming(method: &Method, number: usize, names: &Names, build: &TokenStream, start: bool) -> TokenStream {
+    let path = &names.contract;
+    let data = names.method(number);
+    let feed =
+        method.fed().and_then(|argument| Some((&argument.ident, argument.item.as_ref()?))).map(|(ident, item)| {
+            let (ty, write) = (&item.ty, write_item(item));
+            quote!(#path::made::feed::<L, #ty>(#ident, #write))
+        });
+    if !method.is_stream {
+        let read = read(method, number, names);
+        return quote!(self.0.feed(#data, #build, #feed, #read));
+    }
+    let read = method.elements.first().map(read_item);
+    let error = error(method, names);
+    let failed = failed(method, names, &error);
+    let end = quote!(|__reply| {
+        #failed
+        ::core::result::Result::Ok(::core::result::Result::Ok(()))
+    });
+    match feed {
+        None if start => quote!(self.0.items(#data, #build, #read, #end)),
+        None => quote!(self.0.stream(#data, #build, ::core::option::Option::None, #read, #end)),
+        Some(feed) => quote!(self.0.stream(#data, #build, ::core::option::Option::Some(#feed), #read, #end)),
+    }
+}
+
+/// How an item of a stream is written.
+pub fn write_item(item: &Element) -> TokenStream {
+    match item.kind {
+        Kind::ByteVec => quote!(|__message, __item| __message.append_bytes(__item).map(|_| ())),
+        _ => quote!(|__message, __item| __message.append(__item).map(|_| ())),
+    }
+}
+
+/// How an item of a stream is read.
+pub fn read_item(item: &Element) -> TokenStream {
+    let ty = &item.ty;
+    match item.kind {
+        Kind::ByteVec => quote!(|__reader| ::core::result::Result::Ok(__reader.recv::<&[u8]>()?.to_vec())),
+        _ => quote!(|__reader| __reader.recv::<#ty>()),
+    }
+}
+
+/// Reads the method's own error, if that is what was answered.
+fn failed(method: &Method, names: &Names, error: &TokenStream) -> Option<TokenStream> {
+    let path = &names.contract;
+    method.error.as_ref().map(|_| {
+        quote! {
+            if #path::made::failed(__reply)? {
+                return ::core::result::Result::Ok(::core::result::Result::Err(__reply.recv::<#error>()?));
+            }
+        }
+    })
 }
 
 /// Writes the arguments.
@@ -204,6 +270,8 @@ fn build(method: &Method, names: &Names) -> TokenStream {
         Kind::Descriptor => quote!(__message.attach(::core::convert::From::from(#ident))?;),
         Kind::Link => quote!(#path::made::give(&#ident, false, __message)?;),
         Kind::LinkCopy => quote!(#path::made::give(#ident, true, __message)?;),
+        // It follows.
+        Kind::Stream => TokenStream::new(),
     });
     quote!(|__message| {
         #(#steps)*
@@ -216,13 +284,7 @@ fn read(method: &Method, number: usize, names: &Names) -> TokenStream {
     let path = &names.contract;
     let data = names.method(number);
     let error = error(method, names);
-    let failed = method.error.as_ref().map(|_| {
-        quote! {
-            if #path::made::failed(__reply)? {
-                return ::core::result::Result::Ok(::core::result::Result::Err(__reply.recv::<#error>()?));
-            }
-        }
-    });
+    let failed = failed(method, names, &error);
     let elements = method.elements.iter().map(|Element { ty, kind }| match kind {
         Kind::ByteVec => quote!(__reply.recv::<&[u8]>()?.to_vec()),
         Kind::Descriptor => quote!(<#ty as ::core::convert::From<_>>::from(#path::made::descriptor(#data, __reply)?)),

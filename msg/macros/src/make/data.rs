@@ -49,6 +49,11 @@ fn options(method: &Method, names: &Names) -> TokenStream {
         (method.error.is_some(), quote!(fallible)),
     ];
     let flags = flags.into_iter().filter_map(|(is_set, name)| is_set.then(|| quote!(method.#name = true;)));
+    let streams = method.has_streams().then(|| {
+        let feed = method.fed().map(|_| quote!(.union(#msg::Streams::FEED)));
+        let items = method.is_stream.then(|| quote!(.union(#msg::Streams::ITEMS)));
+        quote!(method.streams = #msg::Streams::empty()#feed #items;)
+    });
     let deadline = options.deadline.map(|deadline| {
         let micros = u64::try_from(deadline.as_micros()).unwrap_or(u64::MAX);
         quote!(method.deadline = ::core::option::Option::Some(::core::time::Duration::from_micros(#micros));)
@@ -59,15 +64,22 @@ fn options(method: &Method, names: &Names) -> TokenStream {
         let union = quote!(#msg::DescriptorClasses::empty()#(.union(#msg::DescriptorClasses::#classes))*);
         quote!(method.classes = #union;)
     });
-    quote!(#(#flags)* #deadline #request_max #reply_max #classes)
+    quote!(#(#flags)* #streams #deadline #request_max #reply_max #classes)
 }
 
 /// Draws what both sides must agree on. It is here, too, that a type which does not travel is told of, at its own place.
 fn sketch(method: &Method) -> TokenStream {
-    let arguments = method.arguments.iter().map(|argument| draw(&argument.ty, argument.kind));
+    let arguments = method.arguments.iter().map(|argument| match &argument.item {
+        Some(item) => {
+            let item = draw(&item.ty, item.kind);
+            quote!(sketch.word("stream"); #item)
+        }
+        None => draw(&argument.ty, argument.kind),
+    });
+    let stream = method.is_stream.then(|| quote!(sketch.word("stream");));
     let value = method.elements.iter().map(|element| draw(&element.ty, element.kind));
     let error = method.error.iter().map(|error| draw(error, Kind::Value));
-    quote!(#(#arguments)* sketch.word("->"); #(#value)* sketch.word("or"); #(#error)*)
+    quote!(#(#arguments)* sketch.word("->"); #stream #(#value)* sketch.word("or"); #(#error)*)
 }
 
 fn draw(ty: &Type, kind: Kind) -> TokenStream {

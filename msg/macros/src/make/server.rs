@@ -5,6 +5,7 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::Type;
 use syn::spanned::Spanned;
 
+use super::client::{read_item, write_item};
 use super::types::{for_now, given, referent, taken};
 use super::{Names, descriptor_types};
 use crate::parse::{Argument, Contract, Element, Kind, Method};
@@ -51,6 +52,7 @@ pub fn server(contract: &Contract, names: &Names) -> TokenStream {
                 __rpc: #msg::RpcIndex,
                 __request: &mut #msg::Reader<'_, L::Passed, L>,
                 __reply: &mut #msg::Message<L::Sent>,
+                __flows: &mut #path::Flows<L>,
             ) -> ::core::result::Result<(), #msg::Failure> {
                 match __rpc.0 {
                     #(#arms)*
@@ -66,6 +68,18 @@ fn arm(method: &Method, number: usize, names: &Names) -> TokenStream {
     let (data, of, ident) = (names.method(number), &names.of, &method.ident);
     let receive = method.arguments.iter().enumerate().map(|(at, argument)| receive(argument, at, names));
     let pass = method.arguments.iter().enumerate().map(|(at, argument)| pass(argument, at));
+    if method.is_stream {
+        let write = method.elements.first().map(write_item);
+        return quote! {
+            let __method = #data;
+            #path::made::admit(__method, __request)?;
+            #(#receive)*
+            #path::made::finish(__request)?;
+            let __stream = <S as #of>::#ident(&self.0, #(#pass),*);
+            #path::made::give_items(__flows, __method, __stream, #write);
+            ::core::result::Result::Ok(())
+        };
+    }
     let (pattern, append) = reply(method, names);
     quote! {
         let __method = #data;
@@ -105,6 +119,10 @@ fn receive(argument: &Argument, at: usize, names: &Names) -> TokenStream {
             let #name = <#ty as ::core::convert::From<L::Passed>>::from(#path::made::descriptor(__method, __request)?);
         },
         Kind::Link => quote_spanned!(span=> let #name: #ty = #path::made::take(__request)?;),
+        Kind::Stream => {
+            let read = argument.item.as_ref().map(read_item);
+            quote!(let #name = #path::made::take_fed(__flows, __method, #read)?;)
+        }
         Kind::LinkCopy => {
             let ty = referent(&ty);
             quote_spanned!(span=> let #name: #ty = #path::made::take(__request)?;)

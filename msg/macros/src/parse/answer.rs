@@ -4,7 +4,7 @@ use quote::ToTokens;
 use syn::visit::Visit;
 use syn::{Error, GenericArgument, Ident, Lifetime, PathArguments, Result, ReturnType, Signature, Type, TypeReference};
 
-use super::argument::{Kind, of_value};
+use super::argument::{Kind, item_of, of_value, types_of};
 
 /// One part of a method's value: all of it, or an element of the tuple that it is.
 pub struct Element {
@@ -12,8 +12,56 @@ pub struct Element {
     pub kind: Kind,
 }
 
+/// Why an answer borrows nothing.
+const ANSWER: &str = "an answer outlives the message it came in";
+
+/// What a method gives.
+pub struct Given {
+    /// The type of the value; of a stream, of each item.
+    pub value: Type,
+    /// The type of the method's own error.
+    pub error: Option<Type>,
+    pub is_stream: bool,
+}
+
+impl Given {
+    pub fn parse(sig: &Signature, oneway: Option<&Ident>) -> Result<Self> {
+        if let ReturnType::Type(_, ty) = &sig.output
+            && let Type::Path(path) = &**ty
+            && let Some(last) = path.path.segments.last()
+        {
+            if last.ident == "Stream" {
+                return stream(ty, &types_of(last), oneway);
+            }
+            if let Some(Type::Path(inner)) = types_of(last).first()
+                && inner.path.segments.last().is_some_and(|inner| inner.ident == "Stream")
+            {
+                let what = "a stream fails by itself, where its items end: write `-> Stream<T, E>`, without `Answer`";
+                return Err(Error::new_spanned(ty, what));
+            }
+        }
+        parse(sig, oneway).map(|(value, error)| Self { value, error, is_stream: false })
+    }
+}
+
+fn stream(ty: &Type, types: &[Type], oneway: Option<&Ident>) -> Result<Given> {
+    let (value, error) = match types {
+        [value] => (value, None),
+        [value, error] => (value, Some(error)),
+        _ => return Err(Error::new_spanned(ty, "a stream of what? Write `Stream<T>`, or `Stream<T, E>`")),
+    };
+    if let Some(oneway) = oneway {
+        return Err(Error::new_spanned(oneway, "nobody waits for the items of a oneway: remove this"));
+    }
+    item_of(value)?;
+    if let Some(error) = error {
+        item_of(error)?;
+    }
+    Ok(Given { value: value.clone(), error: error.cloned(), is_stream: true })
+}
+
 /// The types of the value and of the method's own error.
-pub fn parse(sig: &Signature, oneway: Option<&Ident>) -> Result<(Type, Option<Type>)> {
+fn parse(sig: &Signature, oneway: Option<&Ident>) -> Result<(Type, Option<Type>)> {
     let ReturnType::Type(_, ty) = &sig.output else {
         let what = "a call can fail on its way, whatever the method does: write `-> Answer<()>`";
         return Err(Error::new_spanned(sig, what));
@@ -27,7 +75,7 @@ pub fn parse(sig: &Signature, oneway: Option<&Ident>) -> Result<(Type, Option<Ty
         return Err(Error::new_spanned(ty, what));
     }
     for ty in [Some(&value), error.as_ref()].into_iter().flatten() {
-        check_owned(ty)?;
+        check_owned(ty, ANSWER)?;
     }
     if let Some(error) = error.as_ref().filter(|error| matches!(of_value(error), Ok(Kind::Descriptor))) {
         return Err(Error::new_spanned(error, "an error carries no descriptor"));
@@ -82,30 +130,30 @@ fn is_unit(ty: &Type) -> bool {
 }
 
 /// An answer outlives the message it came in.
-fn check_owned(ty: &Type) -> Result<()> {
-    let mut borrowing = Borrowing(None);
+pub fn check_owned(ty: &Type, why: &'static str) -> Result<()> {
+    let mut borrowing = Borrowing(None, why);
     borrowing.visit_type(ty);
     borrowing.0.map_or(Ok(()), Err)
 }
 
 /// The first thing that borrows.
-struct Borrowing(Option<Error>);
+struct Borrowing(Option<Error>, &'static str);
 
 impl<'ast> Visit<'ast> for Borrowing {
     fn visit_type_reference(&mut self, reference: &'ast TypeReference) {
         let instead = match &*reference.elem {
-            Type::Path(path) if path.path.is_ident("str") => "write `String`; `Call::view` shows it without a copy",
-            Type::Slice(_) => "write `Vec`; `Call::view` shows bytes without a copy",
+            Type::Path(path) if path.path.is_ident("str") => "write `String`",
+            Type::Slice(_) => "write `Vec`",
             _ => "give the value itself",
         };
-        let what = format!("an answer outlives the message it came in, so it borrows nothing: {instead}");
+        let view = if self.1 == ANSWER { "; `Call::view` shows strings and bytes without a copy" } else { "" };
+        let what = format!("{}, so it borrows nothing: {instead}{view}", self.1);
         self.0.get_or_insert(Error::new_spanned(reference, what));
     }
 
     fn visit_lifetime(&mut self, lifetime: &'ast Lifetime) {
         if lifetime.ident != "static" {
-            let what =
-                "an answer outlives the message it came in, so it borrows nothing: give a type without lifetimes";
+            let what = format!("{}, so it borrows nothing: give a type without lifetimes", self.1);
             self.0.get_or_insert(Error::new_spanned(lifetime, what));
         }
     }

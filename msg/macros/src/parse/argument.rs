@@ -3,6 +3,8 @@
 use quote::ToTokens;
 use syn::{Error, Expr, ExprLit, Ident, Pat, PatType, Result, Type, TypePath};
 
+use super::answer::Element;
+
 /// What a contract calls the carrier of its links.
 pub const CARRIER: &str = "L";
 
@@ -12,6 +14,8 @@ pub struct Argument {
     /// As it was written.
     pub ty: Type,
     pub kind: Kind,
+    /// Of a stream, what each of its items is.
+    pub item: Option<Element>,
 }
 
 /// How a value travels.
@@ -35,6 +39,8 @@ pub enum Kind {
     Link,
     /// `&` and a client: its link is copied.
     LinkCopy,
+    /// `Stream<T>`: items that follow the call.
+    Stream,
 }
 
 impl Kind {
@@ -52,13 +58,57 @@ impl Argument {
         if name.by_ref.is_some() || name.mutability.is_some() || name.subpat.is_some() {
             return Err(Error::new_spanned(name, format!("write the name alone: `{}`", name.ident)));
         }
-        Ok(Self { ident: name.ident.clone(), kind: kind(&input.ty)?, ty: (*input.ty).clone() })
+        let (ident, ty) = (name.ident.clone(), (*input.ty).clone());
+        match fed(&ty)? {
+            Some(item) => Ok(Self { ident, ty, kind: Kind::Stream, item: Some(item) }),
+            None => Ok(Self { ident, kind: kind(&ty)?, ty, item: None }),
+        }
     }
 
     /// Whether it names a buffer of a pool.
     pub fn is_buffer(&self) -> bool {
         last_name(&self.ty).is_some_and(|name| name == "BufferRef")
     }
+}
+
+/// What the items of an argument are that is a stream.
+fn fed(ty: &Type) -> Result<Option<Element>> {
+    let inner = if let Type::Reference(reference) = ty { &*reference.elem } else { ty };
+    let Type::Path(path) = inner else { return Ok(None) };
+    let Some(last) = path.path.segments.last().filter(|last| last.ident == "Stream") else { return Ok(None) };
+    if !matches!(ty, Type::Path(_)) {
+        return Err(Error::new_spanned(ty, "a stream is used up: take it by value, `Stream<T>`"));
+    }
+    match &types_of(last)[..] {
+        [item] => item_of(item).map(Some),
+        _ => {
+            let what = "what is fed fails as its feeder's own calls do, and by no other error: write `Stream<T>`";
+            Err(Error::new_spanned(ty, what))
+        }
+    }
+}
+
+/// An item of a stream.
+pub fn item_of(ty: &Type) -> Result<Element> {
+    super::answer::check_owned(ty, "an item outlives the message it came in")?;
+    match of_value(ty)? {
+        kind @ (Kind::Value | Kind::ByteVec) => Ok(Element { ty: ty.clone(), kind }),
+        _ => {
+            let what = "an item carries neither descriptors nor links: give these by an argument or an answer, and large \
+                        things by the name of a buffer, `BufferRef`";
+            Err(Error::new_spanned(ty, what))
+        }
+    }
+}
+
+/// The types that stand behind a name.
+pub fn types_of(segment: &syn::PathSegment) -> Vec<Type> {
+    let syn::PathArguments::AngleBracketed(arguments) = &segment.arguments else { return Vec::new() };
+    let types = arguments.args.iter().filter_map(|argument| match argument {
+        syn::GenericArgument::Type(ty) => Some(ty.clone()),
+        _ => None,
+    });
+    types.collect()
 }
 
 fn kind(ty: &Type) -> Result<Kind> {
@@ -111,12 +161,20 @@ fn of_path(ty: &Type, path: &TypePath) -> Result<Kind> {
         "BufferMut" | "Borrowed" => {
             Err(Error::new_spanned(ty, "a buffer travels by its name: write `BufferRef`, which `lend` gives"))
         }
+        "Stream" => {
+            let what = "a stream stands by itself: write an argument of type `Stream<T>`, or give `-> Stream<T, E>`";
+            Err(Error::new_spanned(ty, what))
+        }
         "Link" | "HostLink" | "Client" => Err(bare_link(ty)),
         _ if name.ends_with("Client") => match first_argument(last) {
             Some(carrier) if last_name(carrier).is_some_and(|name| name == CARRIER) => Ok(Kind::Link),
             _ => Err(bare_link(ty)),
         },
         "Vec" if first_argument(last).is_some_and(is_u8) => Ok(Kind::ByteVec),
+        "Vec" | "Option" | "Box" if first_argument(last).and_then(last_name).is_some_and(|inner| inner == "Stream") => {
+            let what = "a stream stands by itself: write an argument of type `Stream<T>`, or give `-> Stream<T, E>`";
+            Err(Error::new_spanned(ty, what))
+        }
         "Vec" | "Option"
             if first_argument(last).is_some_and(|inner| matches!(of_value(inner), Ok(Kind::Descriptor))) =>
         {

@@ -3,7 +3,8 @@
 use quote::ToTokens;
 use syn::{Attribute, Error, FnArg, GenericParam, Generics, Ident, Receiver, Result, Signature, TraitItemFn, Type};
 
-use super::answer::{self, Element};
+use super::answer::{self, Element, Given};
+use super::argument::item_of;
 use super::{Argument, Kind, Options};
 
 /// Most descriptors that one message carries.
@@ -24,6 +25,8 @@ pub struct Method {
     pub value: Type,
     /// What the value consists of.
     pub elements: Vec<Element>,
+    /// Whether that is each item of a stream, which is what it gives.
+    pub is_stream: bool,
     /// The type of the method's own error.
     pub error: Option<Type>,
     pub options: Options,
@@ -45,14 +48,15 @@ impl Method {
             return Err(Error::new_spanned(body, what));
         }
         check_signature(&item.sig)?;
-        let (value, error) = answer::parse(&item.sig, options.oneway.as_ref())?;
+        let Given { value, error, is_stream } = Given::parse(&item.sig, options.oneway.as_ref())?;
         let method = Self {
             ident: item.sig.ident.clone(),
             attrs: item.attrs.clone(),
             generics: item.sig.generics.clone(),
             arguments: arguments(&item.sig)?,
-            elements: answer::elements(&value)?,
+            elements: if is_stream { vec![item_of(&value)?] } else { answer::elements(&value)? },
             value,
+            is_stream,
             error,
             options,
             signature: plain(&item.sig),
@@ -60,6 +64,7 @@ impl Method {
         };
         method.check_descriptors()?;
         method.check_links()?;
+        method.check_streams()?;
         Ok(method)
     }
 
@@ -78,6 +83,29 @@ impl Method {
         let taken = self.arguments.iter().filter(|argument| argument.kind.is_link()).map(|argument| &argument.ty);
         let given = self.elements.iter().filter(|element| element.kind.is_link()).map(|element| &element.ty);
         taken.chain(given).next()
+    }
+
+    /// The argument that is a stream.
+    pub fn fed(&self) -> Option<&Argument> {
+        self.arguments.iter().find(|argument| argument.kind == Kind::Stream)
+    }
+
+    /// Whether it takes a stream, or gives one.
+    pub fn has_streams(&self) -> bool {
+        self.is_stream || self.fed().is_some()
+    }
+
+    fn check_streams(&self) -> Result<()> {
+        let fed: Vec<_> = self.arguments.iter().filter(|argument| argument.kind == Kind::Stream).collect();
+        if let Some(second) = fed.get(1) {
+            let what = "a call is fed one stream: make it one of an enum, whose items are the one or the other";
+            return Err(Error::new_spanned(&second.ty, what));
+        }
+        if let (Some(fed), Some(oneway)) = (fed.first(), &self.options.oneway) {
+            let what = format!("nobody says how much of `{}` may be sent on: remove this", fed.ident);
+            return Err(Error::new_spanned(oneway, what));
+        }
+        Ok(())
     }
 
     fn check_links(&self) -> Result<()> {

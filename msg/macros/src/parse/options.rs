@@ -69,8 +69,8 @@ impl Options {
             "limit" => self.read_limit(attribute)?,
             "descriptors" => self.classes = Some(classes(attribute)?),
             "stream" => {
-                let what = "streams are not there yet: until they are, have the receiver call again for each item, or \
-                            send each by a #[oneway] method";
+                let what = "a stream is a type: write `-> Stream<T>` for what the method gives, or `-> Stream<T, E>`, or \
+                            an argument of type `Stream<T>` for what it takes, and remove this";
                 return Err(Error::new_spanned(attribute, what));
             }
             "idempotent" => {

@@ -2,8 +2,8 @@
 
 use cloison_msg::control::ToBroker;
 use cloison_msg::{
-    CallFrame, ChainId, DEADLINE_MAX, Destination, Gone, Kind, LinkRef, Rights, RightsFlags, RpcIndex, RpcSet, Shape,
-    Transfer,
+    CallFrame, Caller, ChainId, DEADLINE_MAX, Destination, Gone, Header, Kind, LinkRef, Rights, RightsFlags, Room,
+    RpcIndex, RpcSet, Shape, Streams, Transfer,
 };
 
 use super::worker::Rest;
@@ -23,10 +23,21 @@ impl World {
         if header.kind != Kind::Call {
             return;
         }
+        self.give_item(at, &header);
         let end = self.workers[at].ends.get_mut(header.destination);
         // Nobody waits for it if the caller has given the link away.
         if let Some(answer) = end.and_then(|end| end.link.answer(&header, false, Shape::default()).ok()) {
             self.post_said(at, Packet::bare(answer));
+        }
+    }
+
+    /// One item before the answer, of a call that takes some.
+    fn give_item(&mut self, at: usize, call: &Header) {
+        let Some(end) = self.workers[at].ends.get_mut(call.destination) else { return };
+        if end.link.room(call.call, Caller::Peer) == Room::Free
+            && let Ok(header) = end.link.item(call.call, Caller::Peer, Shape::default())
+        {
+            self.post_said(at, Packet::bare(header));
         }
     }
 
@@ -44,6 +55,7 @@ impl World {
         };
         match act {
             Act::Oneway { link, size } | Act::Call { link, size } => has_room(link, payload(size)),
+            Act::Stream { link } | Act::Item { link } => has_room(link, Shape::default()),
             Act::Say { link, is_call, descriptors, .. } => {
                 let shape = Shape { descriptors, ..Shape::default() };
                 let callable = |end: &super::worker::End| {
@@ -84,11 +96,16 @@ impl World {
         let names = self.workers[at].names.clone();
         match act {
             Act::Oneway { link, size } => self.act_oneway(at, names[link], RpcIndex(0), payload(size)),
-            Act::Call { link, size } => self.act_call(at, names[link], RpcIndex(0), payload(size)),
+            Act::Call { link, size } => self.act_call(at, names[link], RpcIndex(0), payload(size), Streams::empty()),
+            Act::Stream { link } => {
+                let streams = Streams::FEED | Streams::ITEMS;
+                self.act_call(at, names[link], RpcIndex(0), Shape::default(), streams);
+            }
+            Act::Item { link } => self.act_item(at, names[link]),
             Act::Say { link, is_call, rpc, descriptors } => {
                 let (name, shape) = (names[link], Shape { descriptors, ..Shape::default() });
                 match is_call {
-                    true => self.act_call(at, name, RpcIndex(rpc), shape),
+                    true => self.act_call(at, name, RpcIndex(rpc), shape, Streams::empty()),
                     false => self.act_oneway(at, name, RpcIndex(rpc), shape),
                 }
             }
@@ -123,14 +140,14 @@ impl World {
         }
     }
 
-    fn act_call(&mut self, at: usize, name: Destination, rpc: RpcIndex, shape: Shape) {
+    fn act_call(&mut self, at: usize, name: Destination, rpc: RpcIndex, shape: Shape, streams: Streams) {
         let number = self.workers[at].calls_made + 1;
         let frame = self.frame(number);
         self.workers[at].calls_made = number;
         let Some(end) = self.workers[at].ends.get_mut(name) else {
             return self.note_outcome(at, name, number, super::Outcome::Gone);
         };
-        if let Ok(header) = end.link.call(rpc, shape, frame, number) {
+        if let Ok(header) = end.link.call_streaming(rpc, shape, frame, streams, number) {
             self.workers[at].calls.insert(number);
             self.post_said(at, Packet::bare(header));
         }
@@ -145,6 +162,17 @@ impl World {
         self.note_outcome(at, name, pending.context, super::Outcome::Gone);
         self.conclude(at, &pending);
         self.post_cancel(at, Packet::bare(header));
+    }
+
+    /// Feeds the last call that was made, if that goes on.
+    fn act_item(&mut self, at: usize, name: Destination) {
+        let Some(end) = self.workers[at].ends.get_mut(name) else { return };
+        let call = end.link.last_made();
+        if end.link.room(call, Caller::Own) == Room::Free
+            && let Ok(header) = end.link.item(call, Caller::Own, Shape::default())
+        {
+            self.post_said(at, Packet::bare(header));
+        }
     }
 
     fn frame(&self, number: u8) -> CallFrame {

@@ -152,7 +152,7 @@ impl Packet {
 
     /// Whether an application said it.
     const fn is_said(&self) -> bool {
-        matches!(self.header.kind, Kind::Call | Kind::Oneway | Kind::Reply | Kind::Error | Kind::Cancel)
+        matches!(self.header.kind, Kind::Call | Kind::Oneway | Kind::Reply | Kind::Error | Kind::Cancel | Kind::Item)
     }
 }
 

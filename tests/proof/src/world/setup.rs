@@ -81,6 +81,16 @@ pub enum Act {
         /// By which link it was made.
         link: usize,
     },
+    /// Makes a call that is fed, and that is given an item before its answer.
+    Stream {
+        /// By which link.
+        link: usize,
+    },
+    /// Feeds the last call, if it goes on.
+    Item {
+        /// By which link.
+        link: usize,
+    },
     /// Closes a link.
     Close {
         /// Which.
@@ -97,6 +107,8 @@ impl Act {
             | Self::Call { link, .. }
             | Self::Say { link, .. }
             | Self::Cancel { link }
+            | Self::Stream { link }
+            | Self::Item { link }
             | Self::Close { link } => link,
             Self::Carry { by, .. } => by,
         }

@@ -195,14 +195,18 @@ impl World {
                 self.conclude(at, &pending);
                 self.note_taken(at, via, &header);
             }
-            Ok(Arrival::Late) => self.note_taken(at, via, &header),
+            Ok(Arrival::Late | Arrival::Stray) => self.note_taken(at, via, &header),
+            Ok(Arrival::Item) => {
+                self.ledger.deliver(self.workers[at].port, name);
+                self.note_taken(at, via, &header);
+            }
             Ok(Arrival::Cancel) => {
                 self.note_taken(at, via, &header);
                 self.answer_cancelled(at, name, header.call);
             }
             Ok(Arrival::Switched) => self.note_switched(at, name),
             Ok(Arrival::Probe) => self.note_taken(at, via, &header),
-            Ok(Arrival::Credit | Arrival::Release) => {}
+            Ok(Arrival::Credit | Arrival::Release | Arrival::Demand) => {}
             Ok(Arrival::Denied(denial)) if self.denies => self.deny(at, via, &header, denial),
             Ok(Arrival::Denied(denial)) => self.ledger.wrong(format!("an honest message was denied: {denial}")),
             Err(breach) => self.ledger.wrong(format!("an honest worker is accused: {breach}")),

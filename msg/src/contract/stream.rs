@@ -1,0 +1,396 @@
+//! Streams: items that a method takes or gives, one after the other.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::task::{Context, Poll as Progress};
+
+use super::call::Read;
+use super::serve::{fail, succeed};
+use super::stub::check_reply;
+use super::{Answer, Carrier, Method, MethodError, Never, View};
+use crate::{AppendError, CallError, CallFailure, Failure, Message, Name, Reader, RecvError, Text};
+
+/// Items that come one after the other: what a method gives whose answer is one, or takes as an argument.
+///
+/// It is pulled: whoever wants an item calls [`next`](Iterator::next), and waits for it. Nothing runs ahead of that by more
+/// than the stream's credit ([`STREAM_ITEMS`](crate::STREAM_ITEMS), [`STREAM_BYTES`](crate::STREAM_BYTES)), so a consumer
+/// that is slow holds its producer up, and nobody else. An implementation gives a stream that is an iterator of its own; the
+/// runtime pulls it whenever there is credit, and serves others meanwhile.
+///
+/// It ends once: after its last item, or by one error, behind which nothing comes. Dropped before its end, it is given up:
+/// its producer is told, and dropped.
+///
+/// A deadline is of each wait for an item, not of the stream, which may last for hours.
+///
+/// ```
+/// use cloison_msg::contract::Stream;
+/// use cloison_msg::{Answer, interface};
+///
+/// #[interface]
+/// trait Counting {
+///     /// The numbers up to that one.
+///     fn up_to(&self, last: u32) -> Stream<u32>;
+///     /// Adds them up.
+///     fn sum(&self, numbers: Stream<u32>) -> Answer<u32>;
+///     /// Twice each.
+///     fn doubled(&self, numbers: Stream<u32>) -> Stream<u32>;
+/// }
+///
+/// struct Here;
+/// impl Counting for Here {
+///     fn up_to(&self, last: u32) -> Stream<u32> {
+///         Stream::of(1..=last)
+///     }
+///     fn sum(&self, mut numbers: Stream<u32>) -> Answer<u32> {
+///         numbers.try_fold(0, |sum, number| Ok(sum + number?))
+///     }
+///     fn doubled(&self, numbers: Stream<u32>) -> Stream<u32> {
+///         Stream::new(numbers.map(|number| Ok(2 * number?)))
+///     }
+/// }
+/// assert_eq!(Here.sum(Here.doubled(Here.up_to(3))), Ok(12));
+/// ```
+pub struct Stream<T, E = Never> {
+    /// `None` at its end.
+    items: Option<Box<dyn Iterator<Item = Answer<T, E>>>>,
+}
+
+impl<T, E> Stream<T, E> {
+    /// What this iterator gives, to its first error.
+    pub fn new(items: impl IntoIterator<Item = Answer<T, E>, IntoIter: 'static>) -> Self {
+        Self { items: Some(Box::new(items.into_iter())) }
+    }
+
+    /// What this iterator gives, which cannot fail.
+    pub fn of(items: impl IntoIterator<Item = T, IntoIter: 'static>) -> Self
+    where
+        T: 'static,
+        E: 'static,
+    {
+        Self::new(items.into_iter().map(Ok))
+    }
+
+    /// No items but an error.
+    pub fn failed(error: impl Into<MethodError<E>>) -> Self
+    where
+        T: 'static,
+        E: 'static,
+    {
+        Self::new(std::iter::once(Err(error.into())))
+    }
+
+    /// What `begin` gives, or the error that it has: it runs at once.
+    pub fn begin<I>(begin: impl FnOnce() -> Answer<I, E>) -> Self
+    where
+        I: IntoIterator<Item = Answer<T, E>, IntoIter: 'static>,
+        T: 'static,
+        E: 'static,
+    {
+        match begin() {
+            Ok(items) => Self::new(items),
+            Err(error) => Self::failed(error),
+        }
+    }
+}
+
+impl<T, E> Iterator for Stream<T, E> {
+    type Item = Answer<T, E>;
+
+    fn next(&mut self) -> Option<Answer<T, E>> {
+        let item = self.items.as_mut()?.next();
+        if !matches!(item, Some(Ok(_))) {
+            self.items = None;
+        }
+        item
+    }
+}
+
+impl<T, E> std::iter::FusedIterator for Stream<T, E> {}
+
+impl<T, E> fmt::Debug for Stream<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("over", &self.items.is_none()).finish_non_exhaustive()
+    }
+}
+
+/// The items of a call that was begun: [`next`](Iterator::next) waits for one, [`next_async`](Self::next_async) can be
+/// awaited. Dropped before its end, the call is given up.
+#[must_use = "a stream that is dropped is given up"]
+pub struct Items<L: Carrier, T, E> {
+    /// `None` at its end.
+    flow: Option<L::Flow>,
+    method: &'static Method,
+    read: ReadItem<L, T>,
+    read_end: Read<L::Pending, (), E>,
+}
+
+/// How an item is read.
+pub type ReadItem<L, T> = for<'a> fn(&mut Reader<'a, <L as Carrier>::Passed, L>) -> Result<T, RecvError>;
+
+/// How an item is written.
+pub type WriteItem<L, T> = fn(&mut Message<<L as Carrier>::Sent>, &T) -> Result<(), AppendError>;
+
+impl<L: Carrier, T, E> Items<L, T, E> {
+    pub(super) const fn new(
+        flow: L::Flow,
+        method: &'static Method,
+        read: ReadItem<L, T>,
+        read_end: Read<L::Pending, (), E>,
+    ) -> Self {
+        Self { flow: Some(flow), method, read, read_end }
+    }
+
+    /// Waits for the next item and looks at it where it arrived: nothing is copied. `None` at the end.
+    pub fn view<R>(&mut self, look: impl FnOnce(T::Of<'_>) -> R) -> Option<Answer<R, E>>
+    where
+        T: View,
+    {
+        let method = self.method;
+        let item = self.flow.as_mut()?.next(&mut None, |reader| {
+            check_reply(method, reader.remaining())?;
+            Ok(look(reader.recv()?))
+        });
+        self.settle(item)
+    }
+
+    pub(super) fn next_fed(&mut self, feed: &mut Option<Feed<L>>) -> Option<Answer<T, E>> {
+        let (method, read) = (self.method, self.read);
+        let item = self.flow.as_mut()?.next(feed, |reader| read_item(method, read, reader));
+        self.settle(item)
+    }
+
+    fn settle<R>(&mut self, item: Option<Result<R, CallError>>) -> Option<Answer<R, E>> {
+        match item {
+            Some(Ok(item)) => Some(Ok(item)),
+            Some(Err(error)) => {
+                self.flow = None;
+                Some(Err(error.into()))
+            }
+            None => {
+                let read_end = self.read_end;
+                match self.flow.take()?.reply(read_end) {
+                    Ok(Ok(())) => None,
+                    Ok(Err(error)) => Some(Err(MethodError::Own(error))),
+                    Err(error) => Some(Err(error.into())),
+                }
+            }
+        }
+    }
+
+    /// The next item, to be awaited on any executor; `None` at the end.
+    pub async fn next_async(&mut self) -> Option<Answer<T, E>>
+    where
+        L::Flow: PollFlow,
+    {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// The next item, if it is there; `None` at the end. If it is not there, `context` is woken when it is.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Progress<Option<Answer<T, E>>>
+    where
+        L::Flow: PollFlow,
+    {
+        let (method, read) = (self.method, self.read);
+        let Some(flow) = &mut self.flow else { return Progress::Ready(None) };
+        match flow.poll_next(context, |reader| read_item(method, read, reader)) {
+            Progress::Ready(item) => Progress::Ready(self.settle(item)),
+            Progress::Pending => Progress::Pending,
+        }
+    }
+}
+
+fn read_item<L: Carrier, T>(
+    method: &Method,
+    read: ReadItem<L, T>,
+    reader: &mut Reader<'_, L::Passed, L>,
+) -> Result<T, RecvError> {
+    check_reply(method, reader.remaining())?;
+    read(reader)
+}
+
+impl<L: Carrier, T, E> Iterator for Items<L, T, E> {
+    type Item = Answer<T, E>;
+
+    fn next(&mut self) -> Option<Answer<T, E>> {
+        self.next_fed(&mut None)
+    }
+}
+
+impl<L: Carrier, T, E> std::iter::FusedIterator for Items<L, T, E> {}
+
+impl<L: Carrier, T, E> fmt::Debug for Items<L, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Items").field(&self.method.name).finish()
+    }
+}
+
+/// A call with streams that was begun, as a carrier makes it. Dropped before its end, it is given up.
+pub trait Flow: Sized {
+    /// What it was made through.
+    type Carrier: Carrier;
+
+    /// Waits for the next item and reads it; `None` when the call is over and only its [reply](Self::reply) is left. Meanwhile
+    /// `feed` is pulled, and what it gives is sent, as far as there is credit.
+    fn next<T>(
+        &mut self,
+        feed: &mut Option<Feed<Self::Carrier>>,
+        read: impl FnOnce(&mut Reader<'_, <Self::Carrier as Carrier>::Passed, Self::Carrier>) -> Result<T, RecvError>,
+    ) -> Option<Result<T, CallError>>;
+
+    /// Reads the reply of a call that is over.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    fn reply<T>(
+        self,
+        read: impl FnOnce(&mut Reader<'_, <Self::Carrier as Carrier>::Passed, Self::Carrier>) -> Result<T, RecvError>,
+    ) -> Result<T, CallError>;
+}
+
+/// A call with streams that was begun where there is an executor.
+pub trait PollFlow: Flow {
+    /// The same as [`next`](Flow::next), of a call that is fed nothing: if there is no item yet, `context` is woken when there
+    /// is.
+    fn poll_next<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        read: impl FnOnce(&mut Reader<'_, <Self::Carrier as Carrier>::Passed, Self::Carrier>) -> Result<T, RecvError>,
+    ) -> Progress<Option<Result<T, CallError>>>;
+}
+
+/// Writes the next of the items that a call is fed.
+pub type Feed<L> = Box<dyn FnMut(&mut Message<<L as Carrier>::Sent>) -> Fed>;
+
+/// What became of the next item to be fed.
+#[derive(Debug)]
+pub enum Fed {
+    /// It was written.
+    Item,
+    /// There is none: all were.
+    End,
+    /// There is none, since whoever was to give it failed.
+    Broken(CallError),
+    /// It cannot be written.
+    Unsendable(AppendError),
+}
+
+/// Reads one item.
+pub type ReadOne<'t, L> = &'t mut dyn FnMut(&mut Reader<'_, <L as Carrier>::Passed, L>) -> Result<(), RecvError>;
+
+/// Takes the next of the items that the caller of what is served feeds, and has it read; `None` when all have been taken.
+pub type Intake<L> = Box<dyn for<'t> FnMut(ReadOne<'t, L>) -> Option<Result<(), CallError>>>;
+
+/// Writes the next of the items of what is served, or its reply.
+pub type Output<L> = Box<dyn FnMut(&mut Message<<L as Carrier>::Sent>) -> Produced>;
+
+/// What an [`Output`] has written.
+#[derive(Debug)]
+pub enum Produced {
+    /// An item; there may be more.
+    Item,
+    /// The reply, or nothing, because of a failure: there are no more.
+    End(Result<(), Failure>),
+}
+
+/// The streams of a call that is served.
+pub struct Flows<L: Carrier> {
+    /// What its caller feeds; taken by the implementation if it takes a stream.
+    pub intake: Option<Intake<L>>,
+    /// What the implementation gives, if that is a stream. The call is answered when it has ended.
+    pub output: Option<Output<L>>,
+}
+
+impl<L: Carrier> Flows<L> {
+    /// Of a call whose caller feeds this, or nothing.
+    #[must_use]
+    pub const fn new(intake: Option<Intake<L>>) -> Self {
+        Self { intake, output: None }
+    }
+}
+
+impl<L: Carrier> fmt::Debug for Flows<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Flows").field("fed", &self.intake.is_some()).finish_non_exhaustive()
+    }
+}
+
+/// A stream, to be fed to a call.
+pub fn feed<L: Carrier, T: 'static>(mut stream: Stream<T>, write: WriteItem<L, T>) -> Feed<L> {
+    Box::new(move |message| match stream.next() {
+        Some(Ok(item)) => write(message, &item).map_or_else(Fed::Unsendable, |()| Fed::Item),
+        Some(Err(error)) => Fed::Broken(error.into()),
+        None => Fed::End,
+    })
+}
+
+/// The stream that the caller feeds, as an argument.
+pub fn take_fed<L: Carrier, T: 'static>(
+    flows: &mut Flows<L>,
+    method: &'static Method,
+    read: ReadItem<L, T>,
+) -> Result<Stream<T>, Failure> {
+    let none = || Failure::Undecodable(Text::new("a stream is missing among the arguments"));
+    let mut intake = flows.intake.take().ok_or_else(none)?;
+    let next = move || {
+        let mut item = None;
+        let taken = intake(&mut |reader| {
+            let (bytes, most) = (reader.remaining(), method.request_max);
+            if bytes > most as usize {
+                return Err(RecvError::Bound { bytes, most });
+            }
+            item = Some(read(reader)?);
+            Ok(())
+        });
+        match taken? {
+            Ok(()) => item.map(Ok),
+            Err(error) => Some(Err(error.into())),
+        }
+    };
+    Ok(Stream::new(std::iter::from_fn(next)))
+}
+
+/// The stream that a method gives, to be pulled by the runtime.
+pub fn give_items<L: Carrier, T: 'static, E: serde::Serialize + 'static>(
+    flows: &mut Flows<L>,
+    method: &'static Method,
+    mut stream: Stream<T, E>,
+    write: WriteItem<L, T>,
+) {
+    flows.output = Some(Box::new(move |message| match stream.next() {
+        Some(Ok(item)) => match write(message, &item) {
+            Ok(()) => Produced::Item,
+            Err(error) => Produced::End(Err(error.into())),
+        },
+        Some(Err(error)) => Produced::End(fail(error, message)),
+        None => Produced::End(succeed(method, message).map_err(Failure::from)),
+    }));
+}
+
+/// The streams of a carrier that has none: each call fails as one that cannot be sent.
+#[derive(Debug)]
+pub struct NoFlow<L>(CallError, std::marker::PhantomData<fn(L)>);
+
+impl<L: Carrier> NoFlow<L> {
+    /// Of a call of that method.
+    #[must_use]
+    pub fn new(peer: Name, rpc: crate::RpcIndex) -> Self {
+        let why = CallFailure::Unsendable(Text::new("there are no streams here"));
+        Self(CallError { peer, rpc, after: std::time::Duration::ZERO, why }, std::marker::PhantomData)
+    }
+}
+
+impl<L: Carrier> Flow for NoFlow<L> {
+    type Carrier = L;
+
+    fn next<T>(
+        &mut self,
+        _: &mut Option<Feed<L>>,
+        _: impl FnOnce(&mut Reader<'_, L::Passed, L>) -> Result<T, RecvError>,
+    ) -> Option<Result<T, CallError>> {
+        None
+    }
+
+    fn reply<T>(self, _: impl FnOnce(&mut Reader<'_, L::Passed, L>) -> Result<T, RecvError>) -> Result<T, CallError> {
+        Err(self.0)
+    }
+}
