@@ -44,7 +44,7 @@ pub const ROLES: [Role<'static, ServeError>; 4] = [
 
 /// What the rows above say by hand.
 #[interface]
-trait Echo {
+pub trait Echo {
     fn say(&self, words: &Words) -> Answer<Words>;
 }
 
@@ -56,10 +56,11 @@ impl Echo for Parrot {
     }
 }
 
-const SAY: RpcIndex = ECHO.interface().method("say");
+/// The method of it.
+pub const SAY: RpcIndex = ECHO.interface().method("say");
 
 /// What a call carries, there and back.
-type Words = [u64; 8];
+pub type Words = [u64; 8];
 
 fn echo(_: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), Failure> {
     let words: Words = request.recv()?;
