@@ -28,6 +28,16 @@ fn verdicts_are_json_too() {
     }
 }
 
+/// What cannot be probed is no success.
+#[test]
+fn a_probe_that_is_not_there_is_an_error() {
+    for (arguments, said) in [(["no_such_probe"], "no probe \"no_such_probe\""), (["--tire"], "--tier")] {
+        let output = Command::new(verify()).args(arguments).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(2) && error.contains(said), "{error}");
+    }
+}
+
 /// A table in which nothing can fail proves nothing.
 #[test]
 fn an_unconfined_worker_does_not_hold() {

@@ -1,14 +1,10 @@
 //! Is it really closed, here, on this system? Starts one confined worker per probe and tells what each one reached.
 //!
-//! `cargo run --release --example verify [-- [--tier full|no-userns|off] [--json] [--brief] [--rounds N] [PROBE...]]`
-//!
-//! Prints a row for each probe: what was wanted, what happened, and what stopped it (with `--brief` only the rows that went
-//! otherwise than wanted). Exits with 0 only if all hold. With `--rounds 10000` so many workers are started and ended in
-//! the test for leaks. The probes run inside namespaces of this command's own, where the system allows that, against a victim that it
-//! sets up itself.
+//! `cargo run --release --example verify -- --help` says what can be asked.
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use cloison_sandbox::Tier;
 
 mod ends;
@@ -36,57 +32,62 @@ fn main() -> ExitCode {
         Some(rounds::WORD) => return rounds::main(&words[1..]),
         _ => {}
     }
-    let outcome = Options::parse(&words).and_then(|options| match outer::enter(&words) {
+    let options = Options::parse();
+    let outcome = match outer::enter(&words) {
         Some(code) => Ok(code),
         None => verify(&options),
-    });
+    };
     outcome.unwrap_or_else(|error| {
         eprintln!("verify: {error}");
         ExitCode::from(2)
     })
 }
 
-/// What the command line asks for.
+/// Is it really closed, here, on this system?
+///
+/// Starts one confined worker per probe and prints a row for each: what was wanted, what happened, and what stopped it. The
+/// probes run inside namespaces of this command's own, where the system allows that, against a victim that it sets up itself.
+///
+/// Exit codes: 0 only if all hold; 1 if any does not; 2 if they could not be run.
+#[derive(Debug, Parser)]
+#[command(version)]
 struct Options {
+    /// How the workers are confined: full, no-userns or off. By default as strongly as this system allows.
+    #[arg(long, value_parser = tier)]
     tier: Option<Tier>,
+    /// Prints one JSON object instead of a table.
+    #[arg(long)]
     json: bool,
+    /// Prints only the rows that went otherwise than wanted.
+    #[arg(long)]
     brief: bool,
+    /// How many workers are started and ended in the test for leaks.
+    #[arg(long, value_name = "N", default_value_t = rounds::FEW)]
     rounds: usize,
+    /// Only these probes, by their names in the table.
+    #[arg(value_name = "PROBE")]
     names: Vec<String>,
-}
-
-impl Options {
-    fn parse(words: &[String]) -> Result<Self, String> {
-        let mut options = Self { tier: None, json: false, brief: false, rounds: rounds::FEW, names: Vec::new() };
-        let mut words = words.iter().filter(|word| *word != outer::INSIDE);
-        while let Some(word) = words.next() {
-            match word.as_str() {
-                "--json" => options.json = true,
-                "--brief" => options.brief = true,
-                "--rounds" => {
-                    let number = words.next().and_then(|word| word.parse().ok());
-                    options.rounds = number.ok_or("--rounds takes a number")?;
-                }
-                "--tier" => options.tier = Some(tier(words.next().map_or("", |word| word))?),
-                unknown if unknown.starts_with('-') => return Err(format!("unknown option {unknown}")),
-                name => options.names.push(name.to_owned()),
-            }
-        }
-        Ok(options)
-    }
+    /// Given by this command to itself.
+    #[arg(long = "inside", hide = true)]
+    _inside: bool,
 }
 
 fn tier(word: &str) -> Result<Tier, String> {
-    [Tier::Full, Tier::NoUserNs, Tier::Off]
+    let tiers = [Tier::Full, Tier::NoUserNs, Tier::Off];
+    tiers
         .into_iter()
         .find(|tier| tier.to_string() == word)
-        .ok_or_else(|| format!("--tier takes full, no-userns or off, not {word:?}"))
+        .ok_or_else(|| "there are full, no-userns and off".to_owned())
 }
 
 fn verify(options: &Options) -> Result<ExitCode, String> {
+    let all = probes::all();
+    if let Some(unknown) = options.names.iter().find(|name| all.iter().all(|probe| probe.name != **name)) {
+        return Err(format!("there is no probe {unknown:?}; without a name all are made, and the table names them"));
+    }
     let stage = run::Stage::set(options.tier)?;
     let chosen = |name: &str| options.names.is_empty() || options.names.iter().any(|wanted| wanted == name);
-    let probes: Vec<_> = probes::all().into_iter().filter(|probe| chosen(probe.name)).collect();
+    let probes: Vec<_> = all.into_iter().filter(|probe| chosen(probe.name)).collect();
     let mut rows = stage.run(&probes);
     if options.names.is_empty() {
         rows.extend(sweep::run(&stage));
