@@ -19,7 +19,8 @@ pub fn run(broker: &Broker) -> Result<(), Box<dyn Error>> {
         Err(MethodError::Own(LookUpError::Unknown { word })) => println!("{word}: unknown"),
         Err(MethodError::Call(error)) => match error.why {
             CallFailure::Deadline | CallFailure::Overloaded => println!("it is busy: {error}"),
-            CallFailure::Gone(_) => println!("it is gone, and may come back: {error}"),
+            CallFailure::PeerRestarted(_) => println!("it will be back, and may have looked it up: {error}"),
+            CallFailure::Gone(_) => println!("it is gone: {error}"),
             _ => println!("it does not understand: {error}"),
         },
         Ok(meaning) => println!("cloison: {meaning}"),

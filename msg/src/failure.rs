@@ -74,10 +74,10 @@ impl From<CallError> for Failure {
 /// Why the other end of a link is no longer there. Said by the broker, which knows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum Gone {
-    /// The peer died: of which signal, forbidden system call or exit code.
+    /// The peer died: of which signal, forbidden system call or exit code. It is being started again.
     #[error("peer crashed: {0}")]
     Crashed(Text),
-    /// The broker removed the peer for breaking the protocol.
+    /// The broker removed the peer for breaking the protocol. It is being started again.
     #[error("peer evicted: {0}")]
     Evicted(Text),
     /// The right to use the link was taken back.
@@ -95,6 +95,9 @@ pub enum Gone {
     /// The whole broker ended.
     #[error("the broker has ended")]
     BrokerEnded,
+    /// The peer died, or was removed, and is not started again: it has done so too often in a row.
+    #[error("peer died for good: {0}")]
+    GivenUp(Text),
 }
 
 /// Why a link or a pool was not given.
@@ -140,9 +143,13 @@ pub enum CallFailure {
     /// No answer in time.
     #[error("deadline passed without an answer")]
     Deadline,
-    /// The peer is gone, or the link is.
+    /// The peer is gone, or the link is, for good.
     #[error(transparent)]
-    Gone(#[from] Gone),
+    Gone(Gone),
+    /// The peer died, of what is said here, and is being started again. The call may have been served: once, in part, or not
+    /// at all. A client that is bound again calls the peer's successor.
+    #[error("{0}; it is being started again")]
+    PeerRestarted(Gone),
     /// There was no room for the call before its deadline: the peer does not take what it was sent before.
     #[error("overloaded: the peer is not taking its messages")]
     Overloaded,
@@ -155,4 +162,25 @@ pub enum CallFailure {
     /// It was made to answer a call that its own caller has given up meanwhile, or it was given up by name.
     #[error("cancelled: nobody waits for it any more")]
     Cancelled,
+}
+
+impl From<Gone> for CallFailure {
+    fn from(gone: Gone) -> Self {
+        match gone {
+            Gone::Crashed(_) | Gone::Evicted(_) => Self::PeerRestarted(gone),
+            _ => Self::Gone(gone),
+        }
+    }
+}
+
+/// Why a link was not opened for a call that is made again.
+impl From<Refusal> for CallFailure {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::PeerGone(gone) => Self::Gone(gone),
+            // It was granted before.
+            Refusal::NotFound | Refusal::Denied => Self::Gone(Gone::Revoked),
+            other => Self::Unsendable(Text::new(&other.to_string())),
+        }
+    }
 }

@@ -310,13 +310,13 @@ fn a_crash_ends_each_call_once(model: Model) {
             let link = a.open("b");
             let dying = b.start(&Step::End(end.unwrap()));
             let answers = a.calls(link, ECHO, vec![encoded("?"); 4], AMPLE);
-            assert_eq!(dying.wait::<Outcome>().unwrap_err(), CallFailure::Gone(crashed.clone()));
+            assert_eq!(dying.wait::<Outcome>().unwrap_err(), CallFailure::from(crashed.clone()));
             for answer in answers {
-                assert_eq!(answer, Err(format!("{:?}", CallFailure::Gone(crashed.clone()))));
+                assert_eq!(answer, Err(format!("{:?}", CallFailure::from(crashed.clone()))));
             }
         } else {
             assert!(host.broker.kill("b", "it is time"));
-            let expected = vec![Err(format!("{:?}", CallFailure::Gone(crashed))); 4];
+            let expected = vec![Err(format!("{:?}", CallFailure::from(crashed))); 4];
             assert_eq!(pending.wait::<Outcome>().unwrap(), Outcome::Replies(expected));
         }
         let (death, _) = host.death("b");

@@ -64,7 +64,7 @@ fn deaths_are_told_apart() {
     for (how, said) in deaths {
         let witness = host.witness("a");
         if let Some(how) = how {
-            assert_eq!(end(&host, "a", how), CallFailure::Gone(Gone::Crashed(said.into())));
+            assert_eq!(end(&host, "a", how), CallFailure::PeerRestarted(Gone::Crashed(said.into())));
         } else {
             witness.signal(Signal::KILL);
         }
@@ -118,7 +118,7 @@ fn who_hangs_is_killed_and_named() {
         host.restarted(role);
         assert!(matches!(host.puppet(role).tell(&Step::Noted), Outcome::Noted(_)));
     }
-    let killed = CallFailure::Gone(Gone::Crashed("killed by the host: no answer".into()));
+    let killed = CallFailure::PeerRestarted(Gone::Crashed("killed by the host: no answer".into()));
     assert_eq!(spinning.wait().unwrap_err().why, killed);
     assert_eq!(sleeping.wait().unwrap_err().why, killed);
 }
@@ -135,7 +135,7 @@ fn who_hangs_up_is_ended() {
     let (death, _) = host.death("raw");
     assert!(matches!(death, Death::HungUp), "{death:?}");
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
-    assert!(matches!(pending.wait().unwrap_err().why, CallFailure::Gone(Gone::Crashed(_))));
+    assert!(matches!(pending.wait().unwrap_err().why, CallFailure::PeerRestarted(Gone::Crashed(_))));
     host.restarted("raw");
     assert!(witness.is_gone());
     // An empty packet reads like the end, and is treated like it.
@@ -166,9 +166,9 @@ fn who_floods_is_evicted(model: Model) {
     let failed = replies[0].as_ref().unwrap_err();
     match model {
         Model::Broker => {
-            assert!(matches!(flood, Err(CallFailure::Gone(Gone::Evicted(_)))), "{flood:?}");
+            assert!(matches!(flood, Err(CallFailure::PeerRestarted(Gone::Evicted(_)))), "{flood:?}");
             assert!(matches!(host.death("raw").0, Death::Evicted(Violation::Overdraft(_))));
-            assert!(failed.starts_with("Gone(Evicted("), "{failed}");
+            assert!(failed.starts_with("PeerRestarted(Evicted("), "{failed}");
             host.restarted("raw");
         }
         Model::Orchestrator => {
@@ -181,7 +181,7 @@ fn who_floods_is_evicted(model: Model) {
     let raw = host.attacker("raw");
     let packet = message_packet(to_host, Kind::Oneway, NOTE, &encoded(&1u32));
     let flood = raw.try_tell(&RawStep::Send { via: Via::Control, packet, loot: vec![], times: 100_000 });
-    assert!(matches!(flood, Err(CallFailure::Gone(Gone::Evicted(_)))), "{flood:?}");
+    assert!(matches!(flood, Err(CallFailure::PeerRestarted(Gone::Evicted(_)))), "{flood:?}");
     assert!(matches!(host.death("raw").0, Death::Evicted(_)));
     assert!(a.noted().len() <= 64);
 }

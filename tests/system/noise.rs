@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cloison_broker::msg::control::ToBroker;
 use cloison_broker::msg::{
-    CallFailure, CallId, ChainId, Destination, Gone, Header, Kind, LinkRef, Name, Rights, RpcIndex, RpcSet, Transfer,
+    CallFailure, CallId, ChainId, Destination, Header, Kind, LinkRef, Name, Rights, RpcIndex, RpcSet, Transfer,
 };
 use cloison_broker::{Ask, Grant, Model};
 
@@ -81,7 +81,7 @@ fn chance_evicts_nobody_but_its_author(model: Model) {
 /// Waits for the successor of an attacker that was evicted. Else it has only closed its link to the host, given that away, or
 /// answered the host with noise.
 fn mourn(host: &mut Host, why: &CallFailure, evictions: &mut u32) {
-    if matches!(why, CallFailure::Gone(Gone::Evicted(_) | Gone::Crashed(_))) {
+    if matches!(why, CallFailure::PeerRestarted(_)) {
         *evictions += 1;
         host.restarted("raw");
         host.broker.progress("raw");

@@ -284,7 +284,7 @@ fn end_with_their_maker(model: Model) {
     assert!(scene.shop.end().is_err());
     scene.host.death("shop");
     let gone = |answer: Answer<u32>| match answer.unwrap_err().call().unwrap().why.clone() {
-        CallFailure::Gone(Gone::Crashed(_) | Gone::Closed) => {}
+        CallFailure::PeerRestarted(_) | CallFailure::Gone(Gone::Closed) => {}
         CallFailure::Failed(Failure::Remote { text, .. }) => assert!(text.as_str().contains("crashed"), "{text}"),
         other => panic!("{other:?}"),
     };

@@ -380,7 +380,7 @@ fn pools_are_limited_by_name() {
     for word in words {
         let raw = host.attacker("raw");
         let step = RawStep::Send { via: Via::Control, packet: word_packet(&word), loot: vec![], times: 1 };
-        assert!(matches!(raw.try_tell(&step), Err(CallFailure::Gone(Gone::Evicted(_)))));
+        assert!(matches!(raw.try_tell(&step), Err(CallFailure::PeerRestarted(Gone::Evicted(_)))));
         let (death, _) = host.death("raw");
         assert!(matches!(death, Death::Evicted(Violation::Forged(_) | Violation::Pool)), "{death:?}");
         host.restarted("raw");
@@ -447,7 +447,7 @@ fn memory_comes_from_the_broker_alone(model: Model) {
     let mut word = message_packet(links[at].name, Kind::Oneway, NOTE, &encoded(&(1u8, DescriptorClasses::PIPE)));
     word[10] = Kind::Control as u8;
     let said = send(&own, &links, at, word.clone());
-    assert!(matches!(said, Err(CallFailure::Gone(Gone::Evicted(_)))) || links[at].is_direct, "{said:?}");
+    assert!(matches!(said, Err(CallFailure::PeerRestarted(Gone::Evicted(_)))) || links[at].is_direct, "{said:?}");
     match model {
         Model::Broker => {
             assert!(matches!(host.death("raw").0, Death::Evicted(Violation::Header(_))));

@@ -95,7 +95,7 @@ fn a_worker_dies_with_calls_pending(model: Model) {
     let _ = marker.start(ECHO, message(b""), Duration::from_millis(200)).wait();
 
     let last = raw.try_tell(&RawStep::Exit).unwrap_err();
-    let crashed = CallFailure::Gone(Gone::Crashed("exit code 0".into()));
+    let crashed = CallFailure::PeerRestarted(Gone::Crashed("exit code 0".into()));
     assert_eq!(last, crashed);
     for pending in of_host {
         assert_eq!(pending.wait().unwrap_err().why, crashed);
@@ -124,7 +124,7 @@ fn a_message_to_nowhere_evicts_its_sender(model: Model) {
         let packet = message_packet(to, kinds[i % kinds.len()], ECHO, &[]);
         let failure = raw.try_tell(&send(Via::Control, packet)).unwrap_err();
         let violation = Violation::Forged(to);
-        assert_eq!(failure, CallFailure::Gone(Gone::Evicted(violation.to_string().into())));
+        assert_eq!(failure, CallFailure::PeerRestarted(Gone::Evicted(violation.to_string().into())));
         assert_eq!(*evicted(&host.death("raw").0), violation);
         host.restarted("raw");
         bystanders.are_well();
@@ -182,7 +182,7 @@ fn forwarded_descriptors_do_not_stay(model: Model) {
             panic!("no link")
         };
         let failure = raw.try_tell(&RawStep::Send { via: Via::Control, packet, loot, times: 1 }).unwrap_err();
-        assert!(matches!(failure, CallFailure::Gone(Gone::Evicted(_))), "{failure:?}");
+        assert!(matches!(failure, CallFailure::PeerRestarted(Gone::Evicted(_))), "{failure:?}");
         evicted(&host.death("raw").0);
         host.restarted("raw");
         settles_at(&before);
@@ -199,7 +199,7 @@ fn a_boast_of_gigabytes_allocates_nothing(model: Model) {
         let mut packet = message_packet(name, Kind::Oneway, ECHO, &[]);
         packet[12..16].copy_from_slice(&payload.to_le_bytes());
         let failure = raw.try_tell(&send(Via::Control, packet)).unwrap_err();
-        assert!(matches!(failure, CallFailure::Gone(Gone::Evicted(_))), "{failure:?}");
+        assert!(matches!(failure, CallFailure::PeerRestarted(Gone::Evicted(_))), "{failure:?}");
         assert!(matches!(evicted(&host.death("raw").0), Violation::Header(_)));
         host.restarted("raw");
     }
@@ -213,7 +213,7 @@ fn a_boast_of_gigabytes_allocates_nothing(model: Model) {
     packet[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
     let told = raw.try_tell(&send(via(&links, at), packet));
     match model {
-        Model::Broker => assert!(matches!(told, Err(CallFailure::Gone(Gone::Evicted(_)))), "{told:?}"),
+        Model::Broker => assert!(matches!(told, Err(CallFailure::PeerRestarted(Gone::Evicted(_)))), "{told:?}"),
         Model::Orchestrator => {
             assert!(matches!(told, Ok(RawOutcome::Sent(1, None))), "{told:?}");
             let failure = a.call(link, ECHO, encoded("cut?")).unwrap_err();

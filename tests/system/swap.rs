@@ -178,7 +178,7 @@ fn a_receiver_that_dies_in_mid_switch() {
         host.death("b");
         let crashed = Gone::Crashed("killed by the host: the test says so".into());
         let Outcome::Streamed(_, stop, _) = stream.wait().unwrap() else { panic!("no stream") };
-        assert_eq!(stop, Some(format!("Gone({crashed:?})")));
+        assert_eq!(stop, Some(format!("PeerRestarted({crashed:?})")));
         assert_eq!(a.gone(link), Some(format!("{crashed:?}")));
         host.restarted("b");
         let again = a.open("b");

@@ -160,7 +160,7 @@ impl Link {
                     .wait_for(deadline, Awaited::Anything, |session| (!session.has_unsent_to(self.name)).then_some(()));
                 Ok(())
             }
-            Ok(Posted::Lost) => Err(self.call_error(rpc, since, CallFailure::Gone(self.wait_for_word()))),
+            Ok(Posted::Lost) => Err(self.call_error(rpc, since, self.wait_for_word().into())),
             Err(why) => Err(self.call_error(rpc, since, why)),
         }
     }
@@ -217,7 +217,8 @@ impl Link {
         CallError { peer: Name::clone(&self.peer()), rpc, after: self.worker.tick().since(since), why }
     }
 
-    fn begin(
+    /// Begins a call that has been under way since `since`, and ends within so much of that.
+    pub(crate) fn begin(
         &self,
         rpc: RpcIndex,
         message: &mut Message<OwnedFd>,
@@ -232,14 +233,15 @@ impl Link {
             return Err(CallFailure::Failed(too_deep(frame, role, &peer, &way)));
         }
         let frame = Frame { deadline: frame.deadline.min(since.after(within)), ..frame };
-        let at = CallFrame { now: since, deadline: frame.deadline, chain: frame.chain, depth: frame.depth };
+        let now = self.worker.session().time;
+        let at = CallFrame { now, deadline: frame.deadline, chain: frame.chain, depth: frame.depth };
         let begun = self.worker.wait_for(frame.deadline, Awaited::Room(frame.chain), |session| {
             session.try_call(self.name, rpc, message, at, streams)
         });
         let (posted, slot, call) = self.flatten(begun, message)?;
         let pending = PendingCall::new(self.clone(), rpc, slot, call, since, frame);
         if posted == Posted::Lost {
-            return Err(CallFailure::Gone(self.wait_for_word()));
+            return Err(self.wait_for_word().into());
         }
         Ok(pending)
     }
@@ -252,7 +254,7 @@ impl Link {
         match waited {
             Ok(outcome) => outcome,
             Err(Interrupted::Deadline) => Err(self.worker.session().why_late(message)),
-            Err(Interrupted::Disconnected(_)) => Err(CallFailure::Gone(self.worker.session().why_gone(self.name))),
+            Err(Interrupted::Disconnected(_)) => Err(self.worker.session().why_gone(self.name).into()),
         }
     }
 

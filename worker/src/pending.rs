@@ -129,7 +129,7 @@ impl PendingCall {
             }
             Err(Interrupted::Disconnected(_)) => {
                 let why = worker.session().why_gone(self.link.name());
-                Err(self.fail(CallFailure::Gone(why)))
+                Err(self.fail(why.into()))
             }
         }
     }

@@ -83,7 +83,7 @@ impl Session {
 
     /// What can be said about a message before there is room for it; `None` if it must wait.
     fn prepare(&mut self, name: Destination, message: &Message<OwnedFd>) -> Option<Result<(), CallFailure>> {
-        let Some(end) = self.ends.get(name) else { return Some(Err(CallFailure::Gone(self.why_gone(name)))) };
+        let Some(end) = self.ends.get(name) else { return Some(Err(self.why_gone(name).into())) };
         if message.descriptor_count() > 0 && end.rights.classes.is_empty() {
             return Some(Err(CallFailure::Failed(Failure::Denied(Denial::Descriptor))));
         }

@@ -314,7 +314,7 @@ impl Session {
     pub(crate) fn depart(&mut self, name: Destination, why: Gone) {
         let Some(mut end) = self.ends.remove(name) else { return };
         for pending in end.link.close() {
-            self.settle(pending.context, Outcome::Failed(CallFailure::Gone(why.clone())));
+            self.settle(pending.context, Outcome::Failed(why.clone().into()));
         }
         self.end_feeds(name, &why);
         self.objects.note_gone();

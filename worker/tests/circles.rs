@@ -192,7 +192,7 @@ fn a_death_in_a_circle_ends_it(route: Route) {
     world.bury("c", &Gone::Crashed("signal 9".into()));
     call.wait().unwrap();
     finish(&a, &done, 2);
-    assert!(matches!(b.join().unwrap(), Err(CallFailure::Gone(Gone::Crashed(_)))));
+    assert!(matches!(b.join().unwrap(), Err(CallFailure::PeerRestarted(Gone::Crashed(_)))));
 }
 
 fn who_waits_for_somebody_busy_is_left_alone(route: Route) {

@@ -156,7 +156,7 @@ fn a_panic_is_one_line_and_exit_code_101(route: Route) {
     let client = world.here("client");
     let link = client.open_within("panicking", &TEST, SOON).unwrap();
     let error = link.call(ECHO, &mut Message::new()).unwrap_err();
-    assert!(matches!(error.why, cloison_msg::CallFailure::Gone(Gone::Crashed(_))), "{error}");
+    assert!(matches!(error.why, cloison_msg::CallFailure::PeerRestarted(Gone::Crashed(_))), "{error}");
     let (exit, said) = end(child);
     assert_eq!(exit, Exit::Code(101));
     assert!(said.starts_with("panicking: panicked at ") && said.contains("as told as told"), "{said}");

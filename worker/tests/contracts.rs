@@ -254,7 +254,7 @@ fn a_dead_peer_ends_what_is_collected(route: Route) {
     world.bury("store", &Gone::Crashed("signal 11".into()));
     for _ in 0..2 {
         let (_, answer) = answers.next().unwrap();
-        assert!(matches!(why(answer), CallFailure::Gone(Gone::Crashed(_))));
+        assert!(matches!(why(answer), CallFailure::PeerRestarted(Gone::Crashed(_))));
     }
     assert!(answers.next().is_none());
 }

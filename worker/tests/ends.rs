@@ -105,10 +105,10 @@ fn a_dead_peer_ends_every_call_with_its_reason(route: Route) {
     let begun = Instant::now();
     world.bury("peer", &crashed());
     for call in calls {
-        assert_eq!(call.wait().unwrap_err().why, CallFailure::Gone(crashed()));
+        assert_eq!(call.wait().unwrap_err().why, CallFailure::from(crashed()));
     }
     assert!(begun.elapsed() < Duration::from_secs(3), "no deadline was needed");
-    assert_eq!(call(&link), CallFailure::Gone(crashed()), "later ones hear the same");
+    assert_eq!(call(&link), CallFailure::from(crashed()), "later ones hear the same");
     let note = link.oneway(NOTE, &mut Message::new()).unwrap_err();
     assert_eq!(note.to_string().split(": ").nth(1), Some("peer crashed"));
     assert_eq!(link.gone(), Some(crashed()));
@@ -131,7 +131,7 @@ fn what_a_dead_peer_had_told_is_served_and_its_calls_are_not(route: Route) {
         world.bury("peer", &crashed());
     }
     let outcome = asked.wait().unwrap_err().why;
-    assert!(matches!(outcome, CallFailure::Gone(Gone::Crashed(_))), "{outcome}");
+    assert!(matches!(outcome, CallFailure::PeerRestarted(Gone::Crashed(_))), "{outcome}");
     while worker.serve_once(Duration::from_millis(5)).unwrap() {}
     assert_eq!(*notes.borrow(), (0..10).collect::<Vec<_>>());
 }

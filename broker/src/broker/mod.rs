@@ -8,12 +8,12 @@ mod trace;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use cloison_msg::{Gone, Interface, Name, Refusal, Text};
+use cloison_msg::{Interface, Name, Refusal, Text};
 use cloison_sandbox::Launcher;
 use tokio::sync::oneshot;
 
 use crate::driver::{Command, Commands, DriverThread};
-use crate::host::{CALL_DEADLINE, HostLink, Inbox, OpenError, Unclaimed};
+use crate::host::{CALL_DEADLINE, HostLink, Inbox, OpenError};
 use crate::policy::{Model, Policy};
 use crate::supervisor::{
     Notices, Office, Order, Quarantined, Roster, SpawnError, Supervisor, WorkerSpec, WorkerState, WorkerStatus,
@@ -137,10 +137,7 @@ impl Broker {
     pub async fn open_async(&self, role: &str, interface: &Interface) -> Result<HostLink, OpenError> {
         let failed = |why| OpenError { role: role.to_owned(), why };
         let name = Name::new(role).map_err(|_| failed(Refusal::NotFound))?;
-        let (done, opened) = oneshot::channel();
-        self.commands.give(Command::Open { role: name, interface: interface.name(), within: CALL_DEADLINE, done });
-        let opened = opened.await.unwrap_or(Err(Refusal::PeerGone(Gone::BrokerEnded)));
-        opened.map(Unclaimed::claim).map_err(failed)
+        self.commands.open(name, interface.name(), CALL_DEADLINE).await.map_err(failed)
     }
 
     /// Kills the worker that plays `role`, for a reason that is reported; it is started again within its budget. False

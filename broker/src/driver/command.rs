@@ -14,7 +14,7 @@ use cloison_msg::{
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
-use crate::host::{Incoming, Pledge, StreamCore, Ticket, Unclaimed};
+use crate::host::{HostLink, Incoming, Pledge, StreamCore, Ticket, Unclaimed};
 use crate::policy::{Grant, Model, Policy};
 use crate::router::{LinkId, LinkView};
 use crate::trace::{Cause, Hub, TraceOrder};
@@ -82,6 +82,8 @@ pub(crate) enum Command {
     Seat { role: Name, pid: u32, ipc: ProcessIpc, port: oneshot::Sender<Key> },
     /// A worker is dead.
     Died { port: Key, why: Gone },
+    /// The worker at a port will not be started again when it dies, or will after all.
+    LastLife { port: Key, is_last: bool },
     /// A role is known from now on, and may be played again if it had ended.
     Declare { role: Name },
     /// Nobody will play the role again.
@@ -167,6 +169,13 @@ impl Commands {
             // The counter can only overflow after 2⁶⁴ rings, and a full one rings all the same.
             let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
         }
+    }
+
+    /// Asks for a link.
+    pub(crate) async fn open(&self, role: Name, interface: Name, within: Duration) -> Result<HostLink, Refusal> {
+        let (done, opened) = oneshot::channel();
+        self.give(Command::Open { role, interface, within, done });
+        opened.await.unwrap_or(Err(Refusal::PeerGone(Gone::BrokerEnded))).map(Unclaimed::claim)
     }
 
     /// Takes all there is. The list that is given, an empty one, takes its place, so that its memory serves again.

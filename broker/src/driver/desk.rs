@@ -26,11 +26,16 @@ const HOST_ORIGIN: u32 = 0;
 /// has lent some again without waiting for their return, and takes no returns; those it need not have.
 const RETURNS_WAITING: usize = POOLS_PER_LINK * BUFFERS_MAX as usize;
 
+/// Most links of which it is remembered that their peers died. Calls over one that is forgotten fail as over a closed one.
+const BEREAVED_MAX: usize = 256;
+
 /// Everything the driver keeps for the host.
 pub(super) struct Desk {
     pub(super) ends: Ends<HostEnd>,
     /// What the host has given away, as long as anything that came over it before is unread.
     given: Vec<(Destination, Weak<LinkCore>)>,
+    /// The newest of those whose peers died, and of what.
+    bereaved: VecDeque<(Destination, Gone)>,
     asked: Vec<Asked>,
     requests: RequestId,
     chains: u32,
@@ -68,7 +73,18 @@ struct Asked {
 impl Desk {
     pub(super) fn new(mailbox: Mailbox, commands: Commands) -> Self {
         let (ends, asked, revocations) = (Ends::new(), Vec::new(), Vec::new());
-        Self { ends, given: Vec::new(), asked, requests: 0, chains: 0, mailbox, commands, revocations, tickets: 0 }
+        Self {
+            ends,
+            given: Vec::new(),
+            bereaved: VecDeque::new(),
+            asked,
+            requests: 0,
+            chains: 0,
+            mailbox,
+            commands,
+            revocations,
+            tickets: 0,
+        }
     }
 
     /// A new chain of calls, which the host begins.
@@ -142,6 +158,10 @@ impl Desk {
         match why {
             // What lies unread in the inbox is not delivered any more.
             Gone::Revoked => ended.core.revoke(),
+            Gone::Crashed(_) | Gone::Evicted(_) | Gone::GivenUp(_) => {
+                self.bereaved.truncate(BEREAVED_MAX - 1);
+                self.bereaved.push_front((link, why.clone()));
+            }
             Gone::Moved => {
                 self.given.retain(|(_, core)| core.strong_count() > 0);
                 self.given.push((link, Arc::downgrade(&ended.core)));
@@ -156,10 +176,10 @@ impl Desk {
         let waiting: Vec<_> = ended.waiting.drain(..).collect();
         let calls: Vec<_> = ended.end.close().collect();
         for pending in calls {
-            self.fail_call(&peer, pending, CallFailure::Gone(why.clone()));
+            self.fail_call(&peer, pending, why.clone().into());
         }
         for waiting in waiting {
-            self.fail_waiting(&peer, waiting, CallFailure::Gone(why.clone()));
+            self.fail_waiting(&peer, waiting, why.clone().into());
         }
         if tell {
             self.mailbox.put(Item::LinkGone { link, peer, why: why.clone() });
@@ -199,7 +219,9 @@ impl Desk {
     /// A message of the host's for a link that is gone.
     pub(super) fn fail_unknown(&self, waiting: Waiting) {
         let peer = waiting.outgoing.peer.clone();
-        self.fail_waiting(&peer, waiting, CallFailure::Gone(Gone::Closed));
+        let remembered = self.bereaved.iter().find(|(link, _)| *link == waiting.outgoing.link);
+        let why = remembered.map_or(Gone::Closed, |(_, why)| why.clone());
+        self.fail_waiting(&peer, waiting, why.into());
     }
 
     pub(super) fn fail_call(&self, peer: &Name, pending: Pending<Done>, why: CallFailure) {

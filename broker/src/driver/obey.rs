@@ -163,6 +163,7 @@ impl Driver {
                 }
             }
             Command::Died { port, why } => self.bury(port, &why),
+            Command::LastLife { port, is_last } => self.router.handle_last_life(port, is_last),
             Command::Declare { role } => {
                 self.router.declare(role.clone());
                 self.router.handle_return(&role);

@@ -406,7 +406,8 @@ impl<D: Descriptor> Router<D> {
 
     /// Ends every link of one port and tells those at the other ends.
     pub(super) fn close_links_of(&mut self, port: Key, why: &Gone) {
-        let ends = self.ports.get(port).map(super::port::Port::ends).unwrap_or_default();
+        let Some(closed) = self.ports.get(port) else { return };
+        let (ends, why) = (closed.ends(), &closed.epitaph(why));
         for end in ends {
             self.close_link(end.link, &[end.side.other()], why);
         }

@@ -116,6 +116,13 @@ impl<D: Descriptor> Router<D> {
         port
     }
 
+    /// The worker at `port` is not started again when it dies, or is after all. Its peers are told by that what it died of.
+    pub fn handle_last_life(&mut self, port: Key, is_last: bool) {
+        if let Some(port) = self.ports.get_mut(port) {
+            port.is_last = is_last;
+        }
+    }
+
     /// A worker is dead, and all that it had sent was handled. Its links end; its role is awaited again.
     pub fn handle_death(&mut self, port: Key, why: &Gone) {
         self.close_links_of(port, why);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use cloison_msg::control::RequestId;
-use cloison_msg::{Destination, Entry, Key, Name, Table};
+use cloison_msg::{Destination, Entry, Gone, Key, Name, Table};
 
 use super::link::{Caused, Side};
 use super::opening::Opening;
@@ -46,6 +46,8 @@ pub(super) struct Port {
     pub(super) given: BTreeMap<Destination, Key>,
     /// Whether too much waits for it already: it gets no new links and pools until it has taken that.
     crowded: bool,
+    /// Whether nobody will play its role after it.
+    pub(super) is_last: bool,
 }
 
 /// What one name in a holder's table means.
@@ -79,6 +81,7 @@ impl Port {
             caused: Caused::default(),
             given: BTreeMap::new(),
             crowded: false,
+            is_last: false,
         }
     }
 
@@ -112,6 +115,14 @@ impl Port {
 
     pub(super) const fn set_crowded(&mut self, crowded: bool) {
         self.crowded = crowded;
+    }
+
+    /// What its peers are told when it is gone, which may be that it does not come back.
+    pub(super) fn epitaph(&self, why: &Gone) -> Gone {
+        match why {
+            Gone::Crashed(_) | Gone::Evicted(_) if self.is_last => Gone::GivenUp(why.to_string().into()),
+            _ => why.clone(),
+        }
     }
 
     /// It said hello; whether that was its first word.

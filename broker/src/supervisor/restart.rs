@@ -39,6 +39,11 @@ impl Budget {
         self.deaths
     }
 
+    /// Whether the next death is the last.
+    pub(super) const fn is_spent(&self) -> bool {
+        self.deaths >= self.most
+    }
+
     /// The worker has done something useful: what was before does not count any more.
     pub(super) const fn reset(&mut self) {
         self.deaths = 0;
@@ -91,7 +96,9 @@ mod tests {
         let mut budget = Budget::new(3);
         let pauses: Vec<_> = std::iter::from_fn(|| budget.spend()).collect();
         assert_eq!(pauses, [1, 2, 4].map(|times| RESTART_PAUSE * times));
+        assert!(budget.is_spent());
         budget.reset();
+        assert!(!budget.is_spent() && Budget::new(0).is_spent());
         assert_eq!(budget.spend(), Some(RESTART_PAUSE));
         assert_eq!(
             std::iter::from_fn({

@@ -81,6 +81,9 @@ pub(super) async fn tend(
     };
     let mut budget = Budget::new(spec.restarts);
     loop {
+        if budget.is_spent() {
+            office.commands.give(Command::LastLife { port: running.port, is_last: true });
+        }
         let end = watch(&office, &spec, &mut running, &mut orders, &mut budget).await;
         let port = running.port;
         let during = incident::busy_with(&office, port, &running.child).await;
@@ -240,7 +243,10 @@ async fn watch(
                 note_violations(office, spec, running).await;
             }
             order = orders.recv() => match order {
-                Some(Order::Progress) => budget.reset(),
+                Some(Order::Progress) => {
+                    budget.reset();
+                    office.commands.give(Command::LastLife { port: running.port, is_last: budget.is_spent() });
+                }
                 Some(Order::Freeze) => freeze(running),
                 Some(Order::HungUp) => hung_up = hung_up.or(Some(Instant::now() + HANG_UP_GRACE)),
                 Some(Order::Evict(violation)) => because = because.or(Some(End::Died(Death::Evicted(violation)))),

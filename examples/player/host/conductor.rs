@@ -215,7 +215,7 @@ impl<'a> Conductor<'a> {
                 Ok(())
             }
             // The news of its death are on their way.
-            CallFailure::Gone(_) => Ok(()),
+            CallFailure::Gone(_) | CallFailure::PeerRestarted(_) => Ok(()),
             why => {
                 self.kill(DEMUX, &why.to_string());
                 Ok(())

@@ -130,7 +130,7 @@ impl Decoder {
 fn judge(error: &CallError) -> Mishap {
     match &error.why {
         CallFailure::Deadline | CallFailure::Overloaded | CallFailure::Cancelled => Mishap::Silence,
-        CallFailure::Gone(_) => Mishap::Gone,
+        CallFailure::Gone(_) | CallFailure::PeerRestarted(_) => Mishap::Gone,
         // The packet is not to blame, so it must not be given up: a successor delivers what comes of it.
         CallFailure::Failed(Failure::Remote { code: code::UNDELIVERED, .. }) => Mishap::Silence,
         CallFailure::Failed(Failure::Remote { text, .. }) => Mishap::Undecodable(text.to_string()),

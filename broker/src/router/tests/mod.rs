@@ -223,6 +223,30 @@ fn a_death_cuts_direct_links_before_the_survivor_is_told() {
 }
 
 #[test]
+fn peers_are_told_whether_the_dead_come_back() {
+    let why_gone = |is_last: &[bool], end: fn(&mut World, Key)| {
+        let mut world = World::new(Model::Broker, rights());
+        let (a, b) = (world.worker("a"), world.worker("b"));
+        world.link(a, b);
+        is_last.iter().for_each(|&is_last| world.router.handle_last_life(b, is_last));
+        end(&mut world, b);
+        world.settle();
+        match world.take(a).pop() {
+            Some(Got::Word(ToWorker::Closed { why, .. }, 0)) => why,
+            other => panic!("{other:?}"),
+        }
+    };
+    let dies = |world: &mut World, port| world.router.handle_death(port, &Gone::Crashed("killed".into()));
+    let lies = |world: &mut World, port| world.router.evict(port, Violation::Switch);
+    assert!(matches!(why_gone(&[], dies), Gone::Crashed(_)));
+    assert!(matches!(why_gone(&[true, false], lies), Gone::Evicted(_)));
+    assert_eq!(why_gone(&[true], dies), Gone::GivenUp("peer crashed: killed".into()));
+    assert!(matches!(why_gone(&[true], lies), Gone::GivenUp(_)));
+    // Who is stopped has not died of anything.
+    assert_eq!(why_gone(&[true], |world, port| world.router.handle_death(port, &Gone::Closed)), Gone::Closed);
+}
+
+#[test]
 fn an_accusation_cuts_the_link_and_evicts_nobody() {
     let mut world = World::new(Model::Orchestrator, rights());
     let (a, b) = (world.worker("a"), world.worker("b"));
