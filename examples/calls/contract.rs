@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 /// Knows what words mean.
 #[interface(version = 1)]
 pub trait Dictionary {
-    /// What a word means. The word is borrowed from the message it came in.
+    /// What a word means. The word is borrowed from the message it came in. To ask twice does no harm, so if the dictionary
+    /// dies, its successor is asked.
+    #[idempotent]
     fn look_up(&self, word: &str) -> Answer<String, LookUpError>;
     /// Learns a word. Nobody waits for it: what is sent later over the same link is served later.
     #[oneway]

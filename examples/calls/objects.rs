@@ -11,7 +11,7 @@ pub fn run(broker: &Broker) -> Result<(), Box<dyn Error>> {
     let yours = DictionaryClient::bind(broker, "dictionary")?;
     mine.learn("secret", "42")?;
     println!("mine knows {} words, yours {}", mine.count()?, yours.count()?);
-    mine.link().clone().close();
+    mine.link().close();
     println!("yours still knows {}", yours.count()?);
     given(broker)
 }

@@ -188,6 +188,8 @@ pub struct Header {
     pub remaining: u32,
     /// Which streams a call has, or to which of them an item or a demand belongs.
     pub streams: Streams,
+    /// Whether a call, so its caller says, was made before and not answered.
+    pub is_retry: bool,
 }
 
 /// What of a message takes room.
@@ -218,7 +220,7 @@ pub enum HeaderError {
     /// A kind without a meaning.
     #[error("kind {0} has no meaning")]
     Kind(u8),
-    /// A reserved byte that is not zero.
+    /// A reserved byte that is not zero, or a flag that is neither set nor not.
     #[error("reserved bytes are not zero")]
     Reserved,
     /// A payload longer than [`PAYLOAD_MAX`].
@@ -237,8 +239,8 @@ pub enum HeaderError {
     /// cover them.
     #[error("a {0:?} carries nothing of that kind")]
     Stowaway(Kind),
-    /// A call without a call id or a deadline, or something else with one.
-    #[error("call id or deadline do not fit a {0:?}")]
+    /// A call without a call id or a deadline, or something else with one, or that is said to be made again.
+    #[error("call id, deadline or retry do not fit a {0:?}")]
     Call(Kind),
     /// Flags of streams that a message of its kind has not, or that make no sense together.
     #[error("flags of streams do not fit a {0:?}")]
@@ -254,7 +256,7 @@ const RELEASE_MAX: u32 = 8;
 /// Most bytes that a demand says: two totals.
 const DEMAND_MAX: u32 = 20;
 
-const RESERVED: std::ops::Range<usize> = 39..HEADER_LEN;
+const RESERVED: std::ops::Range<usize> = 40..HEADER_LEN;
 
 impl Header {
     /// Writes the header in front of its payload.
@@ -273,6 +275,7 @@ impl Header {
         bytes[36] = self.depth;
         bytes[37] = self.links;
         bytes[38] = self.streams.bits();
+        bytes[39] = u8::from(self.is_retry);
         bytes
     }
 
@@ -294,8 +297,9 @@ impl Header {
             depth: bytes[36],
             links: bytes[37],
             streams: Streams::from_bits(bytes[38]).ok_or(HeaderError::Reserved)?,
+            is_retry: bytes[39] == 1,
         };
-        if bytes[RESERVED].iter().any(|&byte| byte != 0) {
+        if bytes[39] > 1 || bytes[RESERVED].iter().any(|&byte| byte != 0) {
             return Err(HeaderError::Reserved);
         }
         header.check()?;
@@ -337,7 +341,7 @@ impl Header {
             }
             _ => !has_call && self.remaining == 0,
         };
-        if !fits {
+        if !fits || (self.is_retry && self.kind != Kind::Call) {
             return Err(HeaderError::Call(self.kind));
         }
         if !self.streams.fits(self.kind, self.payload) {
@@ -417,12 +421,15 @@ mod tests {
             chain: ChainId(12),
             remaining: 5_000_000,
             streams: Streams::empty(),
+            is_retry: false,
         }
     }
 
     #[test]
     fn round_trip() {
         assert_eq!(Header::decode(&call().encode()), Ok(call()));
+        let again = Header { is_retry: true, ..call() };
+        assert_eq!(Header::decode(&again.encode()), Ok(again));
         assert_eq!(call().message_len(), 160);
     }
 
@@ -468,6 +475,11 @@ mod tests {
         assert_eq!(decode(Header { links: 5, ..call() }), Err(HeaderError::Links(5)));
         let full = Header { payload: u32::try_from(PAYLOAD_MAX).unwrap(), ..call() };
         assert_eq!(decode(full), Err(HeaderError::Message(full.message_len())));
+        for kind in [Kind::Reply, Kind::Error] {
+            let again = Header { kind, remaining: 0, links: 0, is_retry: true, ..call() };
+            assert_eq!(decode(again), Err(HeaderError::Call(kind)));
+            assert!(decode(Header { is_retry: false, ..again }).is_ok());
+        }
         let switch = Header { kind: Kind::Switch, call: CallId::NONE, remaining: 0, ..call() };
         assert_eq!(decode(switch), Err(HeaderError::Stowaway(Kind::Switch)));
         let cancel = Header { kind: Kind::Cancel, remaining: 0, links: 0, descriptors: 0, payload: 0, ..call() };
@@ -494,6 +506,7 @@ mod tests {
             (10, HeaderError::Kind(0xff)),
             (38, HeaderError::Reserved),
             (39, HeaderError::Reserved),
+            (40, HeaderError::Reserved),
             (47, HeaderError::Reserved),
         ] {
             let mut bytes = call().encode();
@@ -510,6 +523,7 @@ mod tests {
             whole[10] = bytes[10] % 14;
             whole[11] = bytes[11] % 20;
             whole[37] = bytes[9] % 6;
+            whole[39] = bytes[8] % 3;
             whole[14..16].fill(0);
             if let Ok(header) = Header::decode(&whole) {
                 prop_assert_eq!(header.encode(), whole);

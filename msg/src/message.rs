@@ -56,6 +56,7 @@ pub struct Message<D> {
     links: Vec<LinkRef>,
     /// Where the payload ends.
     end: usize,
+    is_retry: bool,
 }
 
 /// Why a value or descriptor could not be appended. What stood in the message before still does.
@@ -87,7 +88,13 @@ impl<D> Message<D> {
     /// An empty message.
     #[must_use]
     pub fn new() -> Self {
-        Self { bytes: vec![0; HEADER_LEN], descriptors: Vec::new(), links: Vec::new(), end: HEADER_LEN }
+        Self {
+            bytes: vec![0; HEADER_LEN],
+            descriptors: Vec::new(),
+            links: Vec::new(),
+            end: HEADER_LEN,
+            is_retry: false,
+        }
     }
 
     /// Empties the message and keeps its memory.
@@ -96,7 +103,20 @@ impl<D> Message<D> {
         self.bytes.truncate(HEADER_LEN);
         self.descriptors.clear();
         self.links.clear();
+        self.is_retry = false;
         self
+    }
+
+    /// Says to whoever serves the call that it was made before, was not answered, and may have been served.
+    pub const fn mark_retry(&mut self) -> &mut Self {
+        self.is_retry = true;
+        self
+    }
+
+    /// Whether the call was made before.
+    #[must_use]
+    pub const fn is_retry(&self) -> bool {
+        self.is_retry
     }
 
     /// Appends one value, postcard-encoded.

@@ -25,6 +25,7 @@ mod predecessor;
 mod promptly;
 mod puppet;
 mod raw;
+mod retries;
 mod revoke;
 mod scripts;
 mod streams;
@@ -81,6 +82,7 @@ fn cases() -> Vec<Case> {
         malice::cases(),
         noise::cases(),
         trace::cases(),
+        retries::cases(),
     ]
     .concat()
 }
@@ -96,6 +98,7 @@ fn work(role: &str) -> ExitCode {
         "stranger" => ExitCode::from(7),
         role if role.starts_with("raw") => raw::main(),
         role if role.starts_with("source") || role.starts_with("stream") => streams::main(role),
+        role if role.starts_with("account") || role == "clerk" => retries::main(role),
         role if role.starts_with("shop") || role.contains("buyer") => objects::main(role),
         _ => puppet::main(),
     }

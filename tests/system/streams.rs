@@ -304,7 +304,7 @@ fn end_with_their_producer(model: Model) {
     assert_eq!(reader.read("source", 10), Ok(10), "and all are well");
     let mut numbers = source(&host).until_death(0);
     let error = numbers.next().unwrap().unwrap_err();
-    assert_eq!(error.call().unwrap().why, CallFailure::Gone(Gone::Crashed("killed by SIGABRT".into())));
+    assert_eq!(error.call().unwrap().why, CallFailure::PeerRestarted(Gone::Crashed("killed by SIGABRT".into())));
 }
 
 fn end_with_their_consumer(model: Model) {

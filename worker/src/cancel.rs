@@ -55,6 +55,10 @@ impl Served for Core {
         (deadline != NEVER).then(|| deadline.since(now))
     }
 
+    fn is_retry(&self) -> bool {
+        self.session().serving.last().is_some_and(|serving| serving.header.is_retry)
+    }
+
     fn caller(&self) -> Option<Name> {
         let session = self.session();
         let link = session.serving.last()?.header.destination;

@@ -50,6 +50,7 @@
 //! | a [`Request`], an [`Incoming`] reply | a link that it carries | [`Request::recv_link`], [`Incoming::recv_link`] |
 //! | a [`Request`] | to know whether anybody still waits | [`Request::is_cancelled`]; in a contract's implementation, [`serving`](msg::contract::serving) |
 //! | a [`PendingCall`] | not to wait for it any more | drop it; if it lends a buffer, [`PendingCall::detach`] |
+//! | a [`Request`] | to know whether it may have been served before, by a worker that died | [`Request::is_retry`] |
 //! | a [`Request`] | to call whoever asks back, or to tell it more later | [`Request::link`] |
 //! | an [`Incoming`] reply | its values | [`Incoming::value`], [`Incoming::reader`] |
 //! | a [`BufferRef`] that a peer named | what is in the buffer | [`Link::borrow`], then [`Borrowed`]'s `copy_to` |
@@ -58,11 +59,13 @@
 //!
 //! | you get | it means | do |
 //! |---|---|---|
+//! | [`OpenFailure::Refused`] | no such peer, or not for this worker; it has ended for good; or a limit is reached | what its [`Refusal`](msg::Refusal) says |
 //! | [`CallFailure::Failed`](msg::CallFailure::Failed) | the peer answered, with an error | what the interface says |
 //! | … [`WouldDeadlock`](msg::Failure::WouldDeadlock) | it was not served: it would wait for itself, as the text shows | let go of what you serve, and try again later; or make one direction oneways |
 //! | [`CallFailure::Cancelled`](msg::CallFailure::Cancelled) | whoever asked for what you serve waits no more | return: what you return is not heard |
 //! | [`CallFailure::Deadline`](msg::CallFailure::Deadline) | no answer in time; the peer may still serve it | try again only if doing it twice does no harm |
-//! | [`CallFailure::Gone`](msg::CallFailure::Gone) | the peer, the link or the broker is gone | [`Worker::open`] again, unless it was revoked |
+//! | [`CallFailure::PeerRestarted`](msg::CallFailure::PeerRestarted) | the peer died, and is being started again; it may have served the call | [`Worker::open`] again; call again, and [say so](msg::Message::mark_retry), if doing it twice does no harm |
+//! | [`CallFailure::Gone`](msg::CallFailure::Gone) | the peer, the link or the broker is gone for good | [`Worker::open`] again if the link was [closed](msg::Gone::Closed); else do without |
 //! | [`Gone::Moved`](msg::Gone::Moved) | this worker gave the link away; or its peer did, while the call was under way | nothing; or call again: the new peer may not have seen it, and the old one may have served it |
 //! | [`CallFailure::Overloaded`](msg::CallFailure::Overloaded) | it was not sent: the peer does not keep up | send less; the message is as it was |
 //! | [`CallFailure::Unsendable`](msg::CallFailure::Unsendable) | it was not sent: the system would not take it | look at the message, which is as it was |

@@ -86,6 +86,13 @@ impl<'a> Request<'a> {
         self.header.depth
     }
 
+    /// Whether its caller says that it was made before, was not answered, and may have been served: by this worker's
+    /// predecessor, which died.
+    #[must_use]
+    pub const fn is_retry(&self) -> bool {
+        self.header.is_retry
+    }
+
     /// The next value. Strings and runs of bytes can be borrowed; nothing is copied then.
     ///
     /// # Errors

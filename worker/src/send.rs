@@ -4,8 +4,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use cloison_msg::{
-    CALL_DEPTH_MAX, CallFailure, CallFrame, CallId, Caller, Denial, Destination, Failure, Message, Name, RpcIndex,
-    Streams, Text,
+    CALL_DEPTH_MAX, CallFailure, CallFrame, CallId, Caller, Denial, Destination, Failure, Header, Message, Name,
+    RpcIndex, Streams, Text,
 };
 
 use crate::cancel::Underway;
@@ -32,6 +32,7 @@ impl Session {
         let end = self.ends.get_mut(name)?;
         let slot = self.outcomes.vacant_entry();
         let header = end.link.call_streaming(rpc, message.shape(), frame, streams, slot.key()).ok()?;
+        let header = Header { is_retry: message.is_retry(), ..header };
         let slot = {
             let key = slot.key();
             slot.insert(Outcome::Awaited(Underway { link: name, call: header.call, cause }));

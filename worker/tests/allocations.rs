@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use cloison_msg::contract::{Client, Stub};
-use cloison_msg::{Interface, Message, Route, RpcIndex};
+use cloison_msg::{Interface, Message, Name, Route, RpcIndex};
 use cloison_worker::{Answer, Answers, Link, Request, Service, Worker, interface};
 use serde::{Deserialize, Serialize};
 use world::World;
@@ -33,6 +33,7 @@ over_both_routes![
     calls_by_contract_in_flight_allocate_nothing,
     oneways_by_contract_allocate_nothing,
     collecting_allocates_nothing,
+    idempotent_calls_allocate_nothing,
 ];
 
 fn calls_allocate_nothing(route: Route) {
@@ -52,6 +53,7 @@ fn oneways_allocate_nothing(route: Route) {
 /// The same methods, as a contract.
 #[interface]
 trait Meter {
+    #[idempotent]
     fn measure(&self, name: &str, bytes: &[u8], more: &(u32, u64)) -> Answer<(u64, u32), Absurd>;
     #[oneway]
     fn note(&self, bytes: &[u8]) -> Answer<()>;
@@ -97,6 +99,16 @@ fn collecting_allocates_nothing(route: Route) {
         answers.add(bytes.len(), meter(link).start().measure("weight", bytes, &(7, 1)));
         let (len, answer) = answers.next().unwrap();
         assert_eq!((len, answer.unwrap().1), (bytes.len(), 7));
+    });
+}
+
+fn idempotent_calls_allocate_nothing(route: Route) {
+    let bound = RefCell::new(None);
+    exchange_with(route, MeterServer::new(Scales), move |link, _, bytes| {
+        let bind = || MeterClient::over(Stub::bound(Name::new("server").unwrap(), &METER, link.clone(), 2));
+        let mut bound = bound.borrow_mut();
+        let answer = bound.get_or_insert_with(bind).measure("weight", bytes, &(7, 1)).unwrap();
+        assert_eq!(answer, (7 + bytes.len() as u64, 7));
     });
 }
 

@@ -319,7 +319,7 @@ fn each_link_has_an_object_of_its_own(route: Route) {
     assert_eq!(one.put(b"abc"), Ok(3));
     assert_eq!(two.put(b"x"), Ok(1));
     assert_eq!((one.size(), two.size()), (Ok(3), Ok(1)));
-    two.link().clone().close();
+    two.link().close();
     // The server hears of it some time, and lets go before it serves the next request.
     let until = Instant::now() + Duration::from_secs(30);
     while dropped.lock().unwrap().is_empty() && Instant::now() < until {
@@ -338,7 +338,7 @@ fn one_worker_serves_several_contracts(route: Route) {
     let (asker, store) = (AskerClient::bind(&worker, "both").unwrap(), StoreClient::bind(&worker, "both").unwrap());
     assert_eq!((asker.doubled(4), store.put(b"abc")), (Ok(8), Ok(3)));
     // What a link is for was granted; a client that means something else by it is none the wiser.
-    let confused = StoreClient::over(Stub::new(asker.link().clone(), 8));
+    let confused = StoreClient::over(Stub::new(asker.link(), 8));
     assert!(matches!(why(confused.put(b"abcd")), CallFailure::Failed(Failure::Undecodable(_))));
     assert_eq!(why(confused.size()), CallFailure::Failed(Failure::NoSuchMethod));
     assert_eq!(store.size(), Ok(3));

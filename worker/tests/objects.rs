@@ -244,7 +244,7 @@ fn what_a_failed_method_would_have_given_is_closed(route: Route) {
     let mut world = World::new(route);
     let (_worker, shop, ends) = shop(&mut world);
     let counter = shop.counter(1).unwrap();
-    let gone = ShopClient::over(Stub::new(counter.link().clone(), 6));
+    let gone = ShopClient::over(Stub::new(counter.link(), 6));
     // Another interface's numbers: what it would have given, nobody gets.
     let error = gone.keep(shop.counter(2).unwrap()).unwrap_err();
     assert!(matches!(error.call().unwrap().why, CallFailure::Failed(Failure::NoSuchMethod)), "{error}");

@@ -285,7 +285,7 @@ fn a_producer_that_dies_leaves_a_prefix(route: Route) {
     world.bury("server", &Gone::Crashed("signal 11".into()));
     assert_eq!((prefix.next(), prefix.next()), (Some(Ok(2)), Some(Ok(3))));
     let error = prefix.next().unwrap().unwrap_err();
-    assert_eq!(error.call().unwrap().why, CallFailure::Gone(Gone::Crashed("signal 11".into())));
+    assert_eq!(error.call().unwrap().why, CallFailure::PeerRestarted(Gone::Crashed("signal 11".into())));
     assert!(numbers.next().is_none());
 }
 

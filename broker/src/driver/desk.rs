@@ -318,6 +318,7 @@ impl HostEnd {
                 let streams = done.streams();
                 match self.end.call_streaming(rpc, shape, frame, streams, done) {
                     Ok(header) => {
+                        let header = Header { is_retry: message.is_retry(), ..header };
                         self.note_begun(&header);
                         Ok((header, message))
                     }

@@ -120,7 +120,7 @@ impl HostEnd {
     /// Nobody waits for answers to what has come.
     pub(super) fn end_served(&mut self, why: &Gone) {
         for stream in self.streams.extract_if(.., |stream| stream.caller == Caller::Peer) {
-            stream.give_up(CallFailure::Gone(why.clone()));
+            stream.give_up(why.clone().into());
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use cloison_ipc::Passed;
 use cloison_msg::contract::bind::{self, BindError};
-use cloison_msg::contract::{Bind, BindAsync, Carrier, Dispatch, Flows, Pending, Poll, Server, Stub, serving};
+use cloison_msg::contract::{Bind, BindAsync, Carrier, Dispatch, Flows, Pending, Poll, Retry, Server, Stub, serving};
 use cloison_msg::{
     AppendError, CallError, CallFailure, Contract, Failure, Name, Reader, RecvError, Rights, RpcIndex, Streams, Text,
     Transfer,
@@ -25,6 +25,8 @@ impl Carrier for HostLink {
     type Passed = Passed;
     type Pending = Started;
     type Flow = HostFlow;
+
+    const DEADLINE: Duration = CALL_DEADLINE;
 
     fn peer_role(&self) -> Name {
         Name::clone(&self.peer())
@@ -93,7 +95,10 @@ impl Carrier for HostLink {
         within: Option<Duration>,
         build: impl FnOnce(&mut HostMessage) -> Result<(), AppendError>,
     ) -> Started {
-        let begin = |message| Stage::Told(Box::pin(self.tell(rpc, message, within.unwrap_or(CALL_DEADLINE))));
+        let begin = |message| {
+            let told = self.tell(rpc, message, within.unwrap_or(CALL_DEADLINE));
+            Stage::Running(Box::pin(async move { told.await.map(|()| None) }))
+        };
         Started::new(self, rpc, build, begin)
     }
 }
@@ -111,17 +116,20 @@ pub struct Started {
 enum Stage {
     /// It waits for its reply.
     Called(PendingCall),
-    /// It is a oneway, and waits for room.
-    Told(Pin<Box<dyn Future<Output = Result<(), CallError>> + Send>>),
+    /// It is a oneway, and waits for room; or it is made again.
+    Running(Pin<Box<dyn Future<Output = Outcome> + Send>>),
     /// It is over. A oneway has no reply.
-    Over(Result<Option<Incoming>, CallError>),
+    Over(Outcome),
 }
+
+/// What a call comes to: a reply, unless it is a oneway.
+type Outcome = Result<Option<Incoming>, CallError>;
 
 impl fmt::Debug for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Called(_) => "Called",
-            Self::Told(_) => "Told",
+            Self::Running(_) => "Running",
             Self::Over(_) => "Over",
         })
     }
@@ -150,7 +158,7 @@ impl Started {
     fn poll_stage(&mut self, context: &mut Context<'_>) -> Progress<()> {
         let outcome = match &mut self.stage {
             Stage::Called(call) => Pin::new(call).poll(context).map(|outcome| outcome.map(Some)),
-            Stage::Told(sent) => sent.as_mut().poll(context).map(|outcome| outcome.map(|()| None)),
+            Stage::Running(running) => running.as_mut().poll(context),
             Stage::Over(_) => return Progress::Ready(()),
         };
         outcome.map(|outcome| self.stage = Stage::Over(outcome))
@@ -165,6 +173,11 @@ impl Started {
 impl Pending for Started {
     type Passed = Passed;
     type Link = HostLink;
+
+    fn retry(retry: Retry<HostLink>) -> Self {
+        let (peer, rpc, since) = (retry.role().clone(), retry.rpc(), Instant::now());
+        Self { peer, rpc, since, stage: Stage::Running(Box::pin(call_again(retry, since))) }
+    }
 
     fn wait<T>(
         mut self,
@@ -214,9 +227,46 @@ impl BindAsync for Broker {
     ) -> Result<Stub<HostLink>, BindError<OpenError>> {
         let link = self.open_async(role, contract).await.map_err(BindError::Open)?;
         let link = Unbound(Some(link));
-        let asked = bind::ask_async(link.get(), &link.get().peer(), contract).await?;
-        Ok(Stub::new(link.bound(), asked))
+        let role = Name::clone(&link.get().peer());
+        let served = bind::ask_async(link.get(), &role, contract, None).await?;
+        Ok(Stub::bound(role, contract, link.bound(), served))
     }
+}
+
+/// Makes a call again whose peer died, and waits for its reply.
+async fn call_again(retry: Retry<HostLink>, since: Instant) -> Outcome {
+    let until = since + retry.within();
+    let outcome = match retry.reopened() {
+        Some(link) => Ok(link),
+        None => reopen(&retry, until).await,
+    };
+    let failed = |why| CallError { peer: retry.role().clone(), rpc: retry.rpc(), after: since.elapsed(), why };
+    let link = outcome.map_err(failed)?;
+    let mut message = HostMessage::new();
+    retry.build(&mut message).map_err(|error| failed(CallFailure::Unsendable(error.to_string().into())))?;
+    let reply = HostLink::start(&link, retry.rpc(), message, left(until)).await;
+    reply.map(Some).map_err(|error| CallError { after: since.elapsed(), ..error })
+}
+
+/// A link to the role's next player, over which calls of the same client go from now on.
+async fn reopen(retry: &Retry<HostLink>, until: Instant) -> Result<HostLink, CallFailure> {
+    let (role, contract) = (retry.role(), retry.contract());
+    let opened = retry.former().open_like(role.clone(), contract, left(until)).await;
+    let link = opened.map_err(|refusal| if left(until).is_zero() { CallFailure::Deadline } else { refusal.into() })?;
+    let link = Unbound(Some(link));
+    let served = bind::ask_async(link.get(), role, contract, Some(left(until))).await?;
+    let link = link.bound();
+    Ok(match retry.renew(&link, served) {
+        None => link,
+        Some(theirs) => {
+            link.close();
+            theirs
+        }
+    })
+}
+
+fn left(until: Instant) -> Duration {
+    until.saturating_duration_since(Instant::now())
 }
 
 /// A link that is closed unless it comes to be bound: also when whoever binds it stops waiting.

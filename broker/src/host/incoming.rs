@@ -139,6 +139,13 @@ impl Incoming {
         self.header.kind == Kind::Call
     }
 
+    /// Whether its caller says that it was made before, of a host or a broker that has ended, or of a worker that has given
+    /// the link away, and may have been served.
+    #[must_use]
+    pub const fn is_retry(&self) -> bool {
+        self.header.is_retry
+    }
+
     /// Whether nobody waits for an answer any more: the caller has given the call up, is gone, or its deadline has passed.
     /// Never true of anything but a call.
     #[must_use]
@@ -154,7 +161,8 @@ impl Incoming {
 
     /// What the implementation of a contract can ask while it serves this.
     pub(super) fn as_served(&self) -> Rc<dyn Served> {
-        Rc::new(ServedHere { standing: self.standing.clone(), deadline: self.deadline, caller: self.peer.clone() })
+        let (standing, caller) = (self.standing.clone(), self.peer.clone());
+        Rc::new(ServedHere { standing, deadline: self.deadline, caller, is_retry: self.is_retry() })
     }
 
     /// The one value that it consists of.
@@ -229,6 +237,7 @@ struct ServedHere {
     standing: Option<Arc<Standing>>,
     deadline: Instant,
     caller: Arc<Name>,
+    is_retry: bool,
 }
 
 impl Served for ServedHere {
@@ -238,6 +247,10 @@ impl Served for ServedHere {
 
     fn time_left(&self) -> Option<Duration> {
         self.standing.as_ref().map(|_| self.deadline.saturating_duration_since(Instant::now()))
+    }
+
+    fn is_retry(&self) -> bool {
+        self.is_retry
     }
 
     fn caller(&self) -> Option<Name> {

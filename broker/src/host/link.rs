@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use cloison_ipc::BufferRef;
 use cloison_msg::control::PoolId;
 use cloison_msg::{
-    CallError, CallFailure, CallId, Caller, Destination, Gone, Header, Name, Named, Refusal, Route, RpcIndex, Streams,
-    Taken,
+    CallError, CallFailure, CallId, Caller, Destination, Gone, Header, Interface, Name, Named, Refusal, Route,
+    RpcIndex, Streams, Taken,
 };
 use tokio::sync::oneshot;
 
@@ -187,6 +187,11 @@ impl HostLink {
     #[must_use]
     pub fn name(&self) -> Destination {
         self.core.name
+    }
+
+    /// A link to whoever plays `role`, or is the next to do so within `within`.
+    pub(super) async fn open_like(&self, role: Name, interface: &Interface, within: Duration) -> Result<Self, Refusal> {
+        self.core.commands.open(role, interface.name(), within).await
     }
 
     /// Closes the link at both ends.

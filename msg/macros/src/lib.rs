@@ -53,6 +53,7 @@ use quote::quote;
 /// | of a method | |
 /// |---|---|
 /// | `#[oneway]` | nobody answers it; its caller hears only whether it was sent |
+/// | `#[idempotent]` | served twice it does what it does once: if its server dies, the runtime calls its successor, within the deadline |
 /// | `#[optional]` | servers may be older than it; stands on the last methods only |
 /// | `#[deadline("250ms")]` | a call takes no longer, whatever its caller says, and of one with streams no wait for an item; `us`, `ms`, `s`; an hour at most |
 /// | `#[limit(request = 4096, reply = 64)]` | bytes that arguments and answer may take, and each item of a stream; both sides see to it |

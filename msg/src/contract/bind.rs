@@ -12,6 +12,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::task::Poll as Progress;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -236,13 +237,19 @@ pub enum BindError<O> {
     Mismatch(Box<Mismatch>),
 }
 
-/// Asks over `link`, which leads to `server`, whether both sides mean `contract`: how many of its methods are there.
+/// Asks over `link`, which leads to `server`, whether both sides mean `contract`: how many of its methods are there. `within`
+/// is how long that may take; `None` for what the carrier holds to be usual.
 ///
 /// # Errors
 /// [`BindError::Ask`] or [`BindError::Mismatch`].
-pub fn ask<L: Carrier, O>(link: &L, server: &Name, contract: &'static Contract) -> Result<u16, BindError<O>> {
+pub fn ask<L: Carrier, O>(
+    link: &L,
+    server: &Name,
+    contract: &'static Contract,
+    within: Option<Duration>,
+) -> Result<u16, BindError<O>> {
     let question = BindQuestion::about(contract);
-    let answer = link.call(RpcIndex::BIND, None, |message| question.append_to(message), BindAnswer::read);
+    let answer = link.call(RpcIndex::BIND, within, |message| question.append_to(message), BindAnswer::read);
     settle(answer, server, contract)
 }
 
@@ -250,12 +257,17 @@ pub fn ask<L: Carrier, O>(link: &L, server: &Name, contract: &'static Contract) 
 ///
 /// # Errors
 /// [`BindError::Ask`] or [`BindError::Mismatch`].
-pub async fn ask_async<L, O>(link: &L, server: &Name, contract: &'static Contract) -> Result<u16, BindError<O>>
+pub async fn ask_async<L, O>(
+    link: &L,
+    server: &Name,
+    contract: &'static Contract,
+    within: Option<Duration>,
+) -> Result<u16, BindError<O>>
 where
     L: Carrier<Pending: Poll>,
 {
     let question = BindQuestion::about(contract);
-    let mut pending = link.start(RpcIndex::BIND, None, |message| question.append_to(message));
+    let mut pending = link.start(RpcIndex::BIND, within, |message| question.append_to(message));
     poll_fn(|context| if pending.poll_done(context) { Progress::Ready(()) } else { Progress::Pending }).await;
     settle(pending.wait(BindAnswer::read), server, contract)
 }

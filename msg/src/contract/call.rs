@@ -8,10 +8,11 @@ use std::task::{Context, Poll as Progress};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+use super::retry::Again;
 use super::serve::failed;
 use super::stub::check_reply;
 use super::{Answer, Method, MethodError, Pending, Poll};
-use crate::{Reader, RecvError};
+use crate::{CallError, Reader, RecvError};
 
 /// How a reply is read: the value, or the method's own error.
 pub type Read<P, T, E> =
@@ -25,11 +26,17 @@ pub struct Call<P: Pending, T, E> {
     pending: Option<P>,
     method: &'static Method,
     read: Read<P, T, E>,
+    /// How to make it again if the peer dies.
+    again: Option<Again<P::Link>>,
 }
 
 impl<P: Pending, T, E> Call<P, T, E> {
     pub(super) const fn new(pending: P, method: &'static Method, read: Read<P, T, E>) -> Self {
-        Self { pending: Some(pending), method, read }
+        Self { pending: Some(pending), method, read, again: None }
+    }
+
+    pub(super) fn again(self, again: Again<P::Link>) -> Self {
+        Self { again: Some(again), ..self }
     }
 
     /// Waits for the answer.
@@ -65,23 +72,57 @@ impl<P: Pending, T, E> Call<P, T, E> {
         E: DeserializeOwned,
     {
         let method = self.method;
-        let answer = self.take().wait(|reader| {
-            check_reply(method, reader.remaining())?;
-            if method.fallible && failed(reader)? {
-                return Ok(Err(reader.recv()?));
+        let mut look = Some(look);
+        let answer = loop {
+            let attempt = self.attempt(|reader| {
+                check_reply(method, reader.remaining())?;
+                if method.fallible && failed(reader)? {
+                    return Ok(Err(reader.recv()?));
+                }
+                let look = look.take().expect("a call has one reply");
+                Ok(Ok(look(reader.recv()?)))
+            });
+            if let Some(answer) = attempt {
+                break answer;
             }
-            Ok(Ok(look(reader.recv()?)))
-        });
+        };
         answer?.map_err(MethodError::Own)
     }
 
     fn finish(&mut self) -> Answer<T, E> {
+        loop {
+            if let Some(answer) = self.try_finish() {
+                return answer;
+            }
+        }
+    }
+
+    /// Waits for the outcome of the call as it was made last; `None` if it is made again.
+    fn try_finish(&mut self) -> Option<Answer<T, E>> {
         let (method, read) = (self.method, self.read);
-        let answer = self.take().wait(|reader| {
+        let attempt = self.attempt(|reader| {
             check_reply(method, reader.remaining())?;
             read(reader)
         });
-        answer?.map_err(MethodError::Own)
+        attempt.map(|answer| answer?.map_err(MethodError::Own))
+    }
+
+    fn attempt<R>(
+        &mut self,
+        read: impl FnOnce(&mut Reader<'_, P::Passed, P::Link>) -> Result<R, RecvError>,
+    ) -> Option<Result<R, CallError>> {
+        let error = match self.take().wait(read) {
+            Ok(value) => return Some(Ok(value)),
+            Err(error) => error,
+        };
+        let Some(again) = &mut self.again else { return Some(Err(error)) };
+        match again.after(error) {
+            Ok(retry) => {
+                self.pending = Some(P::retry(retry));
+                None
+            }
+            Err(error) => Some(Err(error)),
+        }
     }
 
     const fn take(&mut self) -> P {
@@ -93,8 +134,15 @@ impl<P: Poll, T, E> Future for Call<P, T, E> {
     type Output = Answer<T, E>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Progress<Answer<T, E>> {
-        let pending = self.pending.as_mut().expect("a call has one answer, which was taken");
-        if pending.poll_done(context) { Progress::Ready(self.finish()) } else { Progress::Pending }
+        loop {
+            let pending = self.pending.as_mut().expect("a call has one answer, which was taken");
+            if !pending.poll_done(context) {
+                return Progress::Pending;
+            }
+            if let Some(answer) = self.try_finish() {
+                return Progress::Ready(answer);
+            }
+        }
     }
 }
 
@@ -153,6 +201,7 @@ struct Mark<K, P: Pending, T, E> {
     key: K,
     method: &'static Method,
     read: Read<P, T, E>,
+    again: Option<Again<P::Link>>,
 }
 
 /// An answer, and the mark of its call.
@@ -168,7 +217,7 @@ impl<K, P: Pending, T, E> Answers<K, P, T, E> {
     /// One more call.
     pub fn add(&mut self, key: K, mut call: Call<P, T, E>) {
         self.pending.push(call.take());
-        self.marks.push(Mark { key, method: call.method, read: call.read });
+        self.marks.push(Mark { key, method: call.method, read: call.read, again: call.again });
     }
 
     /// How many answers have not been taken yet.
@@ -186,11 +235,13 @@ impl<K, P: Pending, T, E> Answers<K, P, T, E> {
     /// Waits for the next answer, of whichever call; `None` when all have been taken.
     #[expect(clippy::should_implement_trait, reason = "an iterator would be expected to borrow nothing for so long")]
     pub fn next(&mut self) -> Option<Ready<K, T, E>> {
-        if self.pending.is_empty() {
-            return None;
+        while !self.pending.is_empty() {
+            let at = P::wait_any(&mut self.pending);
+            if let Some(ready) = self.take(at) {
+                return Some(ready);
+            }
         }
-        let at = P::wait_any(&mut self.pending);
-        Some(self.take(at))
+        None
     }
 
     /// Waits for the next answer on any executor; `None` when all have been taken.
@@ -198,23 +249,30 @@ impl<K, P: Pending, T, E> Answers<K, P, T, E> {
     where
         P: Poll,
     {
-        if self.pending.is_empty() {
-            return None;
+        while !self.pending.is_empty() {
+            let at = poll_fn(|context| {
+                // Each of them has to know whom to wake.
+                let done = self.pending.iter_mut().position(|pending| pending.poll_done(context));
+                done.map_or(Progress::Pending, Progress::Ready)
+            });
+            let at = at.await;
+            if let Some(ready) = self.take(at) {
+                return Some(ready);
+            }
         }
-        let at = poll_fn(|context| {
-            // Each of them has to know whom to wake.
-            let done = self.pending.iter_mut().position(|pending| pending.poll_done(context));
-            done.map_or(Progress::Pending, Progress::Ready)
-        });
-        let at = at.await;
-        Some(self.take(at))
+        None
     }
 
-    fn take(&mut self, at: usize) -> Ready<K, T, E> {
+    /// What became of a call; `None` if it is made again.
+    fn take(&mut self, at: usize) -> Option<Ready<K, T, E>> {
         let pending = self.pending.swap_remove(at);
-        let mark = self.marks.swap_remove(at);
-        let mut call = Call::new(pending, mark.method, mark.read);
-        (mark.key, call.finish())
+        let Mark { key, method, read, again } = self.marks.swap_remove(at);
+        let mut call = Call { pending: Some(pending), method, read, again };
+        if let Some(answer) = call.try_finish() {
+            return Some((key, answer));
+        }
+        self.add(key, call);
+        None
     }
 }
 

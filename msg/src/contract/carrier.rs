@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::bind::BindError;
 use super::stream::Flow;
-use super::{Contract, Stub};
+use super::{Contract, Retry, Stub};
 use crate::{
     AppendError, CallError, Descriptor, Message, Name, Reader, RecvError, Rights, RpcIndex, Streams, Transfer,
 };
@@ -14,7 +14,7 @@ use crate::{
 /// Something that takes calls to somebody who serves them: a worker's link, or a host's.
 ///
 /// `build` writes the arguments, and is called once; `read` reads the reply, whose end is checked behind it. `within` is
-/// how long the call may take; `None` for what the carrier holds to be usual.
+/// how long the call may take; `None` for [`DEADLINE`](Self::DEADLINE).
 pub trait Carrier: Clone + 'static {
     /// Descriptors, as they are attached to a message.
     type Sent: 'static;
@@ -24,6 +24,9 @@ pub trait Carrier: Clone + 'static {
     type Pending: Pending<Passed = Self::Passed, Link = Self>;
     /// A call with streams that was begun.
     type Flow: Flow<Carrier = Self> + 'static;
+
+    /// How long a call may take unless somebody says otherwise.
+    const DEADLINE: Duration;
 
     /// The role at the other end.
     fn peer_role(&self) -> Name;
@@ -95,7 +98,11 @@ pub trait Pending: Sized {
     /// Descriptors, as they arrive.
     type Passed: Descriptor;
     /// Links, as they arrive: those that nobody takes are closed.
-    type Link;
+    type Link: Clone;
+
+    /// Makes a call again whose peer died: over the link that was opened meanwhile, or over one that is opened now to the
+    /// role's next player. What fails is told by whoever waits for it, and as late as it was begun.
+    fn retry(retry: Retry<Self::Link>) -> Self;
 
     /// Waits for the reply and reads it.
     ///

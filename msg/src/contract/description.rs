@@ -29,6 +29,8 @@ pub struct Method {
     pub signature: &'static str,
     /// Whether nobody answers it.
     pub oneway: bool,
+    /// Whether a call of it is made again if its server dies before it answers.
+    pub idempotent: bool,
     /// Whether a server that has it not is a server all the same.
     pub optional: bool,
     /// How long a call of it takes at most, and if it has streams, each wait for an item; `None` for the caller's usual
@@ -64,6 +66,7 @@ impl Method {
             name,
             signature,
             oneway: false,
+            idempotent: false,
             optional: false,
             deadline: None,
             request_max: most,

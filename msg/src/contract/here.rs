@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::serve::{Dispatch, Server};
 use super::stream::Flows;
-use super::{Carrier, Offer, Pending, Poll, Stub};
+use super::{Carrier, Offer, Pending, Poll, Retry, Stub};
 use crate::{
-    AppendError, CallError, CallFailure, Descriptor, Destination, Failure, Message, Name, Reader, RecvError, Rights,
-    RpcIndex, Streams, Transfer,
+    AppendError, CallError, CallFailure, Descriptor, Destination, Failure, Gone, Message, Name, Reader, RecvError,
+    Rights, RpcIndex, Streams, Transfer,
 };
 
 mod stream;
@@ -126,6 +126,9 @@ impl<D: Descriptor + 'static> Carrier for HereLink<D> {
     type Pending = Served<D>;
     type Flow = HereFlow<D>;
 
+    /// Nobody waits: each call is over when it has begun.
+    const DEADLINE: Duration = crate::DEADLINE_MAX;
+
     fn peer_role(&self) -> Name {
         Name::new("here").expect("a constant that is a name")
     }
@@ -195,6 +198,11 @@ impl<D: Descriptor + 'static> Carrier for HereLink<D> {
 impl<D: Descriptor + 'static> Pending for Served<D> {
     type Passed = D;
     type Link = HereLink<D>;
+
+    /// No link of these was opened by a role, so none is opened again.
+    fn retry(retry: Retry<HereLink<D>>) -> Self {
+        Self { rpc: retry.rpc(), reply: Err(CallFailure::Gone(Gone::Closed)) }
+    }
 
     fn wait<T>(
         self,

@@ -35,6 +35,7 @@
 //! | an object | to give somebody a link to it | `OtherClient::offer`: it ends when no link leads to it any more |
 //! | an implementation | to serve it | `CounterServer::new(implementation)`: a worker serves it like any service |
 //! | the same, serving | to know whether anybody still waits, and for how long | [`serving`] |
+//! | the same, of a method that is `#[idempotent]` | to know whether it may have been served before | [`serving::is_retry`] |
 //! | the same | to call it where you are | the trait's methods: no link, no broker |
 //! | a [`Call`], or [`Answers`] | to give up what was begun | drop it: the server is told |
 //! | either, not known before the program runs | one type | [`Placed`] |
@@ -45,10 +46,16 @@
 //!
 //! | you get | it means | do |
 //! |---|---|---|
+//! | [`BindError::Open`](bind::BindError::Open) | no such peer, or not for you; or it has ended for good; or nobody played the role in time | ask the policy's author; or start it; or wait longer |
 //! | [`MethodError::Own`] | it was served, and this is what it says | what the contract says |
 //! | [`MethodError::Call`] | something else became of the call | as follows |
 //! | [`Deadline`](crate::CallFailure::Deadline) | no answer in time; it may still be served | again, if doing it twice does no harm |
-//! | [`Gone`](crate::CallFailure::Gone) | the peer, the link or the broker is gone; it may have been served | bind again, unless it was revoked |
+//! | [`PeerRestarted`](crate::CallFailure::PeerRestarted) | the peer died, and is being started again; it may have been served, but not twice | bind again and call again, if doing it twice does no harm; mark such methods `#[idempotent]`, and the runtime does |
+//! | [`Gone`](crate::CallFailure::Gone): [`GivenUp`](crate::Gone::GivenUp) | the peer died, and does not come back; it may have been served | do without |
+//! | … [`Revoked`](crate::Gone::Revoked) | the right to it was taken back; it may have been served | do without, or ask for another |
+//! | … [`Closed`](crate::Gone::Closed), [`Moved`](crate::Gone::Moved) | one of the two sides closed the link, or gave it away; it may have been served | bind again |
+//! | … [`CutOff`](crate::Gone::CutOff) | a peer broke the protocol; it may have been served | distrust the peer |
+//! | … [`BrokerEnded`](crate::Gone::BrokerEnded) | all is over | return |
 //! | [`Overloaded`](crate::CallFailure::Overloaded) | it was not sent: the peer does not keep up | send less |
 //! | [`Unsendable`](crate::CallFailure::Unsendable) | it was not sent: the arguments are too long, or do not travel | send less at once, or large things by a buffer |
 //! | [`Unreadable`](crate::CallFailure::Unreadable) | it was served; the reply is not what the contract says | distrust the peer; build both sides from one release |
@@ -61,6 +68,32 @@
 //! | … [`Remote`](crate::Failure::Remote) with [`NESTED`](crate::Failure::NESTED) | the server made a call of its own, which failed as the text says | as the peer would |
 //! | [`BindError::Mismatch`](bind::BindError::Mismatch) | both sides, and the first method that differs | build both from one release, or add a new interface |
 //! | [`BindError::Ask`](bind::BindError::Ask) | the server does not say what it serves | as its call's failure says |
+//!
+//! Each names who was called, which method, after how long, and why.
+//!
+//! # How often it is served
+//!
+//! A call is served at most once. If its server dies, whoever waits for it hears of that at once, as
+//! [`PeerRestarted`](crate::CallFailure::PeerRestarted) or [`GivenUp`](crate::Gone::GivenUp), and decides.
+//!
+//! A call of an `#[idempotent]` method is made again by the runtime, [`RETRIES_MAX`] times at most and within its deadline, if
+//! the server dies and is started again: then it is served once at least. The arguments are kept until it is answered, so what
+//! a message gives away cannot be among them, nor has such a method streams. It takes a client that was bound to a role; a link that came with a message leads
+//! to an object, which ended with its maker. From then on the client, and all its clones, lead to the successor. Any other
+//! client is bound again by its user. Who began a call, by `start`, has it made again when he waits for it.
+//!
+//! ```
+//! # use cloison_msg::{Answer, interface};
+//! #[interface]
+//! pub trait Index {
+//!     /// To set a value twice is to set it.
+//!     #[idempotent]
+//!     fn set(&self, key: &str, value: u32) -> Answer<()>;
+//!     /// To append one twice is not.
+//!     fn append(&self, value: u32) -> Answer<()>;
+//! }
+//! assert!(INDEX.methods()[0].idempotent);
+//! ```
 //!
 //! # Links
 //!
@@ -126,6 +159,7 @@ mod carrier;
 mod description;
 mod here;
 mod placed;
+mod retry;
 mod serve;
 pub mod serving;
 mod sketch;
@@ -139,6 +173,7 @@ pub use carrier::{Bind, BindAsync, Carrier, Client, Pending, Poll};
 pub use description::{Contract, Method};
 pub use here::{Here, HereFlow, HereLink, Served};
 pub use placed::Placed;
+pub use retry::{RETRIES_MAX, Retry};
 pub use serve::{Dispatch, Serve, Server};
 pub use sketch::Sketch;
 pub use stream::{Fed, Feed, Flow, Flows, Intake, Items, NoFlow, Output, PollFlow, Produced, ReadOne, Stream};

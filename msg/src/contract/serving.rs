@@ -36,6 +36,8 @@ pub trait Served {
     fn time_left(&self) -> Option<Duration>;
     /// The role of whoever made it.
     fn caller(&self) -> Option<Name>;
+    /// Whether its caller says that it was made before.
+    fn is_retry(&self) -> bool;
 }
 
 thread_local! {
@@ -62,6 +64,14 @@ pub fn time_left() -> Option<Duration> {
 #[must_use]
 pub fn caller() -> Option<Name> {
     innermost()?.caller()
+}
+
+/// Whether this call was made before, of a server that died before it answered: it may have been served then, in part or as a
+/// whole. Only what is `#[idempotent]`, or marked by whoever sends messages by hand, is made again. It is the caller who says
+/// so: do not trust it further than the caller.
+#[must_use]
+pub fn is_retry() -> bool {
+    innermost().is_some_and(|served| served.is_retry())
 }
 
 /// Serves a call of which the implementation can ask.

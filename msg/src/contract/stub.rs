@@ -1,28 +1,38 @@
 //! What all clients share.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::{Call, Read};
+use super::retry::{Again, Binding, Current};
 use super::stream::{Feed, Flow, Items, ReadItem, Stream};
-use super::{Answer, Carrier, Method, Never};
-use crate::{AppendError, Message, Rights};
+use super::{Answer, Carrier, Contract, Method, Never, Pending};
+use crate::{AppendError, CallError, CallFailure, Message, Name, Rights};
 
 /// The inside of a client: a carrier, and how it is called through. Generated clients are a shell around it.
 #[derive(Clone, Debug)]
 pub struct Stub<L> {
-    link: L,
+    way: Way<L>,
     within: Option<Duration>,
-    served: u16,
     /// What whoever is given the link may do at most; `None` for what the contract needs.
     given: Option<Rights>,
     is_shared: bool,
+}
+
+/// What a stub calls over.
+#[derive(Clone, Debug)]
+enum Way<L> {
+    /// This link.
+    Link { link: L, served: u16 },
+    /// The link to whoever plays a role.
+    Role(Arc<Binding<L>>),
 }
 
 impl<L> Stub<L> {
     /// A stub over a carrier, at whose other end the first `served` methods are. Nothing is asked or compared:
     /// [`Bind::bind_stub`](super::Bind::bind_stub) does that.
     pub const fn new(link: L, served: u16) -> Self {
-        Self { link, within: None, served, given: None, is_shared: false }
+        Self { way: Way::Link { link, served }, within: None, given: None, is_shared: false }
     }
 
     /// The same, of which whoever is given it as an argument or an answer gets no more than these rights, and never more
@@ -46,25 +56,40 @@ impl<L> Stub<L> {
         self.given.as_ref()
     }
 
-    pub(super) const fn served(&self) -> u16 {
-        self.served
-    }
-
-    /// The carrier.
-    pub const fn link(&self) -> &L {
-        &self.link
-    }
-
     /// The same, with another deadline for calls of methods that state none.
     #[must_use]
     pub fn within(self, within: Duration) -> Self {
         Self { within: Some(within), ..self }
     }
+}
+
+impl<L: Clone> Stub<L> {
+    /// A stub over a carrier that was opened to whoever plays `role`, and leads to its next player once an idempotent call
+    /// had to be made again. Its clones follow.
+    pub fn bound(role: Name, contract: &'static Contract, link: L, served: u16) -> Self {
+        let way = Way::Role(Arc::new(Binding::new(role, contract, link, served)));
+        Self { way, within: None, given: None, is_shared: false }
+    }
+
+    pub(super) fn served(&self) -> u16 {
+        match &self.way {
+            Way::Link { served, .. } => *served,
+            Way::Role(binding) => binding.current().served,
+        }
+    }
+
+    /// The carrier, as it is at this moment.
+    pub fn link(&self) -> L {
+        match &self.way {
+            Way::Link { link, .. } => link.clone(),
+            Way::Role(binding) => binding.current().link,
+        }
+    }
 
     /// Whether the other side has that method; one that is not optional it has.
     #[must_use]
-    pub const fn serves(&self, method: &Method) -> bool {
-        method.rpc.0 < self.served
+    pub fn serves(&self, method: &Method) -> bool {
+        method.rpc.0 < self.served()
     }
 }
 
@@ -80,11 +105,75 @@ impl<L: Carrier> Stub<L> {
         read: Read<L::Pending, T, E>,
     ) -> Answer<T, E> {
         let within = method.deadline.or(self.within);
-        let answer = self.link.call(method.rpc, within, bounded(method, build), |reader| {
+        let answer = self.link().call(method.rpc, within, bounded(method, build), |reader| {
             check_reply(method, reader.remaining())?;
             read(reader)
         });
         answer?.map_err(super::MethodError::Own)
+    }
+
+    /// Calls and waits; if the stub is [`bound`](Self::bound) and the peer dies, the call is made again.
+    ///
+    /// # Errors
+    /// [`MethodError`](super::MethodError).
+    pub fn call_idempotent<T, E>(
+        &self,
+        method: &'static Method,
+        build: impl Fn(&mut Message<L::Sent>) -> Result<(), AppendError>,
+        read: Read<L::Pending, T, E>,
+    ) -> Answer<T, E> {
+        let Way::Role(binding) = &self.way else { return self.call(method, build, read) };
+        let within = method.deadline.or(self.within);
+        let over = binding.current();
+        let first = over.link.call(method.rpc, within, bounded(method, &build), |reader| {
+            check_reply(method, reader.remaining())?;
+            read(reader)
+        });
+        match first {
+            Err(error) if matches!(error.why, CallFailure::PeerRestarted(_)) => {
+                let mut again = self.keep(binding, &over, method, &build)?;
+                let pending = L::Pending::retry(again.after(error)?);
+                Call::new(pending, method, read).again(again).wait()
+            }
+            answer => answer?.map_err(super::MethodError::Own),
+        }
+    }
+
+    /// Begins a call; if the stub is [`bound`](Self::bound) and the peer dies before it answers, the call is made again by
+    /// whoever waits for it.
+    pub fn start_idempotent<T, E>(
+        &self,
+        method: &'static Method,
+        build: impl Fn(&mut Message<L::Sent>) -> Result<(), AppendError>,
+        read: Read<L::Pending, T, E>,
+    ) -> Call<L::Pending, T, E> {
+        let Way::Role(binding) = &self.way else { return self.start(method, build, read) };
+        let over = binding.current();
+        let Ok(again) = self.keep(binding, &over, method, &build) else { return self.start(method, build, read) };
+        let within = method.deadline.or(self.within);
+        let pending = over.link.start(method.rpc, within, bounded(method, build));
+        Call::new(pending, method, read).again(again)
+    }
+
+    /// Keeps what is needed to make a call again.
+    fn keep(
+        &self,
+        binding: &Arc<Binding<L>>,
+        over: &Current<L>,
+        method: &'static Method,
+        build: &impl Fn(&mut Message<L::Sent>) -> Result<(), AppendError>,
+    ) -> Result<Again<L>, CallError> {
+        let mut built = Message::new();
+        let mut arguments = Message::new();
+        let kept = bounded(method, build)(&mut built).and_then(|()| arguments.append_values_of(&built).map(|_| ()));
+        kept.map_err(|error| CallError {
+            peer: over.link.peer_role(),
+            rpc: method.rpc,
+            after: Duration::ZERO,
+            why: CallFailure::Unsendable(error.to_string().into()),
+        })?;
+        let within = method.deadline.or(self.within).unwrap_or(L::DEADLINE);
+        Ok(Again::new(binding, over, method, arguments, within))
     }
 
     /// Begins a call.
@@ -95,7 +184,7 @@ impl<L: Carrier> Stub<L> {
         read: Read<L::Pending, T, E>,
     ) -> Call<L::Pending, T, E> {
         let within = method.deadline.or(self.within);
-        Call::new(self.link.start(method.rpc, within, bounded(method, build)), method, read)
+        Call::new(self.link().start(method.rpc, within, bounded(method, build)), method, read)
     }
 
     /// Begins a call of a method that gives a stream and takes none.
@@ -107,7 +196,7 @@ impl<L: Carrier> Stub<L> {
         read_end: Read<L::Pending, (), E>,
     ) -> Items<L, T, E> {
         let within = method.deadline.or(self.within);
-        let flow = self.link.stream(method.rpc, within, method.streams, bounded(method, build));
+        let flow = self.link().stream(method.rpc, within, method.streams, bounded(method, build));
         Items::new(flow, method, read, read_end)
     }
 
@@ -136,7 +225,7 @@ impl<L: Carrier> Stub<L> {
         read: Read<L::Pending, T, E>,
     ) -> Answer<T, E> {
         let within = method.deadline.or(self.within);
-        let mut flow = self.link.stream(method.rpc, within, method.streams, bounded(method, build));
+        let mut flow = self.link().stream(method.rpc, within, method.streams, bounded(method, build));
         if let Some(outcome) = flow.next(&mut Some(feed), |_| Err::<T, _>(crate::RecvError::Value)) {
             outcome?;
         }
@@ -157,7 +246,7 @@ impl<L: Carrier> Stub<L> {
         build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
     ) -> Answer<()> {
         let within = method.deadline.or(self.within);
-        Ok(self.link.oneway(method.rpc, within, bounded(method, build))?)
+        Ok(self.link().oneway(method.rpc, within, bounded(method, build))?)
     }
 
     /// Begins to send what nobody answers.
@@ -167,7 +256,7 @@ impl<L: Carrier> Stub<L> {
         build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
     ) -> Call<L::Pending, (), Never> {
         let within = method.deadline.or(self.within);
-        Call::new(self.link.start_oneway(method.rpc, within, bounded(method, build)), method, |_| Ok(Ok(())))
+        Call::new(self.link().start_oneway(method.rpc, within, bounded(method, build)), method, |_| Ok(Ok(())))
     }
 }
 

@@ -5,10 +5,10 @@ use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
-use cloison_msg::contract::{Carrier, Dispatch, Flows, NoFlow, Pending, Server};
+use cloison_msg::contract::{Carrier, Dispatch, Flows, NoFlow, Pending, Retry, Server};
 use cloison_msg::{
-    AppendError, CallError, CallFailure, Descriptor, DescriptorClasses, Failure, Message, Name, Reader, RecvError,
-    Rights, RpcIndex, Streams, Transfer,
+    AppendError, CallError, CallFailure, Descriptor, DescriptorClasses, Failure, Gone, Message, Name, Reader,
+    RecvError, Rights, RpcIndex, Streams, Transfer,
 };
 
 /// A descriptor that is a number.
@@ -35,6 +35,10 @@ pub struct Wire {
     pub request: RefCell<Range<usize>>,
     /// Where the last reply's did.
     pub reply: RefCell<Range<usize>>,
+    /// How many of the next calls end with their server, and how long after they began.
+    pub deaths: Cell<(u32, Duration)>,
+    /// How many of those that were served were said to be made again.
+    pub retries: Cell<u32>,
     failure: RefCell<Option<Failure>>,
     forged: RefCell<Option<Vec<u8>>>,
 }
@@ -74,6 +78,7 @@ impl Loopback {
         let serve = move |rpc, message: &mut Message<Passed>| {
             let descriptors = message.take_descriptors();
             noting.request.replace(place(message.payload()));
+            noting.retries.set(noting.retries.get() + u32::from(message.is_retry()));
             let mut reply = Message::new();
             let mut request = Reader::new(message.payload(), descriptors).with_links(Vec::<Self>::new());
             server.answer(rpc, &mut request, &mut reply, &mut Flows::new(None))?;
@@ -103,12 +108,26 @@ impl Pending for Sent {
     type Passed = Passed;
     type Link = Loopback;
 
+    fn retry(retry: Retry<Loopback>) -> Self {
+        let link = retry.reopened().unwrap_or_else(|| {
+            let link = retry.former();
+            assert!(retry.renew(&link, 9).is_none(), "nobody else is here");
+            link
+        });
+        link.build(retry.rpc(), Some(retry.within()), |message| retry.build(message))
+    }
+
     fn wait<T>(
         self,
         read: impl FnOnce(&mut Reader<'_, Passed, Loopback>) -> Result<T, RecvError>,
     ) -> Result<T, CallError> {
         let fail = |why| failed(self.rpc, why);
         let mut message = self.message?;
+        let (deaths, after) = self.link.wire.deaths.get();
+        if deaths > 0 {
+            self.link.wire.deaths.set((deaths - 1, after));
+            return Err(CallError { after, ..fail(Gone::Crashed("signal 9".into()).into()) });
+        }
         if let Some(failure) = self.link.wire.failure.take() {
             return Err(fail(failure.into()));
         }
@@ -131,6 +150,8 @@ impl Carrier for Loopback {
     type Passed = Passed;
     type Pending = Sent;
     type Flow = NoFlow<Self>;
+
+    const DEADLINE: Duration = Duration::from_secs(5);
 
     fn stream(
         &self,

@@ -22,8 +22,16 @@ trait Decoder {
     fn unsaid(&self, at: OwnedFd) -> Answer<()>;
     #[stream]
     fn packets(&self) -> Answer<u32>;
+    #[oneway]
     #[idempotent]
     fn again(&self) -> Answer<()>;
+    #[idempotent]
+    #[descriptors(PIPE)]
+    fn given(&self, number: u32, pipe: OwnedFd) -> Answer<()>;
+    #[idempotent]
+    fn read(&self) -> Stream<u32>;
+    #[idempotent]
+    fn lent(&self, picture: BufferRef) -> Answer<()>;
 }
 
 fn main() {}

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use cloison_ipc::Passed;
-use cloison_msg::contract::{Carrier, Pending};
+use cloison_msg::contract::{Carrier, Pending, Retry};
 use cloison_msg::{
     AppendError, CallError, CallFailure, Message, Name, Reader, RecvError, Rights, RpcIndex, Streams, Transfer,
 };
@@ -19,6 +19,8 @@ impl Carrier for Link {
     type Passed = Passed;
     type Pending = Started;
     type Flow = LinkFlow;
+
+    const DEADLINE: Duration = DEFAULT_DEADLINE;
 
     fn peer_role(&self) -> Name {
         Name::clone(&self.peer())
@@ -91,7 +93,7 @@ impl Carrier for Link {
 
 impl Link {
     /// Builds a message in memory that has grown already, and sends it.
-    fn with_message<T>(
+    pub(super) fn with_message<T>(
         &self,
         rpc: RpcIndex,
         build: impl FnOnce(&mut Message<OwnedFd>) -> Result<(), AppendError>,
@@ -130,6 +132,11 @@ impl Started {
 impl Pending for Started {
     type Passed = Passed;
     type Link = Link;
+
+    fn retry(retry: Retry<Link>) -> Self {
+        let worker = retry.former().worker().clone();
+        Self(worker.call_again(&retry).map(Some))
+    }
 
     fn wait<T>(self, read: impl FnOnce(&mut Reader<'_, Passed, Link>) -> Result<T, RecvError>) -> Result<T, CallError> {
         match self.0? {

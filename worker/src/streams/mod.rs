@@ -198,7 +198,7 @@ impl FeedEnd {
         match self {
             Self::All => Ok(()),
             Self::GivenUp => Err(CallFailure::Cancelled),
-            Self::Gone(why) => Err(CallFailure::Gone(why)),
+            Self::Gone(why) => Err(why.into()),
         }
     }
 }

@@ -113,9 +113,9 @@ fn own_methods(names: &Names) -> TokenStream {
             self.0.serves(&#data.methods()[usize::from(#data.method(method).0)])
         }
 
-        /// What it calls through.
+        /// What it calls through at this moment.
         #[must_use]
-        pub fn link(&self) -> &L {
+        pub fn link(&self) -> L {
             self.0.link()
         }
     }
@@ -198,7 +198,12 @@ fn call(method: &Method, number: usize, names: &Names, start: bool) -> TokenStre
     if method.has_streams() {
         return streaming(method, number, names, &build, start);
     }
-    let how = if start { quote!(start) } else { quote!(call) };
+    let how = match (start, method.options.idempotent.is_some()) {
+        (true, true) => quote!(start_idempotent),
+        (false, true) => quote!(call_idempotent),
+        (true, false) => quote!(start),
+        (false, false) => quote!(call),
+    };
     let read = read(method, number, names);
     quote!(self.0.#how(#data, #build, #read))
 }

@@ -42,6 +42,7 @@ fn options(method: &Method, names: &Names) -> TokenStream {
     let options = &method.options;
     let flags = [
         (options.oneway.is_some(), quote!(oneway)),
+        (options.idempotent.is_some(), quote!(idempotent)),
         (options.optional, quote!(optional)),
         (method.takes_descriptors(), quote!(takes_descriptors)),
         (method.gives_descriptors(), quote!(gives_descriptors)),

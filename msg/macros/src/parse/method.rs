@@ -65,6 +65,7 @@ impl Method {
         method.check_descriptors()?;
         method.check_links()?;
         method.check_streams()?;
+        method.check_idempotent()?;
         Ok(method)
     }
 
@@ -105,6 +106,11 @@ impl Method {
             let what = format!("nobody says how much of `{}` may be sent on: remove this", fed.ident);
             return Err(Error::new_spanned(oneway, what));
         }
+        if let (true, Some(idempotent)) = (self.has_streams(), &self.options.idempotent) {
+            let what = "what has come of a stream does not come again, so such a call is made once: remove this, and have the \
+                        caller begin again where it was";
+            return Err(Error::new_spanned(idempotent, what));
+        }
         Ok(())
     }
 
@@ -116,6 +122,20 @@ impl Method {
             return Err(Error::new_spanned(&self.ident, what));
         }
         Ok(())
+    }
+
+    /// What a message gives away it can give once.
+    fn check_idempotent(&self) -> Result<()> {
+        let given =
+            |argument: &&Argument| argument.kind == Kind::Descriptor || argument.kind.is_link() || argument.is_buffer();
+        match self.arguments.iter().find(given) {
+            Some(argument) if self.options.idempotent.is_some() => {
+                let what = "a descriptor, a link or a buffer goes with the first attempt, and the method is #[idempotent]: \
+                            pass it by a method of its own before, or have the caller call again";
+                Err(Error::new_spanned(&argument.ty, what))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_descriptors(&self) -> Result<()> {

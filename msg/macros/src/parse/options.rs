@@ -24,6 +24,7 @@ const OURS: [&str; 7] = ["oneway", "optional", "deadline", "limit", "descriptors
 pub struct Options {
     pub oneway: Option<Ident>,
     pub optional: bool,
+    pub idempotent: Option<Ident>,
     pub deadline: Option<Duration>,
     pub request_max: Option<u32>,
     pub reply_max: Option<u32>,
@@ -74,9 +75,8 @@ impl Options {
                 return Err(Error::new_spanned(attribute, what));
             }
             "idempotent" => {
-                let what = "no call is repeated yet, so nothing would come of it: remove it, and call again after \
-                            `PeerRestarted` where that does no harm";
-                return Err(Error::new_spanned(attribute, what));
+                attribute.meta.require_path_only()?;
+                self.idempotent = Some(name.clone());
             }
             _ => {}
         }
@@ -111,8 +111,13 @@ impl Options {
     }
 
     fn check(self) -> Result<Self> {
-        match &self.oneway {
-            Some(oneway) if self.reply_max.is_some() => {
+        match (&self.oneway, &self.idempotent) {
+            (Some(_), Some(idempotent)) => {
+                let what =
+                    "nobody answers a oneway, so nobody knows whether to send it again: remove this, or `#[oneway]`";
+                Err(Error::new_spanned(idempotent, what))
+            }
+            (Some(oneway), None) if self.reply_max.is_some() => {
                 Err(Error::new_spanned(oneway, "nobody answers a oneway: remove the limit of its reply"))
             }
             _ => Ok(self),
