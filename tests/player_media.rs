@@ -275,6 +275,28 @@ fn interrupted_playing_ends_within_a_second() {
     });
 }
 
+#[test]
+fn a_pipe_gets_the_same_sound_and_pictures_as_a_file() {
+    each_way(|stage| {
+        let wav = piped(stage, "--wav", "tone.wav");
+        assert_eq!((&wav[4..8], &wav[40..44]), (&[0xff; 4][..], &[0xff; 4][..]), "sizes that nobody knows yet");
+        assert!(wav[44..] == stage.output("--wav", "tone.wav", &[])[44..]);
+        // More pictures than are held back, and fewer.
+        for name in ["clip-av1.webm", "formats/odd-422.mkv"] {
+            assert!(piped(stage, "--y4m", name) == stage.output("--y4m", name, &[]), "{name}");
+        }
+    });
+}
+
+/// What the player writes into a pipe.
+fn piped(stage: &Stage, option: &str, name: &str) -> Vec<u8> {
+    let mut player = Command::new(program());
+    player.args(stage.way).args([option, "/dev/stdout", "--quiet", &clip(name)]);
+    let run = player.output().expect("the player starts");
+    assert_eq!((run.status.code(), String::from_utf8_lossy(&run.stderr).as_ref()), (Some(0), ""), "{name}");
+    run.stdout
+}
+
 /// Runs `test` once for each way of playing.
 fn each_way(test: impl Fn(&Stage)) {
     for way in WAYS {

@@ -14,6 +14,7 @@ use tempfile::NamedTempFile;
 pub struct OutputFile {
     writer: BufWriter<Target>,
     path: PathBuf,
+    can_rewind: bool,
 }
 
 /// Why an output file could not be written.
@@ -35,13 +36,19 @@ impl OutputFile {
     /// # Errors
     /// If nothing can be written there.
     pub fn create(path: &Path) -> Result<Self, OutputError> {
-        let target = Target::create(path).map_err(|error| OutputError { path: path.to_owned(), error })?;
-        Ok(Self { writer: BufWriter::new(target), path: path.to_owned() })
+        let mut target = Target::create(path).map_err(|error| OutputError { path: path.to_owned(), error })?;
+        let can_rewind = target.stream_position().is_ok();
+        Ok(Self { writer: BufWriter::new(target), path: path.to_owned(), can_rewind })
     }
 
     /// Where the file will appear.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether [`Self::rewrite_start`] can succeed: a pipe, a socket or a terminal keeps nothing.
+    pub fn can_rewind(&self) -> bool {
+        self.can_rewind
     }
 
     /// Writes at the end.
@@ -71,7 +78,7 @@ impl OutputFile {
     /// Whatever the system reports; the file is removed then.
     pub fn commit(mut self) -> Result<(), OutputError> {
         self.writer.flush().map_err(|error| self.failed(error))?;
-        let Self { writer, path } = self;
+        let Self { writer, path, .. } = self;
         let (target, _) = writer.into_parts();
         target.commit(&path).map_err(|error| OutputError { path, error })
     }

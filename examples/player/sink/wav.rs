@@ -1,4 +1,6 @@
 //! Sound as a WAVE file of 16-bit samples.
+//!
+//! Where the header cannot be written again when the sizes are known, it says from the start that they are not.
 
 use std::path::Path;
 
@@ -19,6 +21,9 @@ pub struct Wav {
 /// The format keeps sizes in 32 bits, and counts all of the header but its first eight bytes.
 const MAX_BYTES: u32 = u32::MAX - 36;
 
+/// What stands in the header of a stream: whoever reads it reads to the end.
+const UNKNOWN_BYTES: u32 = u32::MAX;
+
 impl Wav {
     /// Begins a file.
     ///
@@ -36,10 +41,9 @@ impl Wav {
         let format = (samples.rate, samples.channels);
         if self.format.is_none() {
             self.format = Some(format);
-            self.file.write(&header(format, 0))?;
+            self.file.write(&header(format, if self.file.can_rewind() { 0 } else { UNKNOWN_BYTES }))?;
         }
-        let bytes = u32::try_from(samples.data.len()).ok().and_then(|more| self.bytes.checked_add(more));
-        match bytes.filter(|bytes| *bytes <= MAX_BYTES) {
+        match self.bytes_with(samples) {
             Some(bytes) if self.format == Some(format) => {
                 self.bytes = bytes;
                 self.file.write(&samples.data)
@@ -51,6 +55,15 @@ impl Wav {
         }
     }
 
+    /// How many bytes there are with these, if the format can tell; of a stream it need not.
+    fn bytes_with(&self, samples: &Samples) -> Option<u32> {
+        if !self.file.can_rewind() {
+            return Some(UNKNOWN_BYTES);
+        }
+        let more = u32::try_from(samples.data.len()).ok()?;
+        self.bytes.checked_add(more).filter(|bytes| *bytes <= MAX_BYTES)
+    }
+
     /// Completes the file. Returns what people should know of it.
     ///
     /// # Errors
@@ -58,7 +71,9 @@ impl Wav {
     pub fn finish(mut self) -> Result<Vec<String>, OutputError> {
         let path = self.file.path().to_owned();
         let Some(format) = self.format else { return Ok(vec![nothing_for(&path, "sound")]) };
-        self.file.rewrite_start(&header(format, self.bytes))?;
+        if self.file.can_rewind() {
+            self.file.rewrite_start(&header(format, self.bytes))?;
+        }
         self.file.commit()?;
         let note = format!(
             "{}: left out {} samples of another rate, of other channels, or beyond 4 GiB",
@@ -75,7 +90,7 @@ fn header((rate, channels): (u32, u16), bytes: u32) -> Vec<u8> {
     let frame_bytes = channels * (SAMPLE_BITS / 8);
     let mut header = Vec::with_capacity(44);
     header.extend(b"RIFF");
-    header.extend((bytes + 36).to_le_bytes());
+    header.extend(bytes.saturating_add(36).to_le_bytes());
     header.extend(b"WAVEfmt ");
     header.extend(16_u32.to_le_bytes());
     header.extend(PCM.to_le_bytes());

@@ -1,4 +1,7 @@
 //! Pictures as YUV4MPEG2, which most video tools read.
+//!
+//! The header tells the rate, which is known for sure at the end. Where it cannot be written again then, the first pictures
+//! are held back until their times show the rate.
 
 use std::path::Path;
 
@@ -17,6 +20,27 @@ pub struct Y4m {
     /// Whether the picture that has begun is of another layout.
     skipping: bool,
     skipped: u64,
+    /// What comes before the header is written, if that cannot be written again.
+    held: Option<Held>,
+}
+
+/// Pictures that are held back, as they will be written.
+#[derive(Default)]
+struct Held {
+    bytes: Vec<u8>,
+    pictures: usize,
+}
+
+impl Held {
+    /// Over so many pictures, times rounded to milliseconds tell 24 a second from 24,000 in 1001 seconds.
+    const MAX_PICTURES: usize = 64;
+
+    /// Large pictures show their rate less surely, and take no more memory than this and one of them.
+    const MAX_BYTES: usize = 64 << 20;
+
+    fn is_full(&self) -> bool {
+        self.pictures >= Self::MAX_PICTURES || self.bytes.len() >= Self::MAX_BYTES
+    }
 }
 
 impl Y4m {
@@ -26,7 +50,25 @@ impl Y4m {
     /// If it cannot be written.
     pub fn create(path: &Path, time_base: TimeBase) -> Result<Self, OutputError> {
         let file = OutputFile::create(path)?;
-        Ok(Self { file, time_base, cadence: Cadence::new(time_base), layout: None, skipping: false, skipped: 0 })
+        let (cadence, held) = (Cadence::new(time_base), (!file.can_rewind()).then(Held::default));
+        Ok(Self { file, time_base, cadence, layout: None, skipping: false, skipped: 0, held })
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), OutputError> {
+        match &mut self.held {
+            Some(held) => {
+                held.bytes.extend_from_slice(bytes);
+                Ok(())
+            }
+            None => self.file.write(bytes),
+        }
+    }
+
+    /// Writes the header and what was held back.
+    fn release(&mut self, layout: &Layout) -> Result<(), OutputError> {
+        let Some(held) = self.held.take() else { return Ok(()) };
+        self.file.write(&header(layout, &self.cadence, self.time_base))?;
+        self.file.write(&held.bytes)
     }
 }
 
@@ -34,7 +76,9 @@ impl PictureSink for Y4m {
     fn begin(&mut self, picture: &Picture) -> Result<(), OutputError> {
         if self.layout.is_none() {
             self.layout = Some(picture.layout);
-            self.file.write(&header(&picture.layout, &self.cadence, self.time_base))?;
+            if self.held.is_none() {
+                self.file.write(&header(&picture.layout, &self.cadence, self.time_base))?;
+            }
         }
         self.skipping = self.layout != Some(picture.layout);
         if self.skipping {
@@ -42,21 +86,30 @@ impl PictureSink for Y4m {
             return Ok(());
         }
         self.cadence.see(picture.pts, picture.duration);
-        self.file.write(b"FRAME\n")
+        self.put(b"FRAME\n")
     }
 
     fn chunk(&mut self, chunk: &[u8]) -> Result<(), OutputError> {
-        if self.skipping { Ok(()) } else { self.file.write(chunk) }
+        if self.skipping { Ok(()) } else { self.put(chunk) }
     }
 
     fn end(&mut self) -> Result<(), OutputError> {
+        if let (Some(held), Some(layout), false) = (&mut self.held, self.layout, self.skipping) {
+            held.pictures += 1;
+            if held.is_full() {
+                return self.release(&layout);
+            }
+        }
         Ok(())
     }
 
     fn finish(mut self: Box<Self>) -> Result<Vec<String>, OutputError> {
         let path = self.file.path().to_owned();
         let Some(layout) = self.layout else { return Ok(vec![nothing_for(&path, "picture")]) };
-        self.file.rewrite_start(&header(&layout, &self.cadence, self.time_base))?;
+        self.release(&layout)?;
+        if self.file.can_rewind() {
+            self.file.rewrite_start(&header(&layout, &self.cadence, self.time_base))?;
+        }
         self.file.commit()?;
         let note = format!("{}: left out {} pictures of another size or form", path.display(), self.skipped);
         Ok(if self.skipped > 0 { vec![note] } else { Vec::new() })
