@@ -265,6 +265,28 @@ fn an_output_that_cannot_be_written_is_an_error_of_its_own() {
 }
 
 #[test]
+fn outputs_overwrite_neither_the_input_nor_each_other() {
+    each_way(|stage| {
+        let media = std::fs::read(clip("tone.wav")).expect("the clips are shipped");
+        std::fs::write(stage.path("input"), &media).expect("writable");
+        std::fs::hard_link(stage.path("input"), stage.path("link")).expect("linked");
+        for (arguments, message) in [
+            (&["--wav", "input", "input"][..], "--wav input is the file that is to be played"),
+            (&["--framemd5", "./link", "input"], "--framemd5 ./link is the file that is to be played"),
+            (&["--wav", "out", "--y4m", "./out", "input"], "--wav and --y4m write to the same file, ./out"),
+        ] {
+            let run = stage.run(arguments);
+            assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
+            assert!(run.stderr.contains(message), "{}", run.stderr);
+        }
+        assert!(std::fs::read(stage.path("input")).expect("readable") == media);
+        assert!(!stage.path("out").exists());
+        let run = stage.run(&["--wav", "/dev/null", "--y4m", "/dev/null"]);
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+    });
+}
+
+#[test]
 fn interrupted_playing_ends_within_a_second() {
     each_way(|stage| {
         promptly(Duration::from_secs(1), || {

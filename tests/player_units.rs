@@ -10,6 +10,8 @@ mod host;
 mod in_process;
 #[path = "../examples/player/input.rs"]
 mod input;
+#[path = "../examples/player/place.rs"]
+mod place;
 #[path = "../examples/player/play.rs"]
 mod play;
 #[path = "../examples/player/playback/mod.rs"]

@@ -8,6 +8,7 @@ use cloison_broker::Model;
 use cloison_broker::sandbox::Tier;
 
 use crate::host::Fault;
+use crate::place::{self, ClashError};
 use crate::protocol::{Family, MAX_THREADS, Nanos};
 use crate::sink::Wanted;
 
@@ -76,6 +77,14 @@ pub struct Options {
     pub in_process: bool,
 }
 
+/// Options that do not go together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UsageError {
+    /// One file would be written over another.
+    #[error(transparent)]
+    Clash(#[from] ClashError),
+}
+
 /// A [`Model`], as the command line writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ModelName {
@@ -127,6 +136,21 @@ impl From<TierName> for Tier {
 }
 
 impl Options {
+    /// What can only be told from several options and the files that they name.
+    ///
+    /// # Errors
+    /// Why the player cannot be used like this. Nothing has been opened then.
+    pub fn check(&self) -> Result<(), UsageError> {
+        Ok(place::check(&self.file(), &self.outputs())?)
+    }
+
+    /// The options that write a file, with its path.
+    fn outputs(&self) -> Vec<place::Output<'_>> {
+        let outputs =
+            [("--framemd5", &self.framemd5), ("--wav", &self.wav), ("--y4m", &self.y4m), ("--trace", &self.trace)];
+        outputs.into_iter().filter_map(|(option, path)| Some((option, path.as_deref()?))).collect()
+    }
+
     /// The file to play.
     pub fn file(&self) -> PathBuf {
         self.file.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_CLIP))

@@ -11,6 +11,7 @@ mod cli;
 mod host;
 mod in_process;
 mod input;
+mod place;
 mod play;
 mod playback;
 mod progress;
@@ -23,13 +24,14 @@ mod trace;
 mod usage;
 mod worker;
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use cli::{Options, TierName};
@@ -46,6 +48,9 @@ fn main() -> ExitCode {
     cloison_worker::roles(&worker::ROLES);
     usage::begin();
     let options = Options::parse();
+    if let Err(error) = options.check() {
+        Options::command().error(ErrorKind::ArgumentConflict, error).exit();
+    }
     let stop = Arc::new(AtomicBool::new(false));
     if let Err(error) = stop_on_signals(&stop) {
         eprintln!("player: signals cannot be handled: {error}");
@@ -141,7 +146,7 @@ fn say(options: &Options, report: &Report) -> io::Result<()> {
 /// Prints to standard output. Whoever closed its other end (`| head`) does not want to hear of it.
 fn print(text: &str) -> io::Result<()> {
     match writeln!(io::stdout(), "{text}") {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
 }
