@@ -144,6 +144,11 @@ impl Options {
         Ok(place::check(&self.file(), &self.outputs())?)
     }
 
+    /// Whether an output goes to standard output, where nothing else may be written then.
+    pub fn fills_standard_output(&self) -> bool {
+        self.outputs().iter().any(|(_, path)| place::is_standard_output(path))
+    }
+
     /// The options that write a file, with its path.
     fn outputs(&self) -> Vec<place::Output<'_>> {
         let outputs =

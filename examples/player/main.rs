@@ -133,6 +133,7 @@ fn say(options: &Options, report: &Report) -> io::Result<()> {
     for trouble in report.notes.iter().chain(&report.error) {
         eprintln!("{file}: {trouble}");
     }
+    let print = if options.fills_standard_output() { print_aside } else { print };
     if options.json {
         return print(&report.json());
     }
@@ -141,6 +142,11 @@ fn say(options: &Options, report: &Report) -> io::Result<()> {
     }
     let mut learned = report.workers.iter().filter(|worker| options.learns() && !worker.learned.is_empty());
     learned.try_for_each(|worker| print(&format!("\n// {}\n{}", worker.role, worker.learned)))
+}
+
+/// Prints to standard error, for standard output is taken.
+fn print_aside(text: &str) -> io::Result<()> {
+    writeln!(io::stderr(), "{text}")
 }
 
 /// Prints to standard output. Whoever closed its other end (`| head`) does not want to hear of it.

@@ -59,6 +59,12 @@ pub fn check(input: &Path, outputs: &[Output<'_>]) -> Result<(), ClashError> {
     Ok(())
 }
 
+/// Whether `path` leads to where standard output goes, and that is no device.
+pub fn is_standard_output(path: &Path) -> bool {
+    let place = Place::of(path);
+    place.is_some() && place == Place::of(Path::new("/dev/stdout"))
+}
+
 impl Place {
     /// Where `path` leads, unless that is a device or a folder that is not there.
     fn of(path: &Path) -> Option<Self> {
