@@ -179,6 +179,7 @@ fn a_track_without_a_decoder_is_refused_by_name() {
         let run = stage.run(&["--framemd5", "list", "--wav", "sound", &clip("clip-h264.mp4")]);
         assert_eq!(run.code, Some(0));
         assert!(run.stderr.contains("track 1 (video, H.264 (avc1)): there is no decoder for it"), "{}", run.stderr);
+        assert!(run.stderr.contains(", and `--decoder ffmpeg` may have one"), "{}", run.stderr);
         assert!(run.stderr.contains("list: not written, for there was no picture"), "{}", run.stderr);
         let sound = samples(&std::fs::read(stage.path("sound")).expect("written"));
         assert_same_sound(&sound, &samples(&stage.output("--wav", "clip-av1.mp4", &[])));
@@ -192,7 +193,7 @@ fn a_player_without_ffmpeg_says_how_to_get_it() {
     each_way(|stage| {
         let run = stage.run(&["--decoder", "ffmpeg", &clip("clip-h264.mp4")]);
         assert_eq!(run.code, Some(2));
-        assert!(run.stderr.contains("built without FFmpeg; `cargo build --features ffmpeg`"), "{}", run.stderr);
+        assert!(run.stderr.contains("`cargo build --release --features ffmpeg --example player`"), "{}", run.stderr);
     });
 }
 
@@ -307,6 +308,11 @@ fn a_pipe_gets_the_same_sound_and_pictures_as_a_file() {
         for name in ["clip-av1.webm", "formats/odd-422.mkv"] {
             assert!(piped(stage, "--y4m", name) == stage.output("--y4m", name, &[]), "{name}");
         }
+        // The report does not follow them.
+        let mut player = Command::new(program());
+        let run = player.args(stage.way).args(["--y4m", "/dev/stdout"]).output().expect("the player starts");
+        assert!(run.stdout == stage.output("--y4m", "clip-av1.webm", &[]));
+        assert!(String::from_utf8_lossy(&run.stderr).contains("; 96 pictures of 320x180, "));
     });
 }
 

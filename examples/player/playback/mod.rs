@@ -315,14 +315,20 @@ impl Playback {
     }
 }
 
+/// Where else there may be a decoder.
+const FFMPEG_MAY: &str = ", and `--decoder ffmpeg` may have one";
+
 fn refusal(family: Family, track: &Track) -> String {
     match track.kind {
         Kind::Video | Kind::Audio if family != Family::Rust => {
             format!("{}: FFmpeg has no decoder for it", title(track))
         }
-        Kind::Video => format!("{}: there is no decoder for it; AV1 can be played", title(track)),
+        Kind::Video => format!("{}: there is no decoder for it; AV1 can be played{FFMPEG_MAY}", title(track)),
         Kind::Audio => {
-            format!("{}: there is no decoder for it; PCM, FLAC, ALAC, AAC, MP3 and Vorbis can be played", title(track))
+            format!(
+                "{}: there is no decoder for it; PCM, FLAC, ALAC, AAC, MP3 and Vorbis can be played{FFMPEG_MAY}",
+                title(track)
+            )
         }
         Kind::Subtitle | Kind::Other => format!("{}: not played", title(track)),
     }

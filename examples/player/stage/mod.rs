@@ -13,3 +13,8 @@ mod mp4;
 mod obu;
 pub mod source;
 pub mod video;
+
+/// What is said if FFmpeg's stages are wanted, and there are none.
+#[cfg(not(feature = "ffmpeg"))]
+const WITHOUT_FFMPEG: &str = "this player was built without FFmpeg; \
+    `cargo build --release --features ffmpeg --example player` makes one that has it";

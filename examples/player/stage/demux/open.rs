@@ -40,7 +40,7 @@ pub enum OpenError {
     Tracks(usize),
     /// It is FFmpeg's, and the player was built without.
     #[cfg(not(feature = "ffmpeg"))]
-    #[error("this player was built without FFmpeg; `cargo build --features ffmpeg` makes one that has it")]
+    #[error("{}", crate::stage::WITHOUT_FFMPEG)]
     NotBuilt,
     /// FFmpeg's own reason.
     #[cfg(feature = "ffmpeg")]
