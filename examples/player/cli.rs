@@ -56,10 +56,9 @@ pub struct Options {
     /// Whose demuxers and decoders do the work. FFmpeg's are there if the player was built with `--features ffmpeg`.
     #[arg(long, value_name = "FAMILY", value_enum, default_value_t = DecoderName::Rust)]
     pub decoder: DecoderName,
-    /// How many threads FFmpeg's video decoder uses; the one in Rust uses one.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_THREADS)),
-          requires = "decoder")]
-    pub threads: u8,
+    /// How many threads FFmpeg's video decoder uses, by default one; the one in Rust uses one.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(MAX_THREADS)))]
+    pub threads: Option<u8>,
     /// The least confinement that is accepted; more is used where the system allows it. `off` confines nothing; `learn` lets
     /// the workers' system calls through and prints the rules that they would need.
     #[arg(long, value_name = "LEAST", value_enum, default_value_t = TierName::NoUserns)]
@@ -80,6 +79,9 @@ pub struct Options {
 /// Options that do not go together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UsageError {
+    /// Only FFmpeg's decoders have threads.
+    #[error("--threads is for --decoder ffmpeg")]
+    Threads,
     /// One file would be written over another.
     #[error(transparent)]
     Clash(#[from] ClashError),
@@ -141,6 +143,9 @@ impl Options {
     /// # Errors
     /// Why the player cannot be used like this. Nothing has been opened then.
     pub fn check(&self) -> Result<(), UsageError> {
+        if self.threads.is_some() && self.decoder != DecoderName::Ffmpeg {
+            return Err(UsageError::Threads);
+        }
         Ok(place::check(&self.file(), &self.outputs())?)
     }
 
@@ -165,7 +170,7 @@ impl Options {
     pub fn family(&self) -> Family {
         match self.decoder {
             DecoderName::Rust => Family::Rust,
-            DecoderName::Ffmpeg => Family::Ffmpeg { threads: self.threads },
+            DecoderName::Ffmpeg => Family::Ffmpeg { threads: self.threads.unwrap_or(1) },
         }
     }
 
@@ -216,6 +221,14 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Options::command().debug_assert();
+    }
+
+    #[test]
+    fn threads_are_for_ffmpeg() {
+        let check = |arguments: &[&str]| Options::parse_from([&["player"], arguments].concat()).check();
+        assert_eq!(check(&["--threads", "2"]), Err(UsageError::Threads));
+        assert_eq!(check(&["--threads", "1", "--decoder", "rust"]), Err(UsageError::Threads));
+        assert_eq!(check(&["--threads", "2", "--decoder", "ffmpeg"]), Ok(()));
     }
 
     #[test]
