@@ -100,6 +100,17 @@ fn a_stretch_that_keeps_killing_is_skipped() {
 }
 
 #[test]
+fn a_fault_that_never_came_is_told() {
+    each_model(|stage| {
+        let run = play(stage, &["--crash", "video@9999"]);
+        let message = "video@9999 was never reached: there were 96 pictures";
+        assert_eq!(run.code, Some(0), "{}", run.stderr);
+        assert!(run.stderr.contains(message), "{}", run.stderr);
+        assert_eq!(report(&run)["notes"][0], message);
+    });
+}
+
+#[test]
 fn a_worker_that_never_lives_is_given_up() {
     each_model(|stage| {
         for role in ["demux", "audio", "video"] {

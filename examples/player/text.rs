@@ -17,6 +17,11 @@ pub fn plain(text: &str) -> String {
     shown
 }
 
+/// So many of them: `1 picture`, `2 pictures`.
+pub fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 fn is_plain(character: char) -> bool {
     let invisible = matches!(
         character,

@@ -119,9 +119,13 @@ impl<'a> Conductor<'a> {
         Ok(())
     }
 
-    /// What was played.
+    /// What was played, with a word on faults that were asked for and never came.
     pub fn into_playback(self) -> Option<Playback> {
-        self.playback
+        let unreached = self.faults.unreached();
+        self.playback.map(|mut playback| {
+            unreached.into_iter().for_each(|note| playback.note(note));
+            playback
+        })
     }
 
     /// Kills a worker that is of no more use; it is started again like one that crashed.

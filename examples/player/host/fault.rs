@@ -1,10 +1,12 @@
 //! Faults that are provoked on request, to see what becomes of playing.
 
+use std::collections::HashMap;
 use std::str::FromStr;
 
 use cloison_broker::msg::Interface;
 
 use crate::protocol::{DECODER, DEMUX};
+use crate::text::counted;
 use crate::worker::{AUDIO, DEMUX as DEMUXER, VIDEO};
 
 /// A fault of one worker: `ROLE@N`, after its Nth packet or picture; `ROLE@N:always` in each of its processes anew.
@@ -90,6 +92,17 @@ impl Fault {
         matches!(self.kind, FaultKind::Silence | FaultKind::Busy)
     }
 
+    /// What is said if the worker only came to `count`.
+    fn unreached(&self, count: u64) -> String {
+        let noun = match self.role {
+            DEMUXER => "packet",
+            VIDEO => "picture",
+            _ => "piece",
+        };
+        let (of, verb) = (if noun == "piece" { " of sound" } else { "" }, if count == 1 { "was" } else { "were" });
+        format!("{}@{} was never reached: there {verb} {}{of}", self.role, self.after, counted(count, noun))
+    }
+
     fn parse(text: &str, kind: FaultKind) -> Result<(Self, impl Iterator<Item = &str>), FaultError> {
         let (role, rest) = text.split_once('@').ok_or(FaultError::After)?;
         let role = [DEMUXER, AUDIO, VIDEO].into_iter().find(|known| *known == role).ok_or(FaultError::Role)?;
@@ -102,37 +115,58 @@ impl Fault {
 /// The faults that are still to come, and how far the workers are.
 #[derive(Clone, Debug)]
 pub struct Faults {
-    faults: Vec<(Fault, bool)>,
-    counts: std::collections::HashMap<&'static str, u64>,
+    faults: Vec<Planned>,
+    counts: HashMap<&'static str, u64>,
+    /// The highest that each count has been, for it begins anew with each process.
+    most: HashMap<&'static str, u64>,
+}
+
+#[derive(Clone, Debug)]
+struct Planned {
+    fault: Fault,
+    /// Whether it is not due any more.
+    done: bool,
+    /// Whether it has ever been due.
+    reached: bool,
 }
 
 impl Faults {
     /// For these faults.
     pub fn new(faults: &[Fault]) -> Self {
-        Self { faults: faults.iter().map(|fault| (fault.clone(), false)).collect(), counts: Default::default() }
+        let planned = |fault: &Fault| Planned { fault: fault.clone(), done: false, reached: false };
+        Self { faults: faults.iter().map(planned).collect(), counts: HashMap::new(), most: HashMap::new() }
     }
 
     /// A process of this role has started. Returns a fault that is due.
     pub fn started(&mut self, role: &'static str) -> Option<Fault> {
         self.counts.insert(role, 0);
-        for (fault, done) in self.faults.iter_mut().filter(|(fault, _)| fault.role == role && fault.always) {
-            *done &= !fault.always;
+        for planned in self.faults.iter_mut().filter(|planned| planned.fault.role == role && planned.fault.always) {
+            planned.done = false;
         }
         self.due(role)
     }
 
     /// The worker has handed on a packet, a picture or a piece of sound. Returns a fault that is due.
     pub fn count(&mut self, role: &'static str) -> Option<Fault> {
-        *self.counts.entry(role).or_default() += 1;
+        let count = self.counts.entry(role).or_default();
+        *count += 1;
+        let most = self.most.entry(role).or_default();
+        *most = (*most).max(*count);
         self.due(role)
+    }
+
+    /// What is said of faults that never were due.
+    pub fn unreached(&self) -> Vec<String> {
+        let unreached = self.faults.iter().filter(|planned| !planned.reached).map(|planned| &planned.fault);
+        unreached.map(|fault| fault.unreached(self.most.get(fault.role).copied().unwrap_or_default())).collect()
     }
 
     fn due(&mut self, role: &'static str) -> Option<Fault> {
         let count = self.counts.get(role).copied().unwrap_or_default();
         let due = |fault: &Fault| fault.role == role && fault.after == count;
-        let (fault, done) = self.faults.iter_mut().find(|(fault, done)| !done && due(fault))?;
-        *done = true;
-        Some(fault.clone())
+        let planned = self.faults.iter_mut().find(|planned| !planned.done && due(&planned.fault))?;
+        (planned.done, planned.reached) = (true, true);
+        Some(planned.fault.clone())
     }
 }
 
@@ -153,6 +187,26 @@ mod tests {
         assert_eq!(Fault::crash("video@soon"), Err(FaultError::After));
         assert_eq!(Fault::crash("video@1:stop"), Err(FaultError::Word));
         assert_eq!(Fault::hang("video@1:dance"), Err(FaultError::Word));
+    }
+
+    #[test]
+    fn faults_that_never_happened_are_told() {
+        let plan = ["video@2", "video@9:always", "audio@7", "demux@3"].map(|text| Fault::crash(text).expect("a fault"));
+        let mut faults = Faults::new(&plan);
+        for (role, count) in [(VIDEO, 3), (VIDEO, 2), (AUDIO, 1)] {
+            faults.started(role);
+            for _ in 0..count {
+                faults.count(role);
+            }
+        }
+        assert_eq!(
+            faults.unreached(),
+            [
+                "video@9 was never reached: there were 3 pictures",
+                "audio@7 was never reached: there was 1 piece of sound",
+                "demux@3 was never reached: there were 0 packets",
+            ]
+        );
     }
 
     #[test]

@@ -198,6 +198,11 @@ impl Playback {
         self.has_skipped = true;
     }
 
+    /// Something that people should know.
+    pub fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     /// A worker was lost and another took its place.
     pub fn replaced(&mut self, note: String) {
         self.notes.push(note);
