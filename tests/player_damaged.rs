@@ -59,7 +59,7 @@ fn the_same_seed_damages_the_same_way() {
 #[test]
 fn deaths_are_told_apart() {
     let told = |line: &str| deaths(line).map(|death| (is_explained(&death), death)).collect::<Vec<_>>();
-    assert!(told("f: track 1 (video, AV1): 3 of 4 packets could not be decoded; kept 1 pictures").is_empty());
+    assert!(told("f: track 1 (video, AV1): 3 of 4 packets could not be decoded; kept 1 picture").is_empty());
     let both =
         "f: the video worker died: killed by SIGSEGV; the demux worker died: exit code 1; playing went on from 0 s";
     let [segv, code] = &told(both)[..] else { panic!("two deaths") };

@@ -87,6 +87,7 @@ fn run(options: &Options, stop: &AtomicBool) -> Report {
             report.workers = played.workers;
             report.add(played.summary);
             report.error = played.failure.as_ref().map(ToString::to_string);
+            report.names_output = played.failure.as_ref().is_some_and(PlayError::is_of_output);
             match played.failure {
                 Some(failure) => failure.exit_code(),
                 None if report.has_played() => EXIT_PLAYED,
@@ -95,6 +96,7 @@ fn run(options: &Options, stop: &AtomicBool) -> Report {
         }
         Err(error) => {
             report.error = Some(error.to_string());
+            report.names_output = error.is_of_output();
             error.exit_code()
         }
     };
@@ -130,8 +132,13 @@ fn play(options: &Options, input: Input, progress: &mut Progress, stop: &AtomicB
 /// Tells people and programs how it went.
 fn say(options: &Options, report: &Report) -> io::Result<()> {
     let file = plain(&report.file);
-    for trouble in report.notes.iter().chain(&report.error) {
-        eprintln!("{file}: {trouble}");
+    for note in &report.notes {
+        eprintln!("{file}: {note}");
+    }
+    match &report.error {
+        Some(error) if report.names_output => eprintln!("player: {error}"),
+        Some(error) => eprintln!("{file}: {error}"),
+        None => {}
     }
     let print = if options.fills_standard_output() { print_aside } else { print };
     if options.json {

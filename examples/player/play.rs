@@ -92,6 +92,11 @@ pub enum PlayError {
 }
 
 impl PlayError {
+    /// Whether an output could not be written.
+    pub fn is_of_output(&self) -> bool {
+        self.exit_code() == EXIT_OUTPUT
+    }
+
     /// The player's exit code.
     pub fn exit_code(&self) -> u8 {
         match self {

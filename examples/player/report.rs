@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::playback::Summary;
-use crate::text::plain;
+use crate::text::{counted, plain};
 
 /// All there is to say about one run.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -32,6 +32,9 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Why nothing was played, or why it ended.
     pub error: Option<String>,
+    /// Whether the error names the file that it is about, which is not the one that was played.
+    #[serde(skip)]
+    pub names_output: bool,
     /// Who did the work.
     pub workers: Vec<Worker>,
     /// The player's exit code.
@@ -95,12 +98,12 @@ impl Report {
         let mut parts = vec![format!("{} ({})", plain(&self.file), self.container)];
         if let (Some(width), Some(height)) = (self.width, self.height) {
             let speed = self.pictures as f64 / self.elapsed_seconds;
-            parts.push(format!("{} pictures of {width}x{height}, {speed:.0} a second", self.pictures));
+            parts.push(format!("{} of {width}x{height}, {speed:.0} a second", counted(self.pictures, "picture")));
         }
         if let (Some(rate), Some(channels)) = (self.rate, self.channels) {
-            let noun = if channels == 1 { "channel" } else { "channels" };
+            let channels = counted(channels.into(), "channel");
             let seconds = self.samples as f64 / f64::from(rate);
-            parts.push(format!("{seconds:.3} s of sound, {rate} Hz, {channels} {noun}"));
+            parts.push(format!("{seconds:.3} s of sound, {rate} Hz, {channels}"));
         }
         parts.join("; ")
     }

@@ -73,7 +73,7 @@ pub fn play(order: &Order<'_>, progress: &mut Progress, stop: &AtomicBool) -> Re
     match (playback, failure) {
         (Some(mut playback), failure) => {
             if failure.is_some() {
-                playback.ended(Some("playing was given up"));
+                playback.given_up();
             }
             let container = playback.container();
             Ok(Played { container, summary: playback.finish()?, workers, failure })

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use crate::protocol::{Family, Kind, MAX_TRACKS, Media, Nanos, Picture, Samples, Stepped, Track};
 use crate::sink::{OutputError, PictureData, Sinks, Wanted};
 use crate::stage::codec;
-use crate::text::plain;
+use crate::text::{counted, plain};
 
 use audio::AudioLane;
 use video::VideoLane;
@@ -29,6 +29,7 @@ pub struct Playback {
     /// Whether playing went on after a loss, and whether something was given up then.
     has_restarted: bool,
     has_skipped: bool,
+    is_given_up: bool,
 }
 
 /// Why nothing is played.
@@ -89,8 +90,20 @@ impl Playback {
         let sinks = Sinks::open(wanted, video.as_ref().map(|lane| lane.track.time_base), audio.is_some())?;
         let (packets, position) = (HashMap::new(), 0);
         let (has_restarted, has_skipped) = (false, false);
-        let complaint = None;
-        Ok(Self { media, video, audio, sinks, packets, position, notes, complaint, has_restarted, has_skipped })
+        let (complaint, is_given_up) = (None, false);
+        Ok(Self {
+            media,
+            video,
+            audio,
+            sinks,
+            packets,
+            position,
+            notes,
+            complaint,
+            has_restarted,
+            has_skipped,
+            is_given_up,
+        })
     }
 
     /// The tracks that are played.
@@ -203,6 +216,12 @@ impl Playback {
         self.notes.push(note);
     }
 
+    /// Playing ends before its time, for a reason that is told elsewhere.
+    pub fn given_up(&mut self) {
+        self.complaint = Some("playing was given up".to_owned());
+        self.is_given_up = true;
+    }
+
     /// A worker was lost and another took its place.
     pub fn replaced(&mut self, note: String) {
         self.notes.push(note);
@@ -293,10 +312,14 @@ impl Playback {
             let kept: Vec<_> = self.selected().map(|track| self.kept(track.kind)).collect();
             kept.join(" and ")
         };
+        let has_nothing = self.pictures() == 0 && self.audio.as_ref().is_none_or(|audio| audio.frames == 0);
+        if has_nothing && self.is_given_up {
+            return None;
+        }
         if let Some(complaint) = &self.complaint {
             return Some(format!("{complaint} after {}; kept {}", seconds(self.position), kept()));
         }
-        if self.pictures() == 0 && self.audio.as_ref().is_none_or(|audio| audio.frames == 0) {
+        if has_nothing {
             return Some(format!("the file has nothing to play from {} on", seconds(self.position)));
         }
         let (promised, reached) = (self.duration()?, self.reached());
@@ -313,7 +336,7 @@ impl Playback {
 
     fn kept(&self, kind: Kind) -> String {
         match (kind, &self.video, &self.audio) {
-            (Kind::Video, Some(video), _) => format!("{} pictures", video.pictures),
+            (Kind::Video, Some(video), _) => counted(video.pictures, "picture"),
             (_, _, Some(audio)) => format!("{} of sound", seconds(audio.length())),
             _ => "nothing".to_owned(),
         }

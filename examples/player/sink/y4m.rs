@@ -9,6 +9,7 @@ use super::cadence::Cadence;
 use super::file::{OutputError, OutputFile};
 use super::{PictureSink, nothing_for};
 use crate::protocol::{Chroma, Layout, Picture, TimeBase};
+use crate::text::counted;
 
 /// The file that is being written.
 pub struct Y4m {
@@ -111,7 +112,8 @@ impl PictureSink for Y4m {
             self.file.rewrite_start(&header(&layout, &self.cadence, self.time_base))?;
         }
         self.file.commit()?;
-        let note = format!("{}: left out {} pictures of another size or form", path.display(), self.skipped);
+        let skipped = counted(self.skipped, "picture");
+        let note = format!("{}: left out {skipped} of another size or form", path.display());
         Ok(if self.skipped > 0 { vec![note] } else { Vec::new() })
     }
 }
@@ -194,6 +196,6 @@ mod tests {
         let layout = Layout { width: 4, height: 2, bits: 8, chroma: Chroma::Mono };
         let (bytes, notes) = written(&[layout, Layout { width: 2, ..layout }, layout]);
         assert_eq!(bytes.len(), HEADER_BYTES + 2 * (6 + 8));
-        assert!(notes[0].ends_with("left out 1 pictures of another size or form"), "{notes:?}");
+        assert!(notes[0].ends_with("left out 1 picture of another size or form"), "{notes:?}");
     }
 }
