@@ -201,9 +201,18 @@ impl Playback {
 
     /// What comes before `landing` is given up.
     pub fn skipped(&mut self, landing: Nanos) {
-        let missing = self.restart_point();
         let until = seconds(landing);
-        self.notes.push(format!("from about {} to {until}, pictures are lost and sound is silent", seconds(missing)));
+        let video = self.video.as_ref().filter(|video| !video.refused);
+        let pictures = video.map(|video| match video.reached() {
+            Some(last) => format!("pictures after the one at {} and before {until} are lost", seconds(last)),
+            None => format!("pictures before {until} are lost"),
+        });
+        // Some of it may still be on its way; how much is missing is told at the end.
+        let audio = self.audio.as_ref().filter(|audio| !audio.refused).map(AudioLane::reached);
+        let sound = audio.filter(|reached| *reached < landing);
+        let sound = sound.map(|from| format!("sound from {} to {until} may be silent", seconds(from)));
+        let lost: Vec<_> = pictures.into_iter().chain(sound).collect();
+        self.notes.extend((!lost.is_empty()).then(|| lost.join("; ")));
         if let Some(video) = &mut self.video {
             video.skipped(landing);
         }

@@ -47,6 +47,11 @@ impl VideoLane {
         true
     }
 
+    /// When the last picture that arrived is shown.
+    pub fn reached(&self) -> Option<Nanos> {
+        self.last.map(|last| self.track.time_base.nanos(last))
+    }
+
     /// The track is shown once more.
     pub fn again(&mut self) {
         self.last = None;
@@ -60,7 +65,7 @@ impl VideoLane {
 
     /// The last key picture from which everything that is missing follows, where sound is missing from `sound` on.
     pub fn restart_point(&self, sound: Nanos) -> Nanos {
-        let pictures = self.last.map_or(Nanos::MIN, |last| self.track.time_base.nanos(last));
+        let pictures = self.reached().unwrap_or(Nanos::MIN);
         let missing = pictures.min(sound);
         let key = self.keys.iter().rev().find(|key| **key <= missing);
         key.or(self.keys.front()).copied().unwrap_or(0)
