@@ -249,47 +249,6 @@ fn the_clip_that_comes_with_the_player_is_played_by_default() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_is_an_error_of_its_own() {
-    each_way(|stage| {
-        let run = stage.run(&["--wav", "sound", "--framemd5", "/nowhere/list"]);
-        assert_eq!(run.code, Some(1));
-        let expected = "player: /nowhere/list: cannot be written: No such file or directory (os error 2)\n";
-        assert_eq!(run.stderr, expected);
-        let run = stage.run(&["--y4m", "/dev/full"]);
-        assert_eq!(run.code, Some(1));
-        assert!(run.stderr.contains("/dev/full: cannot be written"), "{}", run.stderr);
-        assert!(files(stage).is_empty(), "{:?}", files(stage));
-        let full = File::options().write(true).open("/dev/full").expect("there is one");
-        let run = Command::new(program()).args(stage.way).stdout(full).output().expect("the player starts");
-        assert_eq!(run.status.code(), Some(1));
-        let said = String::from_utf8_lossy(&run.stderr);
-        assert!(said.starts_with("player: the report cannot be printed: "), "{said}");
-    });
-}
-
-#[test]
-fn outputs_overwrite_neither_the_input_nor_each_other() {
-    each_way(|stage| {
-        let media = std::fs::read(clip("tone.wav")).expect("the clips are shipped");
-        std::fs::write(stage.path("input"), &media).expect("writable");
-        std::fs::hard_link(stage.path("input"), stage.path("link")).expect("linked");
-        for (arguments, message) in [
-            (&["--wav", "input", "input"][..], "--wav input is the file that is to be played"),
-            (&["--framemd5", "./link", "input"], "--framemd5 ./link is the file that is to be played"),
-            (&["--wav", "out", "--y4m", "./out", "input"], "--wav and --y4m write to the same file, ./out"),
-        ] {
-            let run = stage.run(arguments);
-            assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
-            assert!(run.stderr.contains(message), "{}", run.stderr);
-        }
-        assert!(std::fs::read(stage.path("input")).expect("readable") == media);
-        assert!(!stage.path("out").exists());
-        let run = stage.run(&["--wav", "/dev/null", "--y4m", "/dev/null"]);
-        assert_eq!(run.code, Some(0), "{}", run.stderr);
-    });
-}
-
-#[test]
 fn interrupted_playing_ends_within_a_second() {
     each_way(|stage| {
         promptly(Duration::from_secs(1), || {
@@ -298,33 +257,6 @@ fn interrupted_playing_ends_within_a_second() {
             took
         });
     });
-}
-
-#[test]
-fn a_pipe_gets_the_same_sound_and_pictures_as_a_file() {
-    each_way(|stage| {
-        let wav = piped(stage, "--wav", "tone.wav");
-        assert_eq!((&wav[4..8], &wav[40..44]), (&[0xff; 4][..], &[0xff; 4][..]), "sizes that nobody knows yet");
-        assert!(wav[44..] == stage.output("--wav", "tone.wav", &[])[44..]);
-        // More pictures than are held back, and fewer.
-        for name in ["clip-av1.webm", "formats/odd-422.mkv"] {
-            assert!(piped(stage, "--y4m", name) == stage.output("--y4m", name, &[]), "{name}");
-        }
-        // The report does not follow them.
-        let mut player = Command::new(program());
-        let run = player.args(stage.way).args(["--y4m", "/dev/stdout"]).output().expect("the player starts");
-        assert!(run.stdout == stage.output("--y4m", "clip-av1.webm", &[]));
-        assert!(String::from_utf8_lossy(&run.stderr).contains("; 96 pictures of 320x180, "));
-    });
-}
-
-/// What the player writes into a pipe.
-fn piped(stage: &Stage, option: &str, name: &str) -> Vec<u8> {
-    let mut player = Command::new(program());
-    player.args(stage.way).args([option, "/dev/stdout", "--quiet", &clip(name)]);
-    let run = player.output().expect("the player starts");
-    assert_eq!((run.status.code(), String::from_utf8_lossy(&run.stderr).as_ref()), (Some(0), ""), "{name}");
-    run.stdout
 }
 
 /// Runs `test` once for each way of playing.
