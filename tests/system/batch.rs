@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use cloison_broker::Model;
+use cloison_broker::msg::Kind;
+use cloison_broker::{Death, Model};
 
-use crate::case::{Case, both, module, thrice};
+use crate::case::{Case, both, module, once, thrice};
 use crate::host::{Host, Puppet, anything_goes};
-use crate::raw::{RawOutcome, RawStep};
+use crate::raw::{RawOutcome, RawStep, Via, message_packet};
 use crate::watch::eventually;
 use crate::words::{ECHO, NOTE, Outcome, Step, encoded};
 
@@ -21,6 +22,7 @@ pub fn cases() -> Vec<Case> {
             thrice("what_shares_packets_stays_in_order", what_shares_packets_stays_in_order),
             thrice("calls_may_share_packets_too", calls_may_share_packets_too),
             both("what_waits_in_a_batch_leaves_when_its_worker_waits", what_waits_leaves_when_its_worker_waits),
+            once("what_stood_before_rubbish_is_delivered", what_stood_before_rubbish_is_delivered),
             both("a_oneway_reaches_every_link_to_a_role", a_oneway_reaches_every_link_to_a_role),
         ],
     )
@@ -116,4 +118,20 @@ fn a_oneway_reaches_every_link_to_a_role(model: Model) {
     assert_eq!(a.tell(&Step::NoteAll("b".to_owned(), 200)), Outcome::Served(0));
     assert_eq!(a.tell(&Step::NoteAll("nobody".to_owned(), 201)), Outcome::Served(0));
     eventually("it comes by the link that is left", || (b.noted().len() == 401).then_some(()));
+}
+
+/// A message that was checked reaches its receiver before the word that its sender was evicted for what stood behind it.
+fn what_stood_before_rubbish_is_delivered() {
+    let (mut host, _a, _link) = pair(Model::Broker, "raw");
+    host.spawn("b");
+    let (raw, b) = (host.attacker("raw"), host.puppet("b"));
+    let open = RawStep::Open { role: "b".into(), interface: "peer".into() };
+    let RawOutcome::Opened(Ok(at)) = raw.tell(&open) else { panic!("no link") };
+    let RawOutcome::Links(links) = raw.tell(&RawStep::Links) else { panic!("no links") };
+    let mut packet = message_packet(links[at].name, Kind::Oneway, NOTE, &encoded(&7u32));
+    packet.extend([255; 48]);
+    let step = RawStep::Send { via: Via::Control, packet, loot: vec![], times: 1 };
+    assert!(raw.try_tell(&step).is_err());
+    assert!(matches!(host.death("raw").0, Death::Evicted(_)));
+    eventually("it has come", || (b.noted() == [7]).then_some(()));
 }

@@ -33,6 +33,8 @@ impl Driver {
             let header = match Header::of_message(&packet[at..len]) {
                 Ok(header) => header,
                 Err(error) => {
+                    // What it had said before still counts, and comes before the word that it is gone.
+                    self.send_run(run.take(), &packet);
                     self.evict(port, error.into());
                     break;
                 }
@@ -45,11 +47,11 @@ impl Driver {
                 run = self.forward(run, &forward, &mut packet, place, &mut descriptors);
             }
             if self.router.has_output() {
-                self.send_run(run.take(), &mut packet);
+                self.send_run(run.take(), &packet);
                 self.obey();
             }
         }
-        self.send_run(run, &mut packet);
+        self.send_run(run, &packet);
         // Sending can overflow, which is the router's to judge.
         self.obey();
         descriptors.clear();
@@ -117,7 +119,7 @@ impl Driver {
         self.gathered.bytes = bytes;
     }
 
-    fn send_run(&mut self, run: Option<Run>, packet: &mut [u8]) {
+    fn send_run(&mut self, run: Option<Run>, packet: &[u8]) {
         if let Some(Run { to, place }) = run {
             self.send(to, &packet[place], &mut Vec::new());
         }
