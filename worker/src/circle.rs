@@ -202,10 +202,12 @@ impl Session {
         matches!(self.outcomes.get(wait.slot), Some(Outcome::Awaited(underway)) if underway.call == wait.call)
     }
 
-    /// Whether a call is served when all that waits now is over, and not before.
+    /// Whether a call is served when all that waits now is over, and not before. What is for a crew is not: it waits for any of
+    /// several threads.
     fn is_held(&self, queued: &Queued) -> bool {
         let chain = queued.header.chain;
         is_call(&queued.header)
+            && !self.is_for_crew(queued)
             && self.waits.iter().all(|wait| wait.chain != chain)
             && self.serving.iter().all(|serving| serving.frame.chain != chain)
     }

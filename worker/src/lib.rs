@@ -35,6 +35,7 @@
 //! | an implementation of it | to serve with it | [`Worker::serve`] or [`Worker::provide`] its server |
 //! | the same | state for each link that leads here | [`PerLink`] |
 //! | several implementations | to serve them all in one worker | [`Stages`] |
+//! | an implementation whose calls take long, and could run side by side | to serve many at a time | [`Worker::serve_on`], with [`Threads`] |
 //! | a [`Link`] | an answer | [`Link::call`] |
 //! | a [`Link`] | several answers at a time | [`Link::start`], then [`PendingCall::wait`] |
 //! | a [`Link`] | items, one after the other, or to send some | [`Link::stream`]; with a contract, a [`Stream`] |
@@ -115,6 +116,7 @@ mod carry;
 mod circle;
 mod clock;
 mod contract;
+mod crew;
 mod departed;
 mod error;
 mod lending;
@@ -143,7 +145,10 @@ pub use cloison_macros::interface_of_worker as interface;
 pub use cloison_msg as msg;
 pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed, Stream};
 pub use contract::{PerLink, Stages, Started};
-pub use error::{AcquireError, BorrowError, Disconnect, OpenError, OpenFailure, PoolError, ServeError, StartError};
+pub use crew::{THREADS_MAX, ThreadLink, Threads};
+pub use error::{
+    AcquireError, BorrowError, Disconnect, OpenError, OpenFailure, PoolError, ServeError, StartError, ThreadsError,
+};
 pub use link::Link;
 pub use pending::{Incoming, PendingCall};
 pub use pools::{Borrowed, Pool};

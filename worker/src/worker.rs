@@ -152,6 +152,12 @@ impl Worker {
         self.session().late
     }
 
+    /// How many answers this worker made that nobody could hear any more: the link was gone, or its peer was another.
+    #[must_use]
+    pub fn unheard_answers(&self) -> u64 {
+        self.session().unheard
+    }
+
     fn ask_for_link(&self, role: Name, interface: Name, within: Duration) -> Result<Link, OpenFailure> {
         let deadline = self.tick().after(within);
         let request = self.session().ask(Destination::BROKER, |request| ToBroker::Open { request, role, interface });
@@ -199,6 +205,7 @@ impl Worker {
         let (mut last_look, mut had_turn) = (false, false);
         loop {
             let mut session = self.session();
+            session.tend_crew();
             if let Some(found) = look(&mut session) {
                 return Ok(found);
             }

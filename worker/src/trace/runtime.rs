@@ -6,7 +6,7 @@ use cloison_msg::control::ToBroker;
 use cloison_msg::trace::{Mark, SpanId, Task, TraceBatch, TraceLevel, What};
 use cloison_msg::{ChainId, Header, Kind, Time};
 
-use super::{Tracer, enter, leave};
+use super::{CHAIN, Tracer, enter, leave};
 use crate::clock::NEVER;
 use crate::session::{Queued, Session};
 
@@ -27,6 +27,16 @@ impl Tracer {
         };
         self.serving.store(span.0, Ordering::Relaxed);
         Served { span, outer }
+    }
+
+    /// A request of this chain is served on this thread from now on, which is not the runtime's.
+    pub(crate) fn begin_on_thread(&self, chain: ChainId, mark: Option<Mark<&str>>) -> SpanId {
+        CHAIN.set(Some(chain));
+        mark.map_or(SpanId::NONE, |mark| self.begin(Task::Serve, mark))
+    }
+
+    pub(crate) fn end_on_thread(&self, span: SpanId) {
+        self.end(span);
     }
 
     fn end_serving(&self, served: &Served) {

@@ -1,0 +1,179 @@
+//! What goes to a thread of the crew, and what comes back.
+
+use std::any::Any;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use cloison_ipc::Passed;
+use cloison_msg::contract::serving::Served;
+use cloison_msg::trace::{Mark, SpanId};
+use cloison_msg::{Failure, Header, Message, Name};
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::buffers::Payload;
+use crate::cancel::is_call;
+use crate::clock::{NEVER, now};
+use crate::session::Frame;
+
+/// A request, on its way to a thread.
+pub(super) struct Job {
+    pub(super) number: u64,
+    pub(super) payload: Payload,
+    pub(super) passed: Vec<Passed>,
+    /// To write the reply in.
+    pub(super) reply: Message<OwnedFd>,
+    pub(super) call: Arc<Call>,
+}
+
+/// A request that is on a thread, as both that thread and the session's know it.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(crate) header: Header,
+    pub(crate) peer: Name,
+    /// What its link was granted for, if what becomes of it is to be recorded.
+    pub(crate) interface: Option<Name>,
+    pub(crate) frame: Frame,
+    state: AtomicU8,
+}
+
+/// The thread has begun to serve it.
+const BEGUN: u8 = 1;
+/// Nobody waits for its answer.
+const GIVEN_UP: u8 = 2;
+/// Its link was taken back.
+const TAKEN_BACK: u8 = 4;
+
+impl Call {
+    pub(super) const fn new(header: Header, peer: Name, interface: Option<Name>, frame: Frame) -> Self {
+        Self { header, peer, interface, frame, state: AtomicU8::new(0) }
+    }
+
+    /// Whether it is to be served. If so, it has been begun from now on: nobody who gives it up later can prevent that any
+    /// more, or needs to believe that it was prevented.
+    pub(super) fn begin(&self) -> bool {
+        self.state.fetch_or(BEGUN, Ordering::AcqRel) & (GIVEN_UP | TAKEN_BACK) == 0
+    }
+
+    /// Its caller waits no more.
+    pub(super) fn give_up(&self) {
+        if is_call(&self.header) {
+            self.state.fetch_or(GIVEN_UP, Ordering::AcqRel);
+        }
+    }
+
+    /// Its link was taken back: if it has not been begun, it never is.
+    pub(super) fn take_back(&self) {
+        self.state.fetch_or(TAKEN_BACK, Ordering::AcqRel);
+    }
+
+    /// What is recorded of it, if that is to be.
+    pub(super) fn mark(&self) -> Option<Mark<&str>> {
+        let mark = Mark::of(&self.header, self.peer.as_str(), self.interface.as_ref()?.as_str())?;
+        Some(Mark { chain: self.frame.chain, ..mark })
+    }
+
+    /// Whether its caller has said that it waits no more, or is gone.
+    pub(super) fn is_given_up(&self) -> bool {
+        is_call(&self.header) && self.state.load(Ordering::Acquire) & (GIVEN_UP | TAKEN_BACK) != 0
+    }
+}
+
+/// What an implementation can ask about it, on its thread. Nothing has to be taken in for that: the session's thread does
+/// that all the time.
+pub(super) struct Asked(pub(super) Arc<Call>);
+
+impl Served for Asked {
+    fn is_cancelled(&self) -> bool {
+        let Call { header, frame, .. } = &*self.0;
+        self.0.is_given_up() || (is_call(header) && frame.deadline <= now())
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        let deadline = self.0.frame.deadline;
+        (deadline != NEVER).then(|| deadline.since(now()))
+    }
+
+    fn caller(&self) -> Option<Name> {
+        Some(self.0.peer.clone())
+    }
+
+    fn is_retry(&self) -> bool {
+        self.0.header.is_retry
+    }
+}
+
+/// What a thread says.
+pub(super) struct Word {
+    pub(super) thread: usize,
+    pub(super) what: What,
+}
+
+pub(super) enum What {
+    /// Its server is made.
+    Ready,
+    /// A request was served.
+    Done(Done),
+    /// Its method, or what made its server, panicked.
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// A request that was served.
+pub(super) struct Done {
+    pub(super) number: u64,
+    pub(super) payload: Payload,
+    pub(super) reply: Message<OwnedFd>,
+    pub(super) result: Result<(), Failure>,
+    /// As what it was recorded.
+    pub(super) span: SpanId,
+}
+
+/// The way from the threads to the session: a queue, and a descriptor that is readable when something was put into it.
+#[derive(Debug)]
+pub(super) struct Mail {
+    words: Mutex<Vec<Word>>,
+    bell: OwnedFd,
+}
+
+impl Mail {
+    pub(super) fn new() -> io::Result<Self> {
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { words: Mutex::default(), bell })
+    }
+
+    pub(super) fn post(&self, word: Word) {
+        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
+        words.push(word);
+        let is_first = words.len() == 1;
+        drop(words);
+        // Of those behind the first the session hears when it looks for that one.
+        if is_first {
+            // The only failure is that it is ringing already.
+            let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+        }
+    }
+
+    /// The bell is heard: it rings for what comes from now on.
+    pub(super) fn hear(&self) {
+        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
+    }
+
+    /// Takes everything out, into an empty `to`.
+    pub(super) fn take(&self, to: &mut Vec<Word>) {
+        std::mem::swap(to, &mut *self.words.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl AsFd for Mail {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.bell.as_fd()
+    }
+}
+
+impl std::fmt::Debug for Word {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Word").field("thread", &self.thread).finish_non_exhaustive()
+    }
+}
