@@ -30,6 +30,7 @@ mod revoke;
 mod scripts;
 mod streams;
 mod swap;
+mod threads;
 mod trace;
 mod watch;
 mod words;
@@ -71,6 +72,7 @@ fn cases() -> Vec<Case> {
         given_up::cases(),
         circles::cases(),
         streams::cases(),
+        threads::cases(),
         swap::cases(),
         revoke::cases(),
         asking::cases(),
@@ -99,6 +101,7 @@ fn work(role: &str) -> ExitCode {
         role if role.starts_with("raw") => raw::main(),
         role if role.starts_with("source") || role.starts_with("stream") => streams::main(role),
         role if role.starts_with("account") || role == "clerk" => retries::main(role),
+        role if role.starts_with("crew") || role == "foreman" => threads::main(role),
         role if role.starts_with("shop") || role.contains("buyer") => objects::main(role),
         _ => puppet::main(),
     }

@@ -145,7 +145,7 @@ pub use cloison_macros::interface_of_worker as interface;
 pub use cloison_msg as msg;
 pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed, Stream};
 pub use contract::{PerLink, Stages, Started};
-pub use crew::{THREADS_MAX, ThreadLink, Threads};
+pub use crew::{THREADS_MAX, Thread, ThreadCall, ThreadLink, Threads};
 pub use error::{
     AcquireError, BorrowError, Disconnect, OpenError, OpenFailure, PoolError, ServeError, StartError, ThreadsError,
 };

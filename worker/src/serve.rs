@@ -303,7 +303,7 @@ impl Session {
     }
 
     /// Answers a call by a reply that carries links; `None` if that must wait.
-    fn try_answer(&mut self, call: &Header, reply: &mut Message<OwnedFd>) -> Option<Result<(), Failure>> {
+    pub(crate) fn try_answer(&mut self, call: &Header, reply: &mut Message<OwnedFd>) -> Option<Result<(), Failure>> {
         let name = call.destination;
         if self.ends.get(name).is_none() {
             return Some(Ok(()));

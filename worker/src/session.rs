@@ -332,12 +332,13 @@ impl Session {
         if is_taken_back {
             self.drop_items(name);
             self.drop_queued(name);
-            self.crew.take_back(name);
         }
     }
 
-    /// Gives up the requests of one link that nobody has taken yet, and all that they carry.
+    /// Gives up the requests of one link that nobody has taken yet, and all that they carry; those that a thread has and has
+    /// not begun are not begun.
     pub(crate) fn drop_queued(&mut self, name: Destination) {
+        self.crew.take_back(name);
         let (buffers, mut links, mut calls) = (&mut self.buffers, Vec::new(), Vec::new());
         self.queue.retain_mut(|queued| {
             let stays = queued.header.destination != name;

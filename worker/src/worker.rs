@@ -237,7 +237,7 @@ impl Worker {
             } else if session.time >= deadline {
                 had_turn = true;
             } else {
-                let until = session.look_for_circle(deadline);
+                let until = session.look_for_circle(deadline).min(session.errands_due());
                 session.pump(until, awaited.answer_on());
             }
         }

@@ -6,18 +6,19 @@
 #[macro_use]
 mod world;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use cloison_msg::contract::{Carrier, serving};
+use cloison_msg::contract::serving;
 use cloison_msg::{CallFailure, Failure, Gone, Message, Route};
 use cloison_worker::{
-    Answer, Link, MethodError, ServeError, Stream, THREADS_MAX, Threads, ThreadsError, Worker, interface,
+    Answer, Answers, Link, MethodError, ServeError, Stream, THREADS_MAX, Thread, ThreadLink, Threads, ThreadsError,
+    Worker, interface,
 };
 use world::World;
 
@@ -35,7 +36,15 @@ over_both_routes![
     a_panic_on_a_thread_is_the_workers,
     a_method_that_hangs_does_not_hold_up_the_end,
     whether_the_contract_is_the_same_is_answered_when_all_are_busy,
-    streams_and_links_are_refused_and_all_else_is_served,
+    streams_are_refused_and_all_else_is_served,
+    links_are_taken_and_given,
+    a_chain_goes_on_on_the_thread_that_waits_for_it,
+    a_thread_has_many_calls_in_flight,
+    what_a_thread_tells_stays_in_its_order,
+    what_a_thread_calls_is_given_up_with_its_call,
+    what_a_thread_calls_inherits_the_deadline,
+    a_dead_peer_ends_what_a_thread_waits_for,
+    a_circle_through_a_thread_is_found,
     descriptors_and_long_payloads_arrive,
     each_thread_has_a_server_of_its_own,
     objects_are_served_beside,
@@ -47,6 +56,18 @@ const SOON: Duration = Duration::from_secs(30);
 #[interface]
 trait Counter {
     fn add(&self, by: u32) -> Answer<u32>;
+}
+
+/// Whom the crew calls.
+#[interface]
+trait Peer {
+    /// Calls the crew back, unless that is enough.
+    fn relay(&self, deep: u32) -> Answer<u32>;
+    fn plain(&self, number: u32) -> Answer<u32>;
+    #[oneway]
+    fn note(&self, number: u32) -> Answer<()>;
+    fn noted(&self) -> Answer<Vec<u32>>;
+    fn linger(&self) -> Answer<bool>;
 }
 
 #[interface]
@@ -69,6 +90,16 @@ trait Work<L> {
     fn numbers(&self) -> Stream<u32>;
     fn sum(&self, numbers: Stream<u32>) -> Answer<u32>;
     fn count(&self, counter: &CounterClient<L>) -> Answer<u32>;
+    /// Takes a counter, and gives it back.
+    fn keep(&self, counter: CounterClient<L>) -> Answer<CounterClient<L>>;
+    /// Calls the peer, which calls back so many times.
+    fn relay(&self, deep: u32) -> Answer<u32>;
+    /// Has so many calls in flight at a time.
+    fn relay_many(&self, many: u32) -> Answer<u32>;
+    /// Calls the peer, which lingers.
+    fn pass_on_lingering(&self) -> Answer<bool>;
+    /// Tells the peer five numbers.
+    fn tell_on(&self, from: u32) -> Answer<()>;
     #[descriptors(PIPE)]
     fn read(&self, pipe: OwnedFd) -> Answer<String>;
     fn reversed(&self, bytes: &[u8]) -> Answer<Vec<u8>>;
@@ -109,9 +140,16 @@ struct Hand {
     shared: Arc<Shared>,
     /// Not to be shared by threads: each has its own.
     served: Cell<u32>,
+    thread: Thread,
+    /// Whom it calls itself.
+    peer: OnceCell<PeerClient<ThreadLink>>,
 }
 
 impl Hand {
+    fn peer(&self) -> &PeerClient<ThreadLink> {
+        self.peer.get_or_init(|| PeerClient::bind(&self.thread, "peer").unwrap())
+    }
+
     fn enter(&self) {
         let mut inside = self.shared.inside.lock().unwrap();
         *inside += 1;
@@ -124,12 +162,13 @@ impl Hand {
     }
 }
 
-impl<L: Carrier> Work<L> for Hand {
+impl Work<ThreadLink> for Hand {
     fn meet(&self, many: u32) -> Answer<bool> {
         self.enter();
         let Shared { inside, came, .. } = &*self.shared;
         let within = serving::time_left().unwrap() / 2;
-        let (_guard, timeout) = came.wait_timeout_while(inside.lock().unwrap(), within, |inside| *inside < many).unwrap();
+        let (_guard, timeout) =
+            came.wait_timeout_while(inside.lock().unwrap(), within, |inside| *inside < many).unwrap();
         Ok(!timeout.timed_out())
     }
 
@@ -184,8 +223,41 @@ impl<L: Carrier> Work<L> for Hand {
         numbers.try_fold(0, |sum, number| Ok(sum + number?))
     }
 
-    fn count(&self, counter: &CounterClient<L>) -> Answer<u32> {
+    fn count(&self, counter: &CounterClient<ThreadLink>) -> Answer<u32> {
         counter.add(1)
+    }
+
+    fn keep(&self, counter: CounterClient<ThreadLink>) -> Answer<CounterClient<ThreadLink>> {
+        counter.add(10)?;
+        Ok(counter)
+    }
+
+    fn relay(&self, deep: u32) -> Answer<u32> {
+        self.enter();
+        let relayed = self.peer().relay(deep);
+        self.leave();
+        relayed
+    }
+
+    fn relay_many(&self, many: u32) -> Answer<u32> {
+        let mut answers = Answers::new();
+        (0..many).for_each(|number| answers.add(number, self.peer().start().plain(number)));
+        let mut sum = 0;
+        while let Some((number, answer)) = answers.next() {
+            let answer = answer?;
+            assert_eq!(answer, number + 1);
+            sum += answer;
+        }
+        Ok(sum)
+    }
+
+    fn pass_on_lingering(&self) -> Answer<bool> {
+        self.peer().clone().within(SOON).linger()
+    }
+
+    fn tell_on(&self, from: u32) -> Answer<()> {
+        let peer = self.peer();
+        (from..from + 5).try_for_each(|number| peer.note(number))
     }
 
     fn read(&self, pipe: OwnedFd) -> Answer<String> {
@@ -208,11 +280,19 @@ impl<L: Carrier> Work<L> for Hand {
     }
 }
 
-fn threads(shared: &Arc<Shared>, count: usize) -> Threads<impl Fn() -> WorkServer<Hand> + Send + Sync + 'static> {
+fn threads(
+    shared: &Arc<Shared>,
+    count: usize,
+) -> Threads<impl Fn(&Thread) -> WorkServer<Hand> + Send + Sync + 'static> {
     let shared = Arc::clone(shared);
-    Threads::new(count, move || {
+    Threads::new(count, move |thread| {
         shared.made.fetch_add(1, Ordering::Relaxed);
-        WorkServer::new(Hand { shared: Arc::clone(&shared), served: Cell::new(0) })
+        WorkServer::new(Hand {
+            shared: Arc::clone(&shared),
+            served: Cell::new(0),
+            thread: thread.clone(),
+            peer: OnceCell::new(),
+        })
     })
 }
 
@@ -438,10 +518,10 @@ impl Counter for Count {
     }
 }
 
-fn streams_and_links_are_refused_and_all_else_is_served(route: Route) {
+fn streams_are_refused_and_all_else_is_served(route: Route) {
     let mut world = World::new(route);
     let (_shared, _served) = crew(&mut world, 2);
-    let (worker, client) = client(&mut world);
+    let (_worker, client) = client(&mut world);
     let refused = |why: CallFailure, what: &str| match why {
         CallFailure::Failed(Failure::Undecodable(text) | Failure::Unanswerable(text)) => {
             assert!(text.as_str().contains(what) && text.as_str().contains("on a thread"), "{text}");
@@ -451,10 +531,200 @@ fn streams_and_links_are_refused_and_all_else_is_served(route: Route) {
     for _ in 0..3 {
         refused(why(client.numbers().next().unwrap()), "stream");
         refused(why(client.sum(Stream::of([1, 2]))), "fed");
-        let counter = CounterClient::offer(&worker, Count(Cell::new(0))).unwrap();
-        refused(why(client.count(&counter)), "links");
         assert_eq!(client.who().unwrap().0, "client");
     }
+}
+
+fn links_are_taken_and_given(route: Route) {
+    let mut world = World::new(route);
+    let (_shared, _served) = crew(&mut world, 1);
+    let (worker, client) = client(&mut world);
+    let counter = CounterClient::offer(&worker, Count(Cell::new(0))).unwrap();
+    let counter = client.keep(counter).unwrap();
+    assert_eq!(counter.add(1), Ok(11), "it is the same, and came back");
+    let counter = client.keep(counter).unwrap();
+    assert_eq!(client.count(&counter), Ok(22));
+    assert_eq!(counter.add(1), Ok(23));
+}
+
+/// Whom the crew calls: calls it back.
+struct Echo {
+    crew: OnceCell<WorkClient<Link>>,
+    worker: Worker,
+    shared: Arc<Shared>,
+}
+
+impl Echo {
+    fn crew(&self) -> &WorkClient<Link> {
+        self.crew.get_or_init(|| WorkClient::bind(&self.worker, "crew").unwrap().within(SOON))
+    }
+}
+
+impl Peer for Echo {
+    fn relay(&self, deep: u32) -> Answer<u32> {
+        if deep == 0 { Ok(100) } else { Ok(self.crew().relay(deep - 1)? + 1) }
+    }
+
+    fn plain(&self, number: u32) -> Answer<u32> {
+        Ok(number + 1)
+    }
+
+    fn note(&self, number: u32) -> Answer<()> {
+        self.shared.noted.lock().unwrap().push(number);
+        Ok(())
+    }
+
+    fn noted(&self) -> Answer<Vec<u32>> {
+        Ok(self.shared.noted.lock().unwrap().clone())
+    }
+
+    fn linger(&self) -> Answer<bool> {
+        self.shared.begun.open(1);
+        while !serving::is_cancelled() {
+            std::thread::sleep(Duration::from_micros(200));
+        }
+        self.shared.begun.open(1);
+        Ok(true)
+    }
+}
+
+fn peer(world: &mut World) -> Arc<Shared> {
+    let shared = Arc::<Shared>::default();
+    let its = Arc::clone(&shared);
+    world.worker("peer", move |worker| {
+        worker.serve(PeerServer::new(Echo { crew: OnceCell::new(), worker: worker.clone(), shared: its }))
+    });
+    shared
+}
+
+/// With fewer threads than the chain is deep, and others besides.
+fn a_chain_goes_on_on_the_thread_that_waits_for_it(route: Route) {
+    let mut world = World::new(route);
+    let (shared, _served) = crew(&mut world, 2);
+    peer(&mut world);
+    let (_worker, client) = client(&mut world);
+    assert_eq!(client.relay(4), Ok(104));
+    assert_eq!(shared.most.load(Ordering::Relaxed), 5, "all of it at a time");
+    let held = client.start().hold(1);
+    shared.begun.pass();
+    assert_eq!(client.relay(5), Ok(105), "with one thread busy");
+    shared.gate.open(1);
+    assert_eq!(held.wait(), Ok(1));
+    for _ in 0..20 {
+        let both = [1, 2].map(|deep| client.start().relay_many(deep * 10));
+        assert_eq!(both.map(|call| call.wait()), [Ok(55), Ok(210)]);
+    }
+    assert_eq!(client.relay(20).map_err(|error| matches!(error, MethodError::Call(_))), Err(true), "that is too deep");
+    assert_eq!(client.relay(1), Ok(101));
+}
+
+fn a_thread_has_many_calls_in_flight(route: Route) {
+    let mut world = World::new(route);
+    let (_shared, _served) = crew(&mut world, 2);
+    peer(&mut world);
+    let (_worker, client) = client(&mut world);
+    // More than a link has places, and more than a thread may have asked for.
+    let calls = [300, 200, 100].map(|many| client.start().relay_many(many));
+    assert_eq!(calls.map(|call| call.wait()), [Ok(45_150), Ok(20_100), Ok(5050)]);
+}
+
+fn what_a_thread_tells_stays_in_its_order(route: Route) {
+    let mut world = World::new(route);
+    let (_shared, _served) = crew(&mut world, 2);
+    let heard = peer(&mut world);
+    let (worker, client) = client(&mut world);
+    (0..40).for_each(|round| client.tell_on(round * 5).unwrap());
+    let peer = PeerClient::bind(&worker, "peer").unwrap();
+    let start = Instant::now();
+    while peer.noted().unwrap().len() < 200 {
+        assert!(start.elapsed() < SOON);
+    }
+    // Each round was told by one of two threads, each over a link of its own, and was sent when it returned.
+    let noted = heard.noted.lock().unwrap().clone();
+    for round in noted.chunks(5) {
+        let rounds: Vec<u32> = round.iter().map(|number| number / 5).collect();
+        assert!(rounds.is_sorted() || noted.len() == 200, "{noted:?}");
+    }
+    let of = |round: u32| noted.iter().copied().filter(move |number| number / 5 == round).collect::<Vec<_>>();
+    (0..40).for_each(|round| assert_eq!(of(round), (round * 5..round * 5 + 5).collect::<Vec<_>>()));
+}
+
+fn what_a_thread_calls_is_given_up_with_its_call(route: Route) {
+    let mut world = World::new(route);
+    let heard = peer(&mut world);
+    let (_shared, _served) = crew(&mut world, 2);
+    let (_worker, client) = client(&mut world);
+    let call = client.start().pass_on_lingering();
+    heard.begun.pass();
+    drop(call);
+    heard.begun.pass();
+    assert_eq!(client.relay(0), Ok(100), "and all are well");
+}
+
+fn what_a_thread_calls_inherits_the_deadline(route: Route) {
+    let mut world = World::new(route);
+    let heard = peer(&mut world);
+    let (_shared, _served) = crew(&mut world, 1);
+    let (_worker, client) = client(&mut world);
+    let brief = client.clone().within(Duration::from_millis(50));
+    client.relay(0).unwrap();
+    let start = Instant::now();
+    assert!(brief.pass_on_lingering().is_err());
+    heard.begun.pass();
+    heard.begun.pass();
+    assert!(start.elapsed() < SOON / 2);
+    assert_eq!(client.relay(0), Ok(100));
+}
+
+fn a_dead_peer_ends_what_a_thread_waits_for(route: Route) {
+    let mut world = World::new(route);
+    let heard = peer(&mut world);
+    let (_shared, _served) = crew(&mut world, 1);
+    let (_worker, client) = client(&mut world);
+    client.relay(0).unwrap();
+    let call = client.start().pass_on_lingering();
+    heard.begun.pass();
+    world.bury("peer", &Gone::Crashed("signal 9".into()));
+    let failure = why(call.wait());
+    assert!(format!("{failure:?}").contains("signal 9"), "{failure:?}");
+}
+
+/// The client waits for a thread, which waits for the peer, which is busy and waits for the client.
+fn a_circle_through_a_thread_is_found(route: Route) {
+    let mut world = World::new(route);
+    let (meet, is_warm, done) =
+        (Arc::new(Barrier::new(2)), Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let (met, warm, finished) = (Arc::clone(&meet), Arc::clone(&is_warm), Arc::clone(&done));
+    let serve_until = |worker: &Worker, is_over: &dyn Fn() -> bool| {
+        while !is_over() {
+            worker.serve_once(Duration::from_millis(1)).unwrap();
+        }
+    };
+    let peer = world.worker("peer", move |worker| {
+        worker.provide(PeerServer::new(Echo { crew: OnceCell::new(), worker: worker.clone(), shared: Arc::default() }));
+        let client = CounterClient::bind(worker, "client").unwrap();
+        serve_until(worker, &|| warm.load(Ordering::SeqCst));
+        met.wait();
+        let answer = client.add(1);
+        finished.fetch_add(1, Ordering::SeqCst);
+        serve_until(worker, &|| finished.load(Ordering::SeqCst) == 2);
+        format!("{answer:?}")
+    });
+    let (_shared, _served) = crew(&mut world, 1);
+    let worker = world.here("client");
+    worker.provide(CounterServer::new(Count(Cell::new(0))));
+    while !worker.serve_once(SOON).unwrap() {}
+    let client = WorkClient::bind(&worker, "crew").unwrap();
+    client.relay(0).unwrap();
+    is_warm.store(true, Ordering::SeqCst);
+    meet.wait();
+    let answer = format!("{:?}", client.relay(0));
+    done.fetch_add(1, Ordering::SeqCst);
+    serve_until(&worker, &|| done.load(Ordering::SeqCst) == 2);
+    let answers = [answer, peer.join().unwrap()];
+    // Whose call was refused hears it as such, and whose call needed that one as the failure of a nested call.
+    let is_refused = |answer: &&String| answer.contains("WouldDeadlock") || answer.contains("wait for itself");
+    assert_eq!(answers.iter().filter(is_refused).count(), 1, "{answers:?}");
 }
 
 fn descriptors_and_long_payloads_arrive(route: Route) {

@@ -1,55 +1,231 @@
 //! What a thread of the crew does.
 
+use std::cell::{Cell, OnceCell, RefCell};
+use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
 use cloison_msg::contract::{Dispatch, Flows, Server, serving};
-use cloison_msg::{Failure, Reader};
+use cloison_msg::{Failure, Message, Reader};
 
-use super::carrier::ThreadLink;
-use super::job::{Asked, Done, Job, Mail, What, Word};
+use super::carrier::{Thread, ThreadLink};
+use super::job::{Asked, Done, Job};
+use super::mail::{Mail, Order, Outcome, Told, What, Word};
 use crate::trace::Tracer;
+
+/// Most calls that one thread has begun and that have no outcome yet. Who begins more waits until one has.
+const ASKED_MAX: usize = 64;
+
+/// How many messages are kept to build the next ones in.
+const SPARES_KEPT: usize = 4;
 
 /// Where a thread hears what to do, and says what it did.
 pub(super) struct Desk {
-    pub(super) thread: usize,
-    pub(super) inbox: Receiver<Job>,
-    pub(super) mail: Arc<Mail>,
+    thread: usize,
+    inbox: Receiver<Order>,
+    mail: Arc<Mail>,
+    tracer: Arc<Tracer>,
+    /// What it serves with, once that is made. That may itself hold handles of the thread.
+    server: OnceCell<Weak<Serving>>,
+    /// The requests that it serves, the innermost last.
+    serving: RefCell<Vec<u64>>,
+    /// What was asked for, and has not come.
+    asked: RefCell<Vec<u64>>,
+    /// What has come, and nobody has taken.
+    told: RefCell<Vec<Told>>,
+    asks: Cell<u64>,
+    spares: RefCell<Vec<Message<OwnedFd>>>,
 }
 
-impl Desk {
-    fn say(&self, what: What) {
-        self.mail.post(Word { thread: self.thread, what });
-    }
+type Serving = dyn Fn(&Rc<Desk>, Job) -> Done;
+
+/// What a desk is made of: all that comes from the session's thread.
+pub(super) struct Place {
+    pub(super) thread: usize,
+    pub(super) inbox: Receiver<Order>,
+    pub(super) mail: Arc<Mail>,
+    pub(super) tracer: Arc<Tracer>,
 }
 
 /// Makes a server, and serves with it until there is nobody to serve for. What panics is told, and ends the thread.
-pub(super) fn work<M: Dispatch<ThreadLink>>(desk: &Desk, make: &impl Fn() -> Server<M>, tracer: &Tracer) {
+pub(super) fn work<M: Dispatch<ThreadLink> + 'static>(place: Place, make: &impl Fn(&Thread) -> Server<M>) {
+    let (thread, mail) = (place.thread, Arc::clone(&place.mail));
     let served = catch_unwind(AssertUnwindSafe(|| {
-        let server = make();
+        let desk = Rc::new(Desk::new(place));
+        let server = make(&Thread::at(&desk));
+        let server: Rc<Serving> = Rc::new(move |desk, job| serve(&server, desk, job));
+        let _ = desk.server.set(Rc::downgrade(&server));
         desk.say(What::Ready);
-        while let Ok(job) = desk.inbox.recv() {
-            desk.say(What::Done(serve(&server, job, tracer)));
-        }
+        while desk.obey() {}
     }));
     if let Err(panic) = served {
-        desk.say(What::Panicked(panic));
+        mail.post(Word { thread, what: What::Panicked(panic) });
     }
 }
 
-fn serve<M: Dispatch<ThreadLink>>(server: &Server<M>, job: Job, tracer: &Tracer) -> Done {
-    let Job { number, payload, passed, mut reply, call } = job;
-    let span = tracer.begin_on_thread(call.frame.chain, call.mark());
+impl Desk {
+    fn new(place: Place) -> Self {
+        let Place { thread, inbox, mail, tracer } = place;
+        Self {
+            thread,
+            inbox,
+            mail,
+            tracer,
+            server: OnceCell::new(),
+            serving: RefCell::default(),
+            asked: RefCell::default(),
+            told: RefCell::default(),
+            asks: Cell::new(0),
+            spares: RefCell::default(),
+        }
+    }
+
+    pub(super) fn say(&self, what: What) {
+        self.mail.post(Word { thread: self.thread, what });
+    }
+
+    /// The request that is being served, if any.
+    pub(super) fn job(&self) -> Option<u64> {
+        self.serving.borrow().last().copied()
+    }
+
+    pub(super) fn tracer(&self) -> &Tracer {
+        &self.tracer
+    }
+
+    pub(super) fn spare(&self) -> Message<OwnedFd> {
+        self.spares.borrow_mut().pop().unwrap_or_default()
+    }
+
+    pub(super) fn give_back(&self, mut message: Message<OwnedFd>) {
+        let mut spares = self.spares.borrow_mut();
+        if spares.len() < SPARES_KEPT {
+            message.clear();
+            spares.push(message);
+        }
+    }
+}
+
+/// Asking, and waiting for what comes.
+impl Desk {
+    /// Asks for something; by which number its outcome is told.
+    pub(super) fn ask(self: &Rc<Self>, what: impl FnOnce(u64) -> What) -> u64 {
+        while self.asked.borrow().len() >= ASKED_MAX {
+            let all = self.asked.borrow().clone();
+            self.say(What::Wait(all));
+            if !self.obey() {
+                break;
+            }
+        }
+        self.asks.set(self.asks.get() + 1);
+        let ask = self.asks.get();
+        self.asked.borrow_mut().push(ask);
+        self.say(what(ask));
+        ask
+    }
+
+    /// Waits for the outcome of what was asked for; `None` if the broker has ended. Meanwhile what is of the same chain is
+    /// served.
+    pub(super) fn wait(self: &Rc<Self>, ask: u64) -> Option<Outcome> {
+        self.wait_any(&[ask])?;
+        let mut told = self.told.borrow_mut();
+        let at = told.iter().position(|told| told.ask == ask)?;
+        Some(told.remove(at).outcome)
+    }
+
+    /// Waits for any of these, and says which of them is over; `None` if the broker has ended.
+    pub(super) fn wait_any(self: &Rc<Self>, asks: &[u64]) -> Option<usize> {
+        self.look();
+        let mut has_said = false;
+        loop {
+            let over = asks.iter().position(|ask| self.told.borrow().iter().any(|told| told.ask == *ask));
+            if over.is_some() {
+                return over;
+            }
+            if !std::mem::replace(&mut has_said, true) {
+                self.say(What::Wait(asks.to_vec()));
+            }
+            if !self.obey() {
+                return None;
+            }
+        }
+    }
+
+    /// Nobody waits for that any more.
+    pub(super) fn give_up(self: &Rc<Self>, ask: u64) {
+        self.asked.borrow_mut().retain(|asked| *asked != ask);
+        let at = self.told.borrow().iter().position(|told| told.ask == ask);
+        match at {
+            Some(at) => {
+                let told = self.told.borrow_mut().remove(at);
+                self.drop_told(told);
+            }
+            None => self.say(What::GiveUp(ask)),
+        }
+    }
+
+    /// Takes in what is there.
+    fn look(self: &Rc<Self>) {
+        while let Ok(order) = self.inbox.try_recv() {
+            self.take(order);
+        }
+    }
+
+    /// Waits for an order and does it; false if there will be none.
+    fn obey(self: &Rc<Self>) -> bool {
+        let Ok(order) = self.inbox.recv() else { return false };
+        self.take(order);
+        true
+    }
+
+    fn take(self: &Rc<Self>, order: Order) {
+        match order {
+            Order::Serve(job) => {
+                if let Some(server) = self.server.get().and_then(Weak::upgrade) {
+                    let done = server(self, job);
+                    self.say(What::Done(done));
+                }
+            }
+            Order::Told(told) => {
+                let is_wanted = self.asked.borrow().contains(&told.ask);
+                self.asked.borrow_mut().retain(|asked| *asked != told.ask);
+                if is_wanted {
+                    self.told.borrow_mut().push(told);
+                } else {
+                    self.drop_told(told);
+                }
+            }
+        }
+    }
+
+    /// Nobody takes the links that it brings.
+    fn drop_told(&self, told: Told) {
+        match told.outcome {
+            Outcome::Answered(answer) => answer.links.into_iter().for_each(|(link, _)| self.say(What::Close(link))),
+            Outcome::Opened(Ok((link, _))) => self.say(What::Close(link)),
+            _ => {}
+        }
+    }
+}
+
+fn serve<M: Dispatch<ThreadLink>>(server: &Server<M>, desk: &Rc<Desk>, job: Job) -> Done {
+    let Job { number, payload, passed, links, mut reply, call } = job;
+    let (span, outer) = desk.tracer.begin_on_thread(call.frame.chain, call.mark());
+    // Those that nobody takes close themselves.
+    let links = links.into_iter().map(|(name, peer)| ThreadLink::new(desk, name, peer).held()).collect();
+    desk.serving.borrow_mut().push(number);
     let result = if call.begin() {
-        let mut reader = Reader::new(payload.as_slice(), passed).with_links(Vec::new());
+        let mut reader = Reader::new(payload.as_slice(), passed).with_links(links);
         let rpc = call.header.rpc;
         let answer = || server.answer(rpc, &mut reader, &mut reply, &mut Flows::new(None));
         serving::serve(Rc::new(Asked(Arc::clone(&call))), answer)
     } else {
+        drop(links);
         Err(Failure::Cancelled)
     };
-    tracer.end_on_thread(span);
+    desk.serving.borrow_mut().pop();
+    desk.tracer.end_on_thread(span, outer);
     Done { number, payload, reply, result, span }
 }

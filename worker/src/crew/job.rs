@@ -1,18 +1,16 @@
-//! What goes to a thread of the crew, and what comes back.
+//! Requests on their way to a thread of the crew, and back.
 
-use std::any::Any;
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cloison_ipc::Passed;
 use cloison_msg::contract::serving::Served;
 use cloison_msg::trace::{Mark, SpanId};
 use cloison_msg::{Failure, Header, Message, Name};
-use rustix::event::{EventfdFlags, eventfd};
 
+use super::mail::Led;
 use crate::buffers::Payload;
 use crate::cancel::is_call;
 use crate::clock::{NEVER, now};
@@ -23,6 +21,8 @@ pub(super) struct Job {
     pub(super) number: u64,
     pub(super) payload: Payload,
     pub(super) passed: Vec<Passed>,
+    /// The links that it carries.
+    pub(super) links: Vec<Led>,
     /// To write the reply in.
     pub(super) reply: Message<OwnedFd>,
     pub(super) call: Arc<Call>,
@@ -105,21 +105,6 @@ impl Served for Asked {
     }
 }
 
-/// What a thread says.
-pub(super) struct Word {
-    pub(super) thread: usize,
-    pub(super) what: What,
-}
-
-pub(super) enum What {
-    /// Its server is made.
-    Ready,
-    /// A request was served.
-    Done(Done),
-    /// Its method, or what made its server, panicked.
-    Panicked(Box<dyn Any + Send>),
-}
-
 /// A request that was served.
 pub(super) struct Done {
     pub(super) number: u64,
@@ -128,52 +113,4 @@ pub(super) struct Done {
     pub(super) result: Result<(), Failure>,
     /// As what it was recorded.
     pub(super) span: SpanId,
-}
-
-/// The way from the threads to the session: a queue, and a descriptor that is readable when something was put into it.
-#[derive(Debug)]
-pub(super) struct Mail {
-    words: Mutex<Vec<Word>>,
-    bell: OwnedFd,
-}
-
-impl Mail {
-    pub(super) fn new() -> io::Result<Self> {
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Self { words: Mutex::default(), bell })
-    }
-
-    pub(super) fn post(&self, word: Word) {
-        let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-        words.push(word);
-        let is_first = words.len() == 1;
-        drop(words);
-        // Of those behind the first the session hears when it looks for that one.
-        if is_first {
-            // The only failure is that it is ringing already.
-            let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
-        }
-    }
-
-    /// The bell is heard: it rings for what comes from now on.
-    pub(super) fn hear(&self) {
-        let _ = rustix::io::read(&self.bell, &mut [0; 8]);
-    }
-
-    /// Takes everything out, into an empty `to`.
-    pub(super) fn take(&self, to: &mut Vec<Word>) {
-        std::mem::swap(to, &mut *self.words.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-}
-
-impl AsFd for Mail {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.bell.as_fd()
-    }
-}
-
-impl std::fmt::Debug for Word {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Word").field("thread", &self.thread).finish_non_exhaustive()
-    }
 }

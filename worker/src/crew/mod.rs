@@ -3,9 +3,12 @@
 //! The session's thread talks, the crew's threads run methods. What goes to a thread is a [`Job`](job::Job), what comes back
 //! a [`Word`](job::Word), by a queue and a descriptor that is waited for beside the sockets.
 
+mod bind;
 mod carrier;
+mod errand;
 mod hand;
 mod job;
+mod mail;
 mod table;
 
 use std::fmt;
@@ -13,7 +16,7 @@ use std::sync::Arc;
 
 use cloison_msg::contract::{Dispatch, Server};
 
-pub use carrier::ThreadLink;
+pub use carrier::{Thread, ThreadCall, ThreadLink};
 pub(crate) use table::Crew;
 
 use crate::Worker;
@@ -50,7 +53,7 @@ pub const THREADS_MAX: usize = 64;
 ///
 /// fn main() -> std::process::ExitCode {
 ///     let count = Arc::new(Count(AtomicU32::new(0)));
-///     cloison_worker::run(|worker| worker.serve_on(Threads::new(4, move || CounterServer::new(Arc::clone(&count)))))
+///     cloison_worker::run(|worker| worker.serve_on(Threads::new(4, move |_| CounterServer::new(Arc::clone(&count)))))
 /// }
 /// ```
 pub struct Threads<F> {
@@ -61,7 +64,7 @@ pub struct Threads<F> {
 impl<M, F> Threads<F>
 where
     M: Dispatch<ThreadLink> + 'static,
-    F: Fn() -> Server<M> + Send + Sync + 'static,
+    F: Fn(&Thread) -> Server<M> + Send + Sync + 'static,
 {
     /// So many threads, on each of which `make` makes its server. They are started by [`Worker::serve_on`], beside the one
     /// that the worker has: a profile that allows five threads has room for four.
@@ -101,7 +104,7 @@ impl Worker {
     pub fn serve_on<M, F>(&self, threads: Threads<F>) -> Result<(), ServeError>
     where
         M: Dispatch<ThreadLink> + 'static,
-        F: Fn() -> Server<M> + Send + Sync + 'static,
+        F: Fn(&Thread) -> Server<M> + Send + Sync + 'static,
     {
         self.assemble(threads)?;
         let result = loop {
@@ -124,7 +127,7 @@ impl Worker {
     fn assemble<M, F>(&self, threads: Threads<F>) -> Result<(), ServeError>
     where
         M: Dispatch<ThreadLink> + 'static,
-        F: Fn() -> Server<M> + Send + Sync + 'static,
+        F: Fn(&Thread) -> Server<M> + Send + Sync + 'static,
     {
         let mut session = self.session();
         if !session.serving.is_empty() || !session.crew.is_empty() {
@@ -132,9 +135,9 @@ impl Worker {
         }
         let make = Arc::new(threads.make);
         let tracer = Arc::clone(&session.tracer);
-        session.crew = Crew::start(threads.count, <M as cloison_msg::contract::Serve>::CONTRACT, |desk| {
-            let (make, tracer) = (Arc::clone(&make), Arc::clone(&tracer));
-            move || hand::work(&desk, &*make, &tracer)
+        session.crew = Crew::start(threads.count, M::CONTRACT, &tracer, |place| {
+            let make = Arc::clone(&make);
+            move || hand::work(place, &*make)
         })?;
         Ok(())
     }

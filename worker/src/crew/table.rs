@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -10,17 +10,19 @@ use std::thread::{Builder, JoinHandle};
 
 use cloison_msg::contract::{Contract, bind};
 use cloison_msg::trace::TraceLevel;
-use cloison_msg::{ChainId, Destination, Failure, Header, Kind, Name, Reader, RpcIndex, Streams, Text};
+use cloison_msg::{ChainId, Destination, Failure, Header, Kind, Message, Name, Reader, RpcIndex, Streams, Text, Time};
 use smallvec::SmallVec;
-use std::os::fd::AsFd;
 
 use super::THREADS_MAX;
-use super::hand::Desk;
-use super::job::{Call, Done, Job, Mail, What, Word};
+use super::errand::{Errand, State, Underway};
+use super::hand::Place;
+use super::job::{Call, Done, Job};
+use super::mail::{Led, Mail, Order, What, Word};
 use crate::buffers::Payload;
 use crate::cancel::{Cause, cause_of, is_call};
 use crate::error::ThreadsError;
 use crate::session::{Queued, Session};
+use crate::trace::Tracer;
 
 /// How large a thread's stack is, in bytes: as the standard library has it.
 const STACK: usize = 2 * 1024 * 1024;
@@ -28,9 +30,15 @@ const STACK: usize = 2 * 1024 * 1024;
 /// The threads that serve, and what they have. Without threads, as long as nothing is served on any.
 #[derive(Default)]
 pub(crate) struct Crew {
-    threads: Vec<Thread>,
-    /// What is on the threads, one request on each at most.
+    pub(super) threads: Vec<Thread>,
+    /// What is on the threads: one request on each, and those of its chain that it serves while that one waits.
     out: Vec<Out>,
+    /// What the threads have asked for.
+    pub(super) errands: Vec<Errand>,
+    /// Answers that carry links, and wait for a way for them.
+    unsent: Vec<Unsent>,
+    /// Links that are to be closed when all that was said over them has left.
+    closing: Vec<Destination>,
     mail: Option<Arc<Mail>>,
     /// What was heard last, to be used again.
     heard: Vec<Word>,
@@ -40,27 +48,44 @@ pub(crate) struct Crew {
     made: u64,
 }
 
-struct Thread {
-    inbox: Sender<Job>,
+pub(super) struct Thread {
+    pub(super) inbox: Sender<Order>,
     handle: JoinHandle<()>,
-    /// Whether it has a server, and nothing to do.
-    is_free: bool,
+    /// Whether it has a server.
+    is_ready: bool,
+    /// What it waits for, the innermost last.
+    pub(super) waits: Vec<Wait>,
+}
+
+/// Any of these is waited for.
+pub(super) struct Wait {
+    pub(super) asks: Vec<u64>,
+    /// How many requests are on the thread, the last of which waits.
+    depth: usize,
+}
+
+/// An answer that waits.
+struct Unsent {
+    queued: Queued,
+    reply: Message<OwnedFd>,
 }
 
 /// A request that is on a thread.
 struct Out {
     number: u64,
+    thread: usize,
     call: Arc<Call>,
     /// The rest of it, without what the thread has.
     queued: Queued,
 }
 
 impl Crew {
-    /// Starts so many threads, each of which does what `job` makes of its desk.
+    /// Starts so many threads, each of which does what `job` makes of its place.
     pub(super) fn start<W: FnOnce() + Send + 'static>(
         count: usize,
         contract: &'static Contract,
-        job: impl Fn(Desk) -> W,
+        tracer: &Arc<Tracer>,
+        job: impl Fn(Place) -> W,
     ) -> Result<Self, ThreadsError> {
         if count == 0 || count > THREADS_MAX {
             return Err(ThreadsError::Count(count));
@@ -69,10 +94,10 @@ impl Crew {
         let mut crew = Self { contract: Some(contract), ..Self::default() };
         for thread in 0..count {
             let (inbox, receiver) = channel();
-            let desk = Desk { thread, inbox: receiver, mail: Arc::clone(&mail) };
+            let place = Place { thread, inbox: receiver, mail: Arc::clone(&mail), tracer: Arc::clone(tracer) };
             let builder = Builder::new().name(format!("serve-{thread}")).stack_size(STACK);
-            let handle = builder.spawn(job(desk)).map_err(|error| not_started(thread, count, &error))?;
-            crew.threads.push(Thread { inbox, handle, is_free: false });
+            let handle = builder.spawn(job(place)).map_err(|error| not_started(thread, count, &error))?;
+            crew.threads.push(Thread { inbox, handle, is_ready: false, waits: Vec::new() });
         }
         Ok(Self { mail: Some(mail), ..crew })
     }
@@ -84,7 +109,7 @@ impl Crew {
 
     /// What is readable when a thread has said something, as long as any has something to say.
     pub(crate) fn bell(&self) -> Option<BorrowedFd<'_>> {
-        let is_awaited = self.threads.iter().any(|thread| !thread.is_free);
+        let is_awaited = !self.out.is_empty() || self.threads.iter().any(|thread| !thread.is_ready);
         self.mail.as_ref().filter(|_| is_awaited).map(|mail| mail.as_fd())
     }
 
@@ -112,8 +137,62 @@ impl Crew {
         if let [one] = &self.out[..] { Some(one.call.header) } else { None }
     }
 
+    /// The request with this number, which is on a thread.
+    pub(super) fn call_of(&self, number: u64) -> Option<Arc<Call>> {
+        self.out.iter().find(|out| out.number == number).map(|out| Arc::clone(&out.call))
+    }
+
+    /// If that call is on a thread: the one call whose answer that thread waits for, if it waits for one.
+    pub(crate) fn awaited_for(&mut self, cause: Cause) -> Option<Option<&mut Underway>> {
+        let out = self.out.iter().find(|out| cause_of(&out.call.header) == cause)?;
+        let thread = out.thread;
+        let Some(&[ask]) = self.waiting(thread).map(|wait| &wait.asks[..]) else { return Some(None) };
+        let errand = self.errands.iter_mut().find(|errand| (errand.thread, errand.ask) == (thread, ask));
+        Some(errand.and_then(|errand| match &mut errand.state {
+            State::Underway(underway) => Some(underway),
+            _ => None,
+        }))
+    }
+
+    /// When to stop waiting for the ways of answers.
+    pub(super) fn unsent_due(&self) -> impl Iterator<Item = Time> {
+        self.unsent.iter().map(|unsent| unsent.queued.deadline)
+    }
+
+    /// How many requests are on a thread.
+    fn depth(&self, thread: usize) -> usize {
+        self.out.iter().filter(|out| out.thread == thread).count()
+    }
+
     fn free(&self) -> Option<usize> {
-        self.threads.iter().position(|thread| thread.is_free)
+        (0..self.threads.len()).find(|&thread| self.threads[thread].is_ready && self.depth(thread) == 0)
+    }
+
+    /// What a thread waits for, if it does: then it serves what is of the same chain.
+    fn waiting(&self, thread: usize) -> Option<&Wait> {
+        self.threads[thread].waits.last().filter(|wait| wait.depth == self.depth(thread))
+    }
+
+    /// The thread that waits for a call of this chain, or on behalf of one.
+    fn waiting_on(&self, chain: ChainId) -> Option<usize> {
+        let is_of_chain = |&thread: &usize| {
+            let mut served = self.out.iter().filter(|out| out.thread == thread);
+            let mut asked = self.errands.iter().filter(|errand| errand.thread == thread);
+            self.threads[thread].is_ready
+                && self.waiting(thread).is_some()
+                && (served.any(|out| out.call.frame.chain == chain)
+                    || asked.any(|errand| errand.chain() == Some(chain)))
+        };
+        (0..self.threads.len()).filter(|_| chain != ChainId::default()).find(is_of_chain)
+    }
+
+    /// A thread waits from now on, unless one of these is over already, of which it is about to hear.
+    fn note_wait(&mut self, thread: usize, asks: Vec<u64>) {
+        let is_out = |ask: &u64| self.errands.iter().any(|errand| (errand.thread, errand.ask) == (thread, *ask));
+        if asks.iter().all(is_out) {
+            let depth = self.depth(thread);
+            self.threads[thread].waits.push(Wait { asks, depth });
+        }
     }
 
     /// Links over which nothing is begun until a oneway is done.
@@ -138,18 +217,23 @@ impl Session {
         }
         for Word { thread, what } in heard.drain(..) {
             match what {
-                What::Ready => self.crew.threads[thread].is_free = true,
-                What::Done(done) => {
-                    self.crew.threads[thread].is_free = true;
-                    self.take_done(done);
-                }
+                What::Ready => self.crew.threads[thread].is_ready = true,
+                What::Done(done) => self.take_done(done),
+                What::Call(ask, call) => self.take_call(thread, ask, call),
+                What::Open(ask, opening) => self.take_opening(thread, ask, opening),
+                What::Wait(asks) => self.crew.note_wait(thread, asks),
+                What::GiveUp(ask) => self.give_up_errand(thread, ask),
+                What::Close(link) => self.crew.closing.push(link),
                 // It goes on here as if it had happened here.
                 What::Panicked(panic) => resume_unwind(panic),
             }
         }
         self.crew.heard = heard;
+        self.tend_errands();
+        self.send_unsent();
+        self.close_closing();
         self.answer_bindings();
-        while let Some((thread, queued)) = self.crew.free().and_then(|thread| Some((thread, self.next_for_crew()?))) {
+        while let Some((thread, queued)) = self.next_for_crew() {
             self.hand_over(thread, queued);
         }
     }
@@ -171,21 +255,32 @@ impl Session {
     /// Serves no more on threads: nobody waits for what they do, and those that have nothing to do end. These are to be
     /// waited for.
     pub(super) fn dismiss_crew(&mut self) -> Vec<JoinHandle<()>> {
+        while let Some(&Errand { thread, ask, .. }) = self.crew.errands.first() {
+            self.give_up_errand(thread, ask);
+        }
         let crew = std::mem::take(&mut self.crew);
         crew.give_up(|_| true);
-        crew.out.into_iter().for_each(|out| self.discard(out.queued));
-        crew.threads.into_iter().filter_map(|thread| thread.is_free.then_some(thread.handle)).collect()
+        let is_free: Vec<bool> =
+            (0..crew.threads.len()).map(|at| crew.threads[at].is_ready && crew.depth(at) == 0).collect();
+        let queued =
+            crew.out.into_iter().map(|out| out.queued).chain(crew.unsent.into_iter().map(|unsent| unsent.queued));
+        queued.for_each(|queued| self.discard(queued));
+        crew.threads.into_iter().zip(is_free).filter_map(|(thread, is_free)| is_free.then_some(thread.handle)).collect()
     }
 
-    /// The first request that may be begun.
-    fn next_for_crew(&mut self) -> Option<Queued> {
+    /// The first request that may be begun, and on which thread: what is of the chain that a thread waits for is that one's.
+    fn next_for_crew(&mut self) -> Option<(usize, Queued)> {
         if self.queue.is_empty() {
             return None;
         }
-        let barred = self.crew.barred();
-        let may_begin = |queued: &Queued| !barred.contains(&queued.header.destination) && self.is_for_crew(queued);
-        let at = self.queue.iter().position(may_begin)?;
-        self.queue.remove(at)
+        let (free, barred) = (self.crew.free(), self.crew.barred());
+        let thread_for = |queued: &Queued| {
+            let free = || free.filter(|_| !barred.contains(&queued.header.destination));
+            self.crew.waiting_on(queued.header.chain).or_else(free)
+        };
+        let mut queued = self.queue.iter().enumerate().filter(|(_, queued)| self.is_for_crew(queued));
+        let (at, thread) = queued.find_map(|(at, queued)| Some((at, thread_for(queued)?)))?;
+        Some((thread, self.queue.remove(at)?))
     }
 
     fn hand_over(&mut self, thread: usize, mut queued: Queued) {
@@ -210,13 +305,13 @@ impl Session {
             number: self.crew.made,
             payload: std::mem::replace(&mut queued.payload, Payload::empty()),
             passed: std::mem::take(&mut queued.passed),
+            links: self.led(std::mem::take(&mut queued.links)),
             reply: self.spare_message(),
             call: Arc::clone(&call),
         };
-        self.crew.out.push(Out { number: job.number, call, queued });
-        self.crew.threads[thread].is_free = false;
+        self.crew.out.push(Out { number: job.number, thread, call, queued });
         // A thread that is gone has panicked, and its last word is about to be heard.
-        let _ = self.crew.threads[thread].inbox.send(job);
+        let _ = self.crew.threads[thread].inbox.send(Order::Serve(job));
         self.note_crew();
     }
 
@@ -225,14 +320,55 @@ impl Session {
         let Some(at) = self.crew.out.iter().position(|out| out.number == number) else { return };
         let Out { call, mut queued, .. } = self.crew.out.swap_remove(at);
         self.note_crew();
+        let result = if call.is_given_up() { Err(Failure::Cancelled) } else { result };
+        queued.payload = payload;
+        if is_call(&call.header) && result.is_ok() && !reply.links().is_empty() {
+            return self.crew.unsent.push(Unsent { queued, reply });
+        }
+        self.close_moves(&reply);
         if is_call(&call.header) {
-            let result = if call.is_given_up() { Err(Failure::Cancelled) } else { result };
             crate::trace::within(span, || self.answer(&call.header, result, &mut reply));
         }
         self.return_message(reply);
-        queued.payload = payload;
         self.discard(queued);
         self.drop_unneeded_pools();
+    }
+
+    /// Answers by what carries links, as far as there is a way for them. What cannot be answered so gives nothing away, and
+    /// nobody has a handle on what it was to.
+    fn send_unsent(&mut self) {
+        for Unsent { queued, mut reply } in std::mem::take(&mut self.crew.unsent) {
+            let failure = match self.try_answer(&queued.header, &mut reply) {
+                Some(answered) => answered.err(),
+                None if self.time < queued.deadline => {
+                    self.crew.unsent.push(Unsent { queued, reply });
+                    continue;
+                }
+                None => Some(Failure::Unanswerable("there was no way for the links it carries".into())),
+            };
+            if let Some(failure) = failure {
+                self.answer_failure(&queued.header, &failure);
+            }
+            self.close_moves(&reply);
+            self.return_message(reply);
+            self.discard(queued);
+        }
+    }
+
+    fn close_closing(&mut self) {
+        for link in std::mem::take(&mut self.crew.closing) {
+            if self.has_unsent_to(link) {
+                self.crew.closing.push(link);
+            } else {
+                self.close_end(link);
+            }
+        }
+    }
+
+    /// These links, and where they lead.
+    pub(super) fn led(&self, links: Vec<Destination>) -> Vec<Led> {
+        let peer = |link| self.peer_of(link).map(|peer| Name::clone(peer));
+        links.into_iter().filter_map(|link| Some((link, peer(link)?))).collect()
     }
 
     /// Says what is served, whether a thread is free or not.
@@ -255,9 +391,6 @@ impl Session {
 fn check(queued: &Queued) -> Result<(), Failure> {
     let header = &queued.header;
     let undecodable = |why| Err(Failure::Undecodable(Text::new(why)));
-    if !queued.links.is_empty() {
-        return undecodable("it carries links, which what is served on a thread does not take");
-    }
     if header.kind == Kind::Call && header.streams.contains(Streams::FEED) {
         return undecodable("it is fed, which what is served on a thread cannot be");
     }

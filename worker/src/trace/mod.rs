@@ -90,7 +90,7 @@ impl Tracer {
     }
 
     /// The span that this thread is in: the innermost it has entered, or else what the runtime serves.
-    fn span_here(&self) -> SpanId {
+    pub(crate) fn span_here(&self) -> SpanId {
         innermost().unwrap_or_else(|| match CHAIN.get() {
             Some(_) => SpanId::NONE,
             None => SpanId(self.serving.load(Ordering::Relaxed)),

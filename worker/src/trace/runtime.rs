@@ -29,14 +29,17 @@ impl Tracer {
         Served { span, outer }
     }
 
-    /// A request of this chain is served on this thread from now on, which is not the runtime's.
-    pub(crate) fn begin_on_thread(&self, chain: ChainId, mark: Option<Mark<&str>>) -> SpanId {
-        CHAIN.set(Some(chain));
-        mark.map_or(SpanId::NONE, |mark| self.begin(Task::Serve, mark))
+    /// A request of this chain is served on this thread from now on, which is not the runtime's; its span, and what chain was
+    /// served before.
+    pub(crate) fn begin_on_thread(&self, chain: ChainId, mark: Option<Mark<&str>>) -> (SpanId, Option<ChainId>) {
+        let outer = CHAIN.replace(Some(chain));
+        (mark.map_or(SpanId::NONE, |mark| self.begin(Task::Serve, mark)), outer)
     }
 
-    pub(crate) fn end_on_thread(&self, span: SpanId) {
+    pub(crate) fn end_on_thread(&self, span: SpanId, outer: Option<ChainId>) {
         self.end(span);
+        // A thread that has once been one of those is one for ever.
+        CHAIN.set(outer.or(Some(ChainId::default())));
     }
 
     fn end_serving(&self, served: &Served) {
