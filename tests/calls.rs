@@ -25,6 +25,7 @@ yours still knows 3
 the branch library counts 4
 1 are lent
 none is
+on four pages 5 words are known
 in this process: bon matin
 in a worker: bon matin
 wherever it is: bon matin

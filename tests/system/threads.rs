@@ -12,7 +12,7 @@ use cloison_broker::{
     Answer, Ask, Death, Grant, HostLink, Item, MethodError, Model, WorkerEvent, WorkerSpec, interface,
 };
 use cloison_sandbox::{Exit, Profile};
-use cloison_worker::{Link, Thread, ThreadLink, Threads, Worker};
+use cloison_worker::{Link, Stream, Thread, ThreadLink, Threads, Worker};
 use rustix::process::Signal;
 
 use crate::case::{Case, both, module, once, thrice};
@@ -28,6 +28,7 @@ pub fn cases() -> Vec<Case> {
             thrice("each_call_is_answered_once", each_call_is_answered_once),
             thrice("what_is_told_first_is_known_later", what_is_told_first_is_known_later),
             thrice("chains_go_through_them", chains_go_through_them),
+            thrice("streams_go_through_them", streams_go_through_them),
             thrice("who_gives_up_is_heard", who_gives_up_is_heard),
             thrice("a_crash_ends_each_call_once", a_crash_ends_each_call_once),
             both("a_panic_is_the_workers", a_panic_is_the_workers),
@@ -56,6 +57,8 @@ trait Crew {
     fn echoed(&self) -> Answer<Vec<u32>>;
     /// Has the foreman call back, so many times.
     fn relay(&self, deep: u32) -> Answer<u32>;
+    /// Twice each.
+    fn doubled(&self, numbers: Stream<u32>) -> Stream<u32>;
     fn panic(&self) -> Answer<()>;
 }
 
@@ -68,6 +71,8 @@ trait Foreman {
     fn storm(&self, calls: u32, seed: u64) -> Answer<u32, String>;
     fn tell(&self, from: u32) -> Answer<Vec<u32>, String>;
     fn relay(&self, deep: u32) -> Answer<u32>;
+    /// Has numbers doubled, while others are: the sum.
+    fn double(&self, many: u32) -> Answer<u64, String>;
     /// Has so many linger, to their end.
     fn linger(&self, many: u32) -> Answer<u32, String>;
 }
@@ -135,6 +140,10 @@ impl Crew for Member {
     fn relay(&self, deep: u32) -> Answer<u32> {
         let foreman = self.foreman.get_or_init(|| ForemanClient::bind(&self.thread, "foreman").unwrap());
         if deep == 0 { Ok(0) } else { Ok(foreman.relay(deep - 1)? + 1) }
+    }
+
+    fn doubled(&self, numbers: Stream<u32>) -> Stream<u32> {
+        Stream::new(numbers.map(|number| Ok(2 * number?)))
     }
 
     fn panic(&self) -> Answer<()> {
@@ -214,6 +223,19 @@ impl Foreman for Overseer {
 
     fn relay(&self, deep: u32) -> Answer<u32> {
         if deep == 0 { Ok(0) } else { Ok(self.crew().relay(deep - 1)? + 1) }
+    }
+
+    fn double(&self, many: u32) -> Answer<u64, String> {
+        let mut streams: Vec<_> = (0..6).map(|_| self.crew().doubled(Stream::of(0..many))).collect();
+        let mut sum = 0;
+        for _ in 0..many {
+            let call = self.crew().start().echo(1, 0);
+            for stream in &mut streams {
+                sum += u64::from(said(stream.next().unwrap())?);
+            }
+            said(call.wait())?;
+        }
+        Ok(sum)
     }
 
     fn linger(&self, many: u32) -> Answer<u32, String> {
@@ -318,6 +340,15 @@ fn chains_go_through_them(model: Model) {
     }
 }
 
+/// More than there are threads, and calls besides.
+fn streams_go_through_them(model: Model) {
+    let Scene { host: _host, crew, foreman } = scene(model);
+    let doubling = foreman.start().double(500);
+    let doubled: Vec<u32> = crew.doubled(Stream::of(0..1000)).map(Result::unwrap).collect();
+    assert_eq!(doubled, (0..1000).map(|number| 2 * number).collect::<Vec<_>>());
+    assert_eq!(doubling.wait(), Ok(6 * 499 * 500));
+}
+
 fn who_gives_up_is_heard(model: Model) {
     let scene = scene(model);
     let (first, second) = (scene.crew.start().linger(), scene.crew.start().linger());
@@ -360,7 +391,8 @@ fn a_panic_is_the_workers(model: Model) {
 
 fn more_than_the_profile_allows() {
     let mut host = Host::new(Model::Broker, policy);
-    let profile = Profile::decoder().threads(THREADS);
+    // While the worker starts, one more than that may be.
+    let profile = Profile::decoder().threads(THREADS - 1);
     host.broker.spawn(WorkerSpec::own("crew").unwrap().profile(profile)).unwrap();
     let words = host.hear("its end", |item| match item {
         Item::Worker(WorkerEvent::Died { last_words, death, .. }) => {
@@ -370,6 +402,6 @@ fn more_than_the_profile_allows() {
         _ => None,
     });
     let words: Vec<&str> = words.iter().map(|word| word.as_str()).collect();
-    let is_named = |word: &str| word.contains("thread 4 of 4 was not started") && word.contains("Profile::threads");
+    let is_named = |word: &str| word.contains("of 4 was not started") && word.contains("Profile::threads");
     assert!(words.iter().any(|word| is_named(word)), "{words:?}");
 }

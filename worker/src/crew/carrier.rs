@@ -85,7 +85,7 @@ impl ThreadLink {
         build: impl FnOnce(&mut Message<OwnedFd>) -> Result<(), AppendError>,
     ) -> ThreadCall {
         let since = now();
-        let mut message = self.desk.spare();
+        let mut message = Message::new();
         let ask = match build(&mut message) {
             Ok(()) => Ok(self.desk.ask(|ask| {
                 let (job, span, deadline) = (self.desk.job(), self.desk.tracer().span_here(), since.after(within));
@@ -95,7 +95,6 @@ impl ThreadLink {
             Err(error) => {
                 let gives = message.links().iter().filter(|link| link.transfer == Transfer::Move);
                 gives.for_each(|given| self.desk.say(What::Close(given.link)));
-                self.desk.give_back(message);
                 Err(CallFailure::Unsendable(error.to_string().into()))
             }
         };
@@ -249,7 +248,7 @@ impl Pending for ThreadCall {
             Outcome::Answered(answer) => answer,
             Outcome::Failed(why) => return Err(self.fail(why)),
             // Of a oneway there is nothing to be read.
-            Outcome::Sent | Outcome::Opened(_) => {
+            Outcome::Sent | Outcome::Fed(_) | Outcome::FedUp | Outcome::Opened(_) => {
                 Answer { payload: Payload::empty(), passed: Vec::new(), links: Vec::new() }
             }
         };

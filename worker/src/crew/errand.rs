@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cloison_msg::control::{RequestId, ToBroker};
 use cloison_msg::{
-    CALL_DEPTH_MAX, CallFailure, CallFrame, CallId, ChainId, Destination, Failure, Kind, Streams, Text, Time,
+    CALL_DEPTH_MAX, CallFailure, CallFrame, CallId, ChainId, Destination, Failure, Header, Kind, Streams, Text, Time,
     decode_whole,
 };
 
@@ -16,6 +16,7 @@ use crate::clock::NEVER;
 use crate::error::OpenFailure;
 use crate::send::too_deep;
 use crate::session::{self, Answered, Frame, Session};
+use crate::streams::look_for_fed;
 use crate::words;
 
 /// Something that a thread has asked for.
@@ -33,6 +34,8 @@ pub(super) enum State {
     Underway(Underway),
     /// The broker was asked for a link.
     Asked(RequestId, std::time::Duration),
+    /// An item is awaited that is fed to this call.
+    Taking(Header),
     /// It is being looked at.
     Over,
 }
@@ -70,7 +73,7 @@ impl Session {
     pub(super) fn take_call(&mut self, thread: usize, ask: u64, call: Call) {
         let by = call.job.and_then(|number| self.crew.call_of(number));
         let frame = match &by {
-            Some(by) => Frame { depth: by.frame.depth.saturating_add(1), ..by.frame },
+            Some(by) => Frame { depth: by.frame.depth.saturating_add(1), deadline: by.deadline(), ..by.frame },
             None => Frame { chain: self.mint_chain(), depth: 0, deadline: NEVER },
         };
         let frame = Frame { deadline: frame.deadline.min(call.deadline), ..frame };
@@ -83,6 +86,11 @@ impl Session {
         let Opening { role, interface, deadline, within } = opening;
         let request = self.ask(Destination::BROKER, |request| ToBroker::Open { request, role, interface });
         self.crew.errands.push(Errand { thread, ask, deadline, state: State::Asked(request, within) });
+    }
+
+    /// A thread takes an item.
+    pub(super) fn take_taking(&mut self, thread: usize, ask: u64, call: Header, deadline: Time) {
+        self.crew.errands.push(Errand { thread, ask, deadline, state: State::Taking(call) });
     }
 
     /// Goes on with all of them, as far as that is possible now.
@@ -127,7 +135,7 @@ impl Session {
         let is_it = |errand: &Errand| (errand.thread, errand.ask) == (thread, ask);
         let Some(at) = self.crew.errands.iter().position(is_it) else { return };
         match self.crew.errands.remove(at).state {
-            State::Waiting(waiting) => self.drop_unsent(*waiting),
+            State::Waiting(waiting) => self.drop_unsent(&waiting),
             State::Underway(Underway { link, call, slot, .. }) => {
                 self.give_up(link, call);
                 if let Some(session::Outcome::Answered(answered)) = self.outcomes.try_remove(slot) {
@@ -139,7 +147,7 @@ impl Session {
                 Some(_) => {}
                 None => self.abandon_question(request),
             },
-            State::Over => {}
+            State::Taking(_) | State::Over => {}
         }
     }
 
@@ -149,6 +157,7 @@ impl Session {
             State::Waiting(waiting) => self.send(waiting, deadline),
             State::Underway(underway) => self.look_for_answer(underway, deadline),
             State::Asked(request, within) => self.look_for_link(request, within, deadline),
+            State::Taking(call) => self.look_for_item(call, deadline),
             State::Over => Err(Outcome::Sent),
         }
     }
@@ -159,7 +168,7 @@ impl Session {
             None => Err(self.why_late(&waiting.call.message)),
             Some(outcome) => outcome,
         };
-        self.drop_unsent(*waiting);
+        self.drop_unsent(&waiting);
         match outcome {
             Ok(Some(underway)) => Ok(State::Underway(underway)),
             Ok(None) => Err(Outcome::Sent),
@@ -192,9 +201,8 @@ impl Session {
     }
 
     /// What was not sent gives nothing away, and nobody has a handle on what it was to.
-    fn drop_unsent(&mut self, waiting: Waiting) {
+    fn drop_unsent(&mut self, waiting: &Waiting) {
         self.close_moves(&waiting.call.message);
-        self.return_message(waiting.call.message);
     }
 
     fn look_for_answer(&mut self, underway: Underway, deadline: Time) -> Result<State, Outcome> {
@@ -224,6 +232,16 @@ impl Session {
         }
         let Answered { payload, passed, links, .. } = answered;
         Outcome::Answered(Answer { payload, passed, links: self.led(links) })
+    }
+
+    fn look_for_item(&mut self, call: Header, deadline: Time) -> Result<State, Outcome> {
+        Err(match look_for_fed(self, &call) {
+            Some(Ok(item)) => Outcome::Fed(item),
+            Some(Err(Ok(()))) => Outcome::FedUp,
+            Some(Err(Err(why))) => Outcome::Failed(why),
+            None if self.time < deadline => return Ok(State::Taking(call)),
+            None => Outcome::Failed(CallFailure::Deadline),
+        })
     }
 
     fn look_for_link(

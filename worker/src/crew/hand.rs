@@ -7,19 +7,19 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 
-use cloison_msg::contract::{Dispatch, Flows, Server, serving};
+use cloison_msg::contract::{Dispatch, Flows, Output, Produced, Server, serving};
 use cloison_msg::{Failure, Message, Reader};
 
 use super::carrier::{Thread, ThreadLink};
-use super::job::{Asked, Done, Job};
-use super::mail::{Mail, Order, Outcome, Told, What, Word};
+use super::fed;
+use super::job::{Asked, Call, Done, Job};
+use super::mail::{Mail, Order, Outcome, Pulled, Told, What, Word};
+use crate::clock::now;
+use crate::streams::TURN_MAX;
 use crate::trace::Tracer;
 
 /// Most calls that one thread has begun and that have no outcome yet. Who begins more waits until one has.
 const ASKED_MAX: usize = 64;
-
-/// How many messages are kept to build the next ones in.
-const SPARES_KEPT: usize = 4;
 
 /// Where a thread hears what to do, and says what it did.
 pub(super) struct Desk {
@@ -36,8 +36,12 @@ pub(super) struct Desk {
     /// What has come, and nobody has taken.
     told: RefCell<Vec<Told>>,
     asks: Cell<u64>,
-    spares: RefCell<Vec<Message<OwnedFd>>>,
+    /// The streams that its methods have given, and that have not ended.
+    given: RefCell<Vec<Given>>,
 }
+
+/// A stream that a method has given: the request's number, and the request.
+type Given = (u64, Arc<Call>, Output<ThreadLink>);
 
 type Serving = dyn Fn(&Rc<Desk>, Job) -> Done;
 
@@ -78,7 +82,7 @@ impl Desk {
             asked: RefCell::default(),
             told: RefCell::default(),
             asks: Cell::new(0),
-            spares: RefCell::default(),
+            given: RefCell::default(),
         }
     }
 
@@ -95,16 +99,37 @@ impl Desk {
         &self.tracer
     }
 
-    pub(super) fn spare(&self) -> Message<OwnedFd> {
-        self.spares.borrow_mut().pop().unwrap_or_default()
+    /// Takes a stream out, to be pulled or dropped: nothing is borrowed meanwhile.
+    fn take_stream(&self, number: u64) -> Option<Given> {
+        let mut given = self.given.borrow_mut();
+        let at = given.iter().position(|(other, ..)| *other == number)?;
+        Some(given.remove(at))
     }
 
-    pub(super) fn give_back(&self, mut message: Message<OwnedFd>) {
-        let mut spares = self.spares.borrow_mut();
-        if spares.len() < SPARES_KEPT {
-            message.clear();
-            spares.push(message);
+    /// Has a stream make items, into these messages, for a short time.
+    fn pull(self: &Rc<Self>, number: u64, messages: Vec<Message<OwnedFd>>) -> Pulled {
+        let mut pulled = Pulled { number, items: Vec::new(), unused: messages, end: None };
+        let Some((_, call, mut output)) = self.take_stream(number) else { return pulled };
+        let until = now().after(TURN_MAX);
+        call.renew(now().after(call.header.time_left()));
+        self.serving.borrow_mut().push(number);
+        let (span, outer) = self.tracer.begin_on_thread(call.frame.chain, None);
+        while let Some(mut message) = pulled.unused.pop() {
+            let made = serving::serve(Rc::new(Asked(Arc::clone(&call))), || output(&mut message));
+            match made {
+                Produced::Item => pulled.items.push(message),
+                Produced::End(result) => pulled.end = Some((result, message)),
+            }
+            if pulled.end.is_some() || now() >= until {
+                break;
+            }
         }
+        self.tracer.end_on_thread(span, outer);
+        self.serving.borrow_mut().pop();
+        if pulled.end.is_none() {
+            self.given.borrow_mut().push((number, call, output));
+        }
+        pulled
     }
 }
 
@@ -188,6 +213,11 @@ impl Desk {
                     self.say(What::Done(done));
                 }
             }
+            Order::Pull(number, messages) => {
+                let pulled = self.pull(number, messages);
+                self.say(What::Pulled(pulled));
+            }
+            Order::Drop(number) => drop(self.take_stream(number)),
             Order::Told(told) => {
                 let is_wanted = self.asked.borrow().contains(&told.ask);
                 self.asked.borrow_mut().retain(|asked| *asked != told.ask);
@@ -216,16 +246,22 @@ fn serve<M: Dispatch<ThreadLink>>(server: &Server<M>, desk: &Rc<Desk>, job: Job)
     // Those that nobody takes close themselves.
     let links = links.into_iter().map(|(name, peer)| ThreadLink::new(desk, name, peer).held()).collect();
     desk.serving.borrow_mut().push(number);
+    let mut output = None;
     let result = if call.begin() {
         let mut reader = Reader::new(payload.as_slice(), passed).with_links(links);
         let rpc = call.header.rpc;
-        let answer = || server.answer(rpc, &mut reader, &mut reply, &mut Flows::new(None));
-        serving::serve(Rc::new(Asked(Arc::clone(&call))), answer)
+        let mut flows = Flows::new(fed::intake(desk, &call));
+        let answer = || server.answer(rpc, &mut reader, &mut reply, &mut flows);
+        let result = serving::serve(Rc::new(Asked(Arc::clone(&call))), answer);
+        output = flows.output.filter(|_| result.is_ok());
+        result
     } else {
         drop(links);
         Err(Failure::Cancelled)
     };
     desk.serving.borrow_mut().pop();
     desk.tracer.end_on_thread(span, outer);
-    Done { number, payload, reply, result, span }
+    let has_stream = output.is_some();
+    desk.given.borrow_mut().extend(output.map(|output| (number, call, output)));
+    Done { number, payload, reply, result, has_stream, span }
 }

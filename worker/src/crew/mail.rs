@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use cloison_ipc::Passed;
 use cloison_msg::trace::SpanId;
-use cloison_msg::{CallFailure, Destination, Message, Name, RpcIndex, Time};
+use cloison_msg::{CallFailure, Destination, Failure, Header, Message, Name, RpcIndex, Time};
 use rustix::event::{EventfdFlags, eventfd};
 
 use super::job::{Done, Job};
@@ -22,6 +22,10 @@ pub(super) enum Order {
     Serve(Job),
     /// What the thread has asked for is over.
     Told(Told),
+    /// The stream of that request is to be pulled, into these messages at most.
+    Pull(u64, Vec<Message<OwnedFd>>),
+    /// Nobody wants the stream of that request.
+    Drop(u64),
 }
 
 /// How something ended that a thread has asked for. Each of these ends once.
@@ -37,6 +41,10 @@ pub(super) enum Outcome {
     Sent,
     /// A call, or a oneway, has failed.
     Failed(CallFailure),
+    /// An item was fed.
+    Fed(Payload),
+    /// All items were.
+    FedUp,
     /// A link was opened, or not.
     Opened(Result<Led, OpenFailure>),
 }
@@ -66,6 +74,12 @@ pub(super) enum What {
     Call(u64, Call),
     /// It opens a link.
     Open(u64, Opening),
+    /// It takes the next item that is fed to this call, until then.
+    Take(u64, Header, Time),
+    /// It wants no more of what is fed to that call.
+    Refuse(Header),
+    /// It has pulled a stream.
+    Pulled(Pulled),
     /// It waits for any of what it has asked for.
     Wait(Vec<u64>),
     /// It waits for that no more, and never will.
@@ -88,6 +102,16 @@ pub(super) struct Call {
     pub(super) job: Option<u64>,
     /// The span that it is made in.
     pub(super) span: SpanId,
+}
+
+/// What has come of a stream that was pulled.
+pub(super) struct Pulled {
+    pub(super) number: u64,
+    pub(super) items: Vec<Message<OwnedFd>>,
+    /// Messages that were not needed.
+    pub(super) unused: Vec<Message<OwnedFd>>,
+    /// What it ends with, if that was all.
+    pub(super) end: Option<(Result<(), Failure>, Message<OwnedFd>)>,
 }
 
 /// A link that a thread opens.

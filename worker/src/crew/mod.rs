@@ -1,11 +1,13 @@
 //! Serving on several threads: many calls at a time, each on one of the threads that the worker has chosen.
 //!
-//! The session's thread talks, the crew's threads run methods. What goes to a thread is a [`Job`](job::Job), what comes back
-//! a [`Word`](job::Word), by a queue and a descriptor that is waited for beside the sockets.
+//! The session's thread talks, the crew's threads run methods. What goes to a thread is an [`Order`](mail::Order), what comes
+//! back a [`Word`](mail::Word), by a queue and a descriptor that is waited for beside the sockets.
 
 mod bind;
 mod carrier;
 mod errand;
+mod fed;
+mod given;
 mod hand;
 mod job;
 mod mail;
@@ -87,12 +89,17 @@ impl Worker {
     /// thread is free or not.
     ///
     /// # What a method on a thread may do
-    /// Anything that needs no link: all that it takes and gives are values and descriptors. It can ask about its call
-    /// ([`serving`](cloison_msg::contract::serving)), and record spans and events. It has no [`Link`](crate::Link) and no
-    /// [`Worker`], which stay on their thread: it makes no calls, borrows no buffers, takes and gives no links and no streams.
-    /// That shows when it is compiled, or else as a call that fails: as
-    /// [`Undecodable`](cloison_msg::Failure::Undecodable) if it carries links or is fed, as
-    /// [`Unanswerable`](cloison_msg::Failure::Unanswerable) if its answer is a stream. The contract's other methods are served.
+    /// It takes and gives values, descriptors, links and streams; asks about its call
+    /// ([`serving`](cloison_msg::contract::serving)); records spans and events; and calls others, through clients that are bound
+    /// through its [`Thread`]. Such a call inherits chain and deadline, and is given up with the one that it is made for. What comes
+    /// back of its chain is served by the thread that waits: so a method may be entered again, on its own thread.
+    ///
+    /// It has no [`Link`](crate::Link) and no [`Worker`], which stay on theirs: it offers no objects, borrows and lends no buffers.
+    /// A call of its own that has streams fails as [`Unsendable`](cloison_msg::CallFailure::Unsendable).
+    ///
+    /// # Circles
+    /// A call that waits for a free thread waits for any of several, and is never refused as part of a circle. If all threads wait
+    /// for somebody who waits for such a call, that lasts until a deadline: have a thread to spare.
     ///
     /// # How it ends
     /// A method that panics ends the worker, as ever. When the broker has ended, threads that are free are waited for, and the

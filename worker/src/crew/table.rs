@@ -10,11 +10,12 @@ use std::thread::{Builder, JoinHandle};
 
 use cloison_msg::contract::{Contract, bind};
 use cloison_msg::trace::TraceLevel;
-use cloison_msg::{ChainId, Destination, Failure, Header, Kind, Message, Name, Reader, RpcIndex, Streams, Text, Time};
+use cloison_msg::{Caller, ChainId, Destination, Failure, Header, Message, Name, Reader, RpcIndex, Text, Time};
 use smallvec::SmallVec;
 
 use super::THREADS_MAX;
 use super::errand::{Errand, State, Underway};
+use super::given::Given;
 use super::hand::Place;
 use super::job::{Call, Done, Job};
 use super::mail::{Led, Mail, Order, What, Word};
@@ -35,6 +36,8 @@ pub(crate) struct Crew {
     out: Vec<Out>,
     /// What the threads have asked for.
     pub(super) errands: Vec<Errand>,
+    /// The streams that methods have given.
+    pub(super) given: Vec<Given>,
     /// Answers that carry links, and wait for a way for them.
     unsent: Vec<Unsent>,
     /// Links that are to be closed when all that was said over them has left.
@@ -55,6 +58,10 @@ pub(super) struct Thread {
     is_ready: bool,
     /// What it waits for, the innermost last.
     pub(super) waits: Vec<Wait>,
+    /// Whether it pulls a stream.
+    pub(super) is_pulling: bool,
+    /// Whether it has served a request since it pulled one.
+    pub(super) owes: bool,
 }
 
 /// Any of these is waited for.
@@ -97,7 +104,14 @@ impl Crew {
             let place = Place { thread, inbox: receiver, mail: Arc::clone(&mail), tracer: Arc::clone(tracer) };
             let builder = Builder::new().name(format!("serve-{thread}")).stack_size(STACK);
             let handle = builder.spawn(job(place)).map_err(|error| not_started(thread, count, &error))?;
-            crew.threads.push(Thread { inbox, handle, is_ready: false, waits: Vec::new() });
+            crew.threads.push(Thread {
+                inbox,
+                handle,
+                is_ready: false,
+                waits: Vec::new(),
+                is_pulling: false,
+                owes: false,
+            });
         }
         Ok(Self { mail: Some(mail), ..crew })
     }
@@ -109,7 +123,8 @@ impl Crew {
 
     /// What is readable when a thread has said something, as long as any has something to say.
     pub(crate) fn bell(&self) -> Option<BorrowedFd<'_>> {
-        let is_awaited = !self.out.is_empty() || self.threads.iter().any(|thread| !thread.is_ready);
+        let is_busy = |thread: &Thread| !thread.is_ready || thread.is_pulling;
+        let is_awaited = !self.out.is_empty() || self.threads.iter().any(is_busy);
         self.mail.as_ref().filter(|_| is_awaited).map(|mail| mail.as_fd())
     }
 
@@ -122,14 +137,14 @@ impl Crew {
 
     /// The callers of those that are meant wait no more.
     pub(crate) fn give_up(&self, is_meant: impl Fn(Cause) -> bool) {
-        let meant = self.out.iter().filter(|out| is_meant(cause_of(&out.call.header)));
-        meant.for_each(|out| out.call.give_up());
+        let meant = self.calls().filter(|(_, call)| is_meant(cause_of(&call.header)));
+        meant.for_each(|(_, call)| call.give_up());
     }
 
     /// The link was taken back: nothing that came over it is begun any more.
     pub(crate) fn take_back(&self, link: Destination) {
-        let meant = self.out.iter().filter(|out| out.call.header.destination == link);
-        meant.for_each(|out| out.call.take_back());
+        let meant = self.calls().filter(|(_, call)| call.header.destination == link);
+        meant.for_each(|(_, call)| call.take_back());
     }
 
     /// The request that is on a thread, if it is the only one.
@@ -139,13 +154,12 @@ impl Crew {
 
     /// The request with this number, which is on a thread.
     pub(super) fn call_of(&self, number: u64) -> Option<Arc<Call>> {
-        self.out.iter().find(|out| out.number == number).map(|out| Arc::clone(&out.call))
+        self.calls().find(|(other, _)| *other == number).map(|(_, call)| Arc::clone(call))
     }
 
     /// If that call is on a thread: the one call whose answer that thread waits for, if it waits for one.
     pub(crate) fn awaited_for(&mut self, cause: Cause) -> Option<Option<&mut Underway>> {
-        let out = self.out.iter().find(|out| cause_of(&out.call.header) == cause)?;
-        let thread = out.thread;
+        let (thread, _) = self.begun().find(|(_, call)| cause_of(&call.header) == cause)?;
         let Some(&[ask]) = self.waiting(thread).map(|wait| &wait.asks[..]) else { return Some(None) };
         let errand = self.errands.iter_mut().find(|errand| (errand.thread, errand.ask) == (thread, ask));
         Some(errand.and_then(|errand| match &mut errand.state {
@@ -154,18 +168,34 @@ impl Crew {
         }))
     }
 
+    /// All requests that have not been answered, and their numbers.
+    fn calls(&self) -> impl Iterator<Item = (u64, &Arc<Call>)> {
+        let given = self.given.iter().map(|given| (given.number, &given.call));
+        self.out.iter().map(|out| (out.number, &out.call)).chain(given)
+    }
+
+    /// Those of them that run at this moment, and on which threads.
+    fn begun(&self) -> impl Iterator<Item = (usize, &Arc<Call>)> {
+        let pulled = self.given.iter().filter(|given| given.is_pulled).map(|given| (given.thread, &given.call));
+        self.out.iter().map(|out| (out.thread, &out.call)).chain(pulled)
+    }
+
     /// When to stop waiting for the ways of answers.
     pub(super) fn unsent_due(&self) -> impl Iterator<Item = Time> {
         self.unsent.iter().map(|unsent| unsent.queued.deadline)
     }
 
-    /// How many requests are on a thread.
-    fn depth(&self, thread: usize) -> usize {
-        self.out.iter().filter(|out| out.thread == thread).count()
+    /// How many requests are on a thread; a stream that it pulls is one of them.
+    pub(super) fn depth(&self, thread: usize) -> usize {
+        let requests = self.out.iter().filter(|out| out.thread == thread).count();
+        requests + usize::from(self.threads[thread].is_pulling)
     }
 
+    /// A thread with nothing to do: of several, one that has the fewest streams to pull.
     fn free(&self) -> Option<usize> {
-        (0..self.threads.len()).find(|&thread| self.threads[thread].is_ready && self.depth(thread) == 0)
+        let is_free = |&thread: &usize| self.threads[thread].is_ready && self.depth(thread) == 0;
+        let streams = |thread: &usize| self.given.iter().filter(|given| given.thread == *thread).count();
+        (0..self.threads.len()).filter(is_free).min_by_key(streams)
     }
 
     /// What a thread waits for, if it does: then it serves what is of the same chain.
@@ -176,11 +206,11 @@ impl Crew {
     /// The thread that waits for a call of this chain, or on behalf of one.
     fn waiting_on(&self, chain: ChainId) -> Option<usize> {
         let is_of_chain = |&thread: &usize| {
-            let mut served = self.out.iter().filter(|out| out.thread == thread);
+            let mut served = self.begun().filter(|(its, _)| *its == thread);
             let mut asked = self.errands.iter().filter(|errand| errand.thread == thread);
             self.threads[thread].is_ready
                 && self.waiting(thread).is_some()
-                && (served.any(|out| out.call.frame.chain == chain)
+                && (served.any(|(_, call)| call.frame.chain == chain)
                     || asked.any(|errand| errand.chain() == Some(chain)))
         };
         (0..self.threads.len()).filter(|_| chain != ChainId::default()).find(is_of_chain)
@@ -221,6 +251,9 @@ impl Session {
                 What::Done(done) => self.take_done(done),
                 What::Call(ask, call) => self.take_call(thread, ask, call),
                 What::Open(ask, opening) => self.take_opening(thread, ask, opening),
+                What::Take(ask, call, deadline) => self.take_taking(thread, ask, call, deadline),
+                What::Refuse(call) => self.refuse_items(call.destination, call.call, Caller::Peer),
+                What::Pulled(pulled) => self.take_pulled(thread, pulled),
                 What::Wait(asks) => self.crew.note_wait(thread, asks),
                 What::GiveUp(ask) => self.give_up_errand(thread, ask),
                 What::Close(link) => self.crew.closing.push(link),
@@ -233,9 +266,12 @@ impl Session {
         self.send_unsent();
         self.close_closing();
         self.answer_bindings();
+        // Requests and streams take turns.
+        self.tend_given(true);
         while let Some((thread, queued)) = self.next_for_crew() {
             self.hand_over(thread, queued);
         }
+        self.tend_given(false);
     }
 
     /// Whether that request is for the threads, and not for an object of this worker's.
@@ -260,12 +296,12 @@ impl Session {
         }
         let crew = std::mem::take(&mut self.crew);
         crew.give_up(|_| true);
-        let is_free: Vec<bool> =
-            (0..crew.threads.len()).map(|at| crew.threads[at].is_ready && crew.depth(at) == 0).collect();
-        let queued =
-            crew.out.into_iter().map(|out| out.queued).chain(crew.unsent.into_iter().map(|unsent| unsent.queued));
-        queued.for_each(|queued| self.discard(queued));
-        crew.threads.into_iter().zip(is_free).filter_map(|(thread, is_free)| is_free.then_some(thread.handle)).collect()
+        let is_idle = |at: usize| crew.threads[at].is_ready && crew.depth(at) == 0;
+        let idle: Vec<bool> = (0..crew.threads.len()).map(is_idle).collect();
+        let Crew { threads, out, given, unsent, .. } = crew;
+        let served = out.into_iter().map(|out| out.queued).chain(given.into_iter().map(Given::into_queued));
+        served.chain(unsent.into_iter().map(|unsent| unsent.queued)).for_each(|queued| self.discard(queued));
+        threads.into_iter().zip(idle).filter_map(|(thread, is_idle)| is_idle.then_some(thread.handle)).collect()
     }
 
     /// The first request that may be begun, and on which thread: what is of the chain that a thread waits for is that one's.
@@ -286,7 +322,7 @@ impl Session {
     fn hand_over(&mut self, thread: usize, mut queued: Queued) {
         self.note_request_taken(&queued);
         let role = self.welcome.as_ref().map(|welcome| welcome.role.clone());
-        let admitted = role.map_or(Ok(()), |role| self.admit(&queued, &role)).and_then(|()| check(&queued));
+        let admitted = role.map_or(Ok(()), |role| self.admit(&queued, &role));
         if let Err(failure) = admitted {
             if is_call(&queued.header) {
                 self.answer_failure(&queued.header, &failure);
@@ -310,18 +346,26 @@ impl Session {
             call: Arc::clone(&call),
         };
         self.crew.out.push(Out { number: job.number, thread, call, queued });
+        self.crew.threads[thread].owes = true;
         // A thread that is gone has panicked, and its last word is about to be heard.
         let _ = self.crew.threads[thread].inbox.send(Order::Serve(job));
         self.note_crew();
     }
 
     fn take_done(&mut self, done: Done) {
-        let Done { number, payload, mut reply, result, span } = done;
+        let Done { number, payload, mut reply, result, has_stream, span } = done;
         let Some(at) = self.crew.out.iter().position(|out| out.number == number) else { return };
-        let Out { call, mut queued, .. } = self.crew.out.swap_remove(at);
+        let Out { thread, call, mut queued, .. } = self.crew.out.swap_remove(at);
         self.note_crew();
         let result = if call.is_given_up() { Err(Failure::Cancelled) } else { result };
         queued.payload = payload;
+        if is_call(&call.header) && result.is_ok() && has_stream {
+            self.return_message(reply);
+            return self.take_given(Given::new(number, thread, call, queued));
+        }
+        if has_stream {
+            let _ = self.crew.threads[thread].inbox.send(Order::Drop(number));
+        }
         if is_call(&call.header) && result.is_ok() && !reply.links().is_empty() {
             return self.crew.unsent.push(Unsent { queued, reply });
         }
@@ -385,20 +429,6 @@ impl Session {
             self.discard(queued);
         }
     }
-}
-
-/// Whether a method on a thread can take it.
-fn check(queued: &Queued) -> Result<(), Failure> {
-    let header = &queued.header;
-    let undecodable = |why| Err(Failure::Undecodable(Text::new(why)));
-    if header.kind == Kind::Call && header.streams.contains(Streams::FEED) {
-        return undecodable("it is fed, which what is served on a thread cannot be");
-    }
-    if header.kind == Kind::Call && header.streams.contains(Streams::ITEMS) {
-        let why = "its answer is a stream, which what is served on a thread does not give";
-        return Err(Failure::Unanswerable(Text::new(why)));
-    }
-    Ok(())
 }
 
 /// The system does not say which limit is in the way: if there is no memory for a stack, it is that.

@@ -13,7 +13,8 @@ use std::os::fd::OwnedFd;
 use cloison_msg::{CallFailure, CallId, Caller, Destination, Drawn, Gone, Header, Message, Room, Streams, Text, Via};
 
 pub use flow::LinkFlow;
-pub(crate) use output::Producer;
+pub(crate) use intake::look_for_fed;
+pub(crate) use output::{Producer, TURN_MAX, room};
 
 use crate::buffers::{Payload, Place};
 use crate::cancel::{Serving, cause_of};
@@ -97,7 +98,7 @@ impl Session {
     }
 
     /// No more items of that call are wanted: what has come is dropped, and their sender is told.
-    fn refuse_items(&mut self, link: Destination, call: CallId, caller: Caller) {
+    pub(crate) fn refuse_items(&mut self, link: Destination, call: CallId, caller: Caller) {
         if let Some(inflow) = self.inflow(link, call, caller) {
             inflow.is_refused = true;
             for payload in std::mem::take(&mut inflow.items) {
@@ -116,7 +117,7 @@ impl Session {
     }
 
     /// Sends an item, if the link has room for it; `None` if not yet.
-    fn try_item(
+    pub(crate) fn try_item(
         &mut self,
         link: Destination,
         call: CallId,
@@ -155,7 +156,7 @@ impl Session {
     }
 
     /// Whether that call is fed, and there is nothing to be taken of it at this moment.
-    fn is_dry(&mut self, call: &Header) -> bool {
+    pub(crate) fn is_dry(&mut self, call: &Header) -> bool {
         let inflow = self.inflow(call.destination, call.call, Caller::Peer);
         inflow.is_some_and(|inflow| inflow.items.is_empty() && inflow.end.is_none() && !inflow.is_refused)
     }

@@ -6,7 +6,7 @@ use cloison_msg::control::ToBroker;
 use cloison_msg::trace::{Mark, SpanId, Task, TraceBatch, TraceLevel, What};
 use cloison_msg::{ChainId, Header, Kind, Time};
 
-use super::{CHAIN, Tracer, enter, leave};
+use super::{CHAIN, FLUSH_WITHIN, Tracer, enter, leave};
 use crate::clock::NEVER;
 use crate::session::{Queued, Session};
 
@@ -147,6 +147,8 @@ impl Session {
             self.flush_trace();
         }
         match self.control.waiting() {
+            // What other threads record meanwhile wakes nobody up.
+            0 if self.crew.bell().is_some() => self.time.after(FLUSH_WITHIN),
             0 => self.tracer.due().unwrap_or(NEVER),
             // There is no room. When there is, the worker wakes up.
             _ => NEVER,
