@@ -32,6 +32,7 @@ pub fn cases() -> Vec<Case> {
             thrice("who_gives_up_is_heard", who_gives_up_is_heard),
             thrice("a_crash_ends_each_call_once", a_crash_ends_each_call_once),
             both("a_panic_is_the_workers", a_panic_is_the_workers),
+            both("what_it_died_of_is_named_if_it_was_alone", what_it_died_of_is_named_if_it_was_alone),
             once("more_than_the_profile_allows_are_an_error_at_the_start", more_than_the_profile_allows),
         ],
     )
@@ -387,6 +388,28 @@ fn a_panic_is_the_workers(model: Model) {
     let (death, words) = host.death("crew");
     assert!(matches!(death, Death::Itself(Exit::Code(101))), "{death}");
     assert!(words.len() == 1 && words[0].contains("as it was told to"), "{words:?}");
+}
+
+fn what_it_died_of_is_named_if_it_was_alone(model: Model) {
+    let Scene { mut host, crew, foreman } = scene(model);
+    let during = |host: &mut Host| {
+        host.hear("its death", |item| match item {
+            Item::Worker(WorkerEvent::Died { during, .. }) => Some(during),
+            _ => None,
+        })
+    };
+    crew.panic().unwrap_err();
+    let named = format!("of method {} ", CREW.method("panic").0);
+    let noted = during(&mut host);
+    assert!(noted.as_ref().is_some_and(|noted| noted.contains(&named)), "{noted:?}");
+    host.broker.progress("crew");
+    let crew = CrewClient::bind(&*host.broker, "crew").unwrap().within(AMPLE);
+    let other = crew.start().linger();
+    eventually("it lingers", || (crew.lingering() == Ok((1, 0))).then_some(()));
+    crew.panic().unwrap_err();
+    assert_eq!(during(&mut host), None, "nobody could tell of which");
+    assert!(other.wait().is_err());
+    drop(foreman);
 }
 
 fn more_than_the_profile_allows() {

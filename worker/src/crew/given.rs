@@ -68,6 +68,7 @@ impl Session {
         given.held.extend(items);
         (given.end, given.is_pulled) = (end, false);
         self.crew.given.push(given);
+        self.note_crew();
     }
 
     /// Sends what was made, and has more made as far as there is room; `owed` alone of those whose threads have served
@@ -128,6 +129,7 @@ impl Session {
         (thread.is_pulling, thread.owes) = (true, false);
         // A thread that is gone has panicked, and its last word is about to be heard.
         let _ = thread.inbox.send(Order::Pull(number, messages));
+        self.note_crew();
     }
 
     fn end_given(&mut self, given: Given, ending: Ending) {

@@ -12,6 +12,7 @@ mod hand;
 mod job;
 mod mail;
 mod table;
+mod tend;
 
 use std::fmt;
 use std::sync::Arc;
