@@ -29,6 +29,7 @@ pub fn cases() -> Vec<Case> {
             thrice("what_is_told_first_is_known_later", what_is_told_first_is_known_later),
             thrice("chains_go_through_them", chains_go_through_them),
             thrice("streams_go_through_them", streams_go_through_them),
+            thrice("what_a_thread_calls_is_made_again", what_a_thread_calls_is_made_again),
             thrice("who_gives_up_is_heard", who_gives_up_is_heard),
             thrice("a_crash_ends_each_call_once", a_crash_ends_each_call_once),
             both("a_panic_is_the_workers", a_panic_is_the_workers),
@@ -58,6 +59,8 @@ trait Crew {
     fn echoed(&self) -> Answer<Vec<u32>>;
     /// Has the foreman call back, so many times.
     fn relay(&self, deep: u32) -> Answer<u32>;
+    /// Calls the foreman, who dies of it the first time: whether it was a retry then.
+    fn outlive(&self) -> Answer<bool>;
     /// Twice each.
     fn doubled(&self, numbers: Stream<u32>) -> Stream<u32>;
     fn panic(&self) -> Answer<()>;
@@ -72,6 +75,9 @@ trait Foreman {
     fn storm(&self, calls: u32, seed: u64) -> Answer<u32, String>;
     fn tell(&self, from: u32) -> Answer<Vec<u32>, String>;
     fn relay(&self, deep: u32) -> Answer<u32>;
+    /// Dies of it, unless it is a retry.
+    #[idempotent]
+    fn die_first(&self) -> Answer<bool>;
     /// Has numbers doubled, while others are: the sum.
     fn double(&self, many: u32) -> Answer<u64, String>;
     /// Has so many linger, to their end.
@@ -92,6 +98,12 @@ struct Member {
     shared: Arc<Shared>,
     thread: Thread,
     foreman: OnceCell<ForemanClient<ThreadLink>>,
+}
+
+impl Member {
+    fn foreman(&self) -> &ForemanClient<ThreadLink> {
+        self.foreman.get_or_init(|| ForemanClient::bind(&self.thread, "foreman").unwrap().within(AMPLE))
+    }
 }
 
 impl Crew for Member {
@@ -139,8 +151,11 @@ impl Crew for Member {
     }
 
     fn relay(&self, deep: u32) -> Answer<u32> {
-        let foreman = self.foreman.get_or_init(|| ForemanClient::bind(&self.thread, "foreman").unwrap());
-        if deep == 0 { Ok(0) } else { Ok(foreman.relay(deep - 1)? + 1) }
+        if deep == 0 { Ok(0) } else { Ok(self.foreman().relay(deep - 1)? + 1) }
+    }
+
+    fn outlive(&self) -> Answer<bool> {
+        self.foreman().die_first()
     }
 
     fn doubled(&self, numbers: Stream<u32>) -> Stream<u32> {
@@ -224,6 +239,13 @@ impl Foreman for Overseer {
 
     fn relay(&self, deep: u32) -> Answer<u32> {
         if deep == 0 { Ok(0) } else { Ok(self.crew().relay(deep - 1)? + 1) }
+    }
+
+    fn die_first(&self) -> Answer<bool> {
+        if !serving::is_retry() {
+            std::process::abort();
+        }
+        Ok(true)
     }
 
     fn double(&self, many: u32) -> Answer<u64, String> {
@@ -348,6 +370,14 @@ fn streams_go_through_them(model: Model) {
     let doubled: Vec<u32> = crew.doubled(Stream::of(0..1000)).map(Result::unwrap).collect();
     assert_eq!(doubled, (0..1000).map(|number| 2 * number).collect::<Vec<_>>());
     assert_eq!(doubling.wait(), Ok(6 * 499 * 500));
+}
+
+fn what_a_thread_calls_is_made_again(model: Model) {
+    let Scene { host, crew, foreman: _ } = scene(model);
+    assert_eq!(crew.relay(1), Ok(1));
+    let calls = [crew.start().outlive(), crew.start().outlive()];
+    assert_eq!(calls.map(|call| call.wait()), [Ok(true), Ok(true)]);
+    drop(host);
 }
 
 fn who_gives_up_is_heard(model: Model) {

@@ -76,13 +76,14 @@
 //!
 //! # How it waits
 //!
-//! A worker has one thread, and this crate starts no other, but for [`Worker::serve_on`]. Whatever waits (for a reply, for room, for a buffer) takes in
-//! what arrives meanwhile, on all its sockets. Requests of the same chain of nested calls are served at once, so a worker
-//! may be called back by whom it calls, to a depth of [`CALL_DEPTH_MAX`](msg::CALL_DEPTH_MAX); others wait in a queue that
-//! the links' windows bound. Nothing that the runtime itself sends ever waits for a peer to read.
+//! A worker has one thread, and this crate starts no other, but for [`Worker::serve_on`]. Whatever waits (for a reply, for
+//! room, for a buffer) takes in what arrives meanwhile, on all its sockets. Requests of the same chain of nested calls are
+//! served at once, so a worker may be called back by whom it calls, to a depth of [`CALL_DEPTH_MAX`](msg::CALL_DEPTH_MAX);
+//! others wait in a queue that the links' windows bound. Nothing that the runtime itself sends ever waits for a peer to
+//! read.
 //!
-//! [`Worker::serve_on`] hands calls to threads, many at a time. Then that one thread talks and runs no method, and what waits is
-//! each thread for itself, in the same way: a chain that one waits for goes on on it.
+//! [`Worker::serve_on`] hands calls to threads, many at a time. Then that one thread talks and runs no method, and what
+//! waits is each thread for itself, in the same way: a chain that one waits for goes on on it.
 //!
 //! Workers that wait for each other in a circle, each on behalf of somebody else, find that out within some ten
 //! milliseconds: one of the calls is refused as [`WouldDeadlock`](msg::Failure::WouldDeadlock), the others are served. If two

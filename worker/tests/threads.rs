@@ -44,6 +44,7 @@ over_both_routes![
     a_chain_goes_on_on_the_thread_that_waits_for_it,
     a_thread_has_many_calls_in_flight,
     what_a_thread_tells_stays_in_its_order,
+    what_a_thread_calls_has_no_streams,
     what_a_thread_calls_is_given_up_with_its_call,
     what_a_thread_calls_inherits_the_deadline,
     a_dead_peer_ends_what_a_thread_waits_for,
@@ -71,6 +72,7 @@ trait Peer {
     fn note(&self, number: u32) -> Answer<()>;
     fn noted(&self) -> Answer<Vec<u32>>;
     fn linger(&self) -> Answer<bool>;
+    fn numbers(&self) -> Stream<u32>;
 }
 
 #[interface]
@@ -101,6 +103,8 @@ trait Work<L> {
     fn keep(&self, counter: CounterClient<L>) -> Answer<CounterClient<L>>;
     /// Calls the peer, which calls back so many times.
     fn relay(&self, deep: u32) -> Answer<u32>;
+    /// The first number of the peer's.
+    fn first_of_peer(&self) -> Answer<u32>;
     /// Has so many calls in flight at a time.
     fn relay_many(&self, many: u32) -> Answer<u32>;
     /// Calls the peer, which lingers.
@@ -269,6 +273,10 @@ impl Work<ThreadLink> for Hand {
         let relayed = self.peer().relay(deep);
         self.leave();
         relayed
+    }
+
+    fn first_of_peer(&self) -> Answer<u32> {
+        self.peer().numbers().next().unwrap_or(Ok(0))
     }
 
     fn relay_many(&self, many: u32) -> Answer<u32> {
@@ -664,6 +672,10 @@ impl Peer for Echo {
         Ok(self.shared.noted.lock().unwrap().clone())
     }
 
+    fn numbers(&self) -> Stream<u32> {
+        Stream::of([1, 2, 3])
+    }
+
     fn linger(&self) -> Answer<bool> {
         self.shared.begun.open(1);
         while !serving::is_cancelled() {
@@ -733,6 +745,16 @@ fn what_a_thread_tells_stays_in_its_order(route: Route) {
     }
     let of = |round: u32| noted.iter().copied().filter(move |number| number / 5 == round).collect::<Vec<_>>();
     (0..40).for_each(|round| assert_eq!(of(round), (round * 5..round * 5 + 5).collect::<Vec<_>>()));
+}
+
+fn what_a_thread_calls_has_no_streams(route: Route) {
+    let mut world = World::new(route);
+    let (_shared, _served) = crew(&mut world, 1);
+    peer(&mut world);
+    let (_worker, client) = client(&mut world);
+    let said = format!("{:?}", client.first_of_peer());
+    assert!(said.contains("there are no streams here"), "{said}");
+    assert_eq!(client.relay(0), Ok(100));
 }
 
 fn what_a_thread_calls_is_given_up_with_its_call(route: Route) {
