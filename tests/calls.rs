@@ -25,6 +25,8 @@ yours still knows 3
 the branch library counts 4
 1 are lent
 none is
+the library's: 0 lent
+that makes 1
 in this process: bon matin
 in a worker: bon matin
 wherever it is: bon matin

@@ -13,6 +13,7 @@ mod forgery;
 mod given_up;
 mod handing;
 mod host;
+mod host_objects;
 mod incident;
 mod leaks;
 mod life;
@@ -68,6 +69,7 @@ fn cases() -> Vec<Case> {
         scripts::cases(),
         handing::cases(),
         objects::cases(),
+        host_objects::cases(),
         given_up::cases(),
         circles::cases(),
         streams::cases(),
@@ -99,6 +101,7 @@ fn work(role: &str) -> ExitCode {
         role if role.starts_with("raw") => raw::main(),
         role if role.starts_with("source") || role.starts_with("stream") => streams::main(role),
         role if role.starts_with("account") || role == "clerk" => retries::main(role),
+        role if role.contains("keeper") => host_objects::main(),
         role if role.starts_with("shop") || role.contains("buyer") => objects::main(role),
         _ => puppet::main(),
     }

@@ -14,7 +14,7 @@ use cloison_msg::{
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
-use crate::host::{HostLink, Incoming, Pledge, StreamCore, Ticket, Unclaimed};
+use crate::host::{Held, HostLink, Incoming, Pledge, StreamCore, Ticket, Unclaimed};
 use crate::policy::{Grant, Model, Policy};
 use crate::router::{LinkId, LinkView};
 use crate::trace::{Cause, Hub, TraceOrder};
@@ -90,6 +90,8 @@ pub(crate) enum Command {
     Retire { role: Name, why: Gone },
     /// The host asks for a link.
     Open { role: Name, interface: Name, within: Duration, done: oneshot::Sender<Result<Unclaimed, Refusal>> },
+    /// The host makes a link to an object of its own, to give it away.
+    Offer { interface: Name, object: Arc<Held>, done: oneshot::Sender<Result<Unclaimed, Refusal>> },
     /// The host sends something.
     Send(Outgoing),
     /// The host gives up the call with that ticket, or every call that nobody holds any more.

@@ -14,8 +14,9 @@ use tokio::sync::oneshot;
 
 use super::given_up::Open;
 use super::obey::too_late;
+use super::offers::Offering;
 use super::{Commands, Done, HostMessage, Outgoing, Purpose, now};
-use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox, StreamCore, Ticket, Unclaimed};
+use crate::host::{Held, HostLink, Incoming, Item, LinkCore, Mailbox, StreamCore, Ticket, Unclaimed};
 use crate::router::POOLS_PER_LINK;
 use crate::trace::Cause;
 
@@ -37,6 +38,8 @@ pub(super) struct Desk {
     /// The newest of those whose peers died, and of what.
     bereaved: VecDeque<(Destination, Gone)>,
     asked: Vec<Asked>,
+    /// Objects whose links the router is about to make.
+    pub(super) offering: Vec<Offering>,
     requests: RequestId,
     chains: u32,
     pub(super) mailbox: Mailbox,
@@ -55,6 +58,8 @@ pub(super) struct HostEnd {
     pub(super) open: Vec<Open>,
     /// Of calls in either direction that have streams.
     pub(super) streams: Vec<Arc<StreamCore>>,
+    /// The object that it leads to, if the host has made it to give the other end away.
+    pub(super) object: Option<Arc<Held>>,
 }
 
 pub(super) struct Waiting {
@@ -78,6 +83,7 @@ impl Desk {
             given: Vec::new(),
             bereaved: VecDeque::new(),
             asked,
+            offering: Vec::new(),
             requests: 0,
             chains: 0,
             mailbox,
@@ -95,8 +101,14 @@ impl Desk {
 
     /// Notes that the host waits for a link.
     pub(super) fn ask(&mut self, within: Duration, done: oneshot::Sender<Result<Unclaimed, Refusal>>) -> RequestId {
+        let request = self.number();
+        self.asked.push(Asked { request, until: now().after(within), done });
+        request
+    }
+
+    /// A number for something that the host asks of the router.
+    pub(super) const fn number(&mut self) -> RequestId {
         self.requests = self.requests.wrapping_add(1);
-        self.asked.push(Asked { request: self.requests, until: now().after(within), done });
         self.requests
     }
 
@@ -135,7 +147,7 @@ impl Desk {
     pub(super) fn granted(&mut self, link: Destination, end: LinkEnd<Done>, balance: Balance) {
         let core = LinkCore::new(link, end.peer().clone(), Taken::resume(balance.received), self.commands.clone());
         let end = end.resume(balance);
-        let end = HostEnd { end, core, waiting: VecDeque::new(), open: Vec::new(), streams: Vec::new() };
+        let end = HostEnd { end, core, waiting: VecDeque::new(), open: Vec::new(), streams: Vec::new(), object: None };
         self.ends.insert(link, end);
     }
 
@@ -181,7 +193,8 @@ impl Desk {
         for waiting in waiting {
             self.fail_waiting(&peer, waiting, why.clone().into());
         }
-        if tell {
+        // Of the links that lead to its objects the host has never heard.
+        if tell && ended.object.is_none() {
             self.mailbox.put(Item::LinkGone { link, peer, why: why.clone() });
         }
     }
@@ -287,7 +300,7 @@ impl Waiting {
 }
 
 impl HostEnd {
-    fn unclaimed(&self) -> Unclaimed {
+    pub(super) fn unclaimed(&self) -> Unclaimed {
         Unclaimed::new(HostLink::new(self.core.clone()))
     }
 

@@ -9,6 +9,7 @@ mod given_up;
 pub mod harness;
 mod host_port;
 mod obey;
+mod offers;
 mod relay;
 mod seat;
 mod streams;

@@ -173,6 +173,7 @@ impl Driver {
                 let request = self.desk.ask(within, done);
                 self.router.handle_open(host, request, role, interface);
             }
+            Command::Offer { interface, object, done } => self.host_offers(interface, object, done),
             Command::Send(outgoing) => self.host_sends(outgoing),
             Command::Cancel { link, ticket } => self.host_cancels(link, ticket),
             Command::Answer { link, call, result } => self.host_answers(link, &call, result),

@@ -168,7 +168,7 @@ mod stub;
 
 pub use answer::{Answer, MethodError, Never};
 pub use call::{Answers, Call, Ready, View};
-pub use carried::Offer;
+pub use carried::{Offer, Offers};
 pub use carrier::{Bind, BindAsync, Carrier, Client, Pending, Poll};
 pub use description::{Contract, Method};
 pub use here::{Here, HereFlow, HereLink, Served};

@@ -136,11 +136,11 @@ fn offer(contract: &Contract, names: &Names) -> TokenStream {
         /// There is no room for more links, or nobody who could make one.
         pub fn offer<O, S>(through: &O, object: S) -> ::core::result::Result<Self, #path::made::CallError>
         where
-            O: #path::Offer<Carrier = L>,
+            O: #path::Offers<#methods<S>, Carrier = L>,
             S: #of + 'static,
             #methods<S>: #path::Dispatch<L> + #path::Serve<Implementation = S>,
         {
-            #path::Offer::offer_stub(through, #path::Server::<#methods<S>>::new(object)).map(Self)
+            #path::Offers::offer_one(through, #path::Server::<#methods<S>>::new(object)).map(Self)
         }
     }
 }
