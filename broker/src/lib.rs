@@ -65,6 +65,7 @@
 //! | start a worker | [`Broker::spawn`] with a [`WorkerSpec`] |
 //! | call a worker | [`Broker::open`], then [`HostLink::call`], or [`HostLink::start`] and await it |
 //! | give a call up | drop its [`PendingCall`]; [`HostLink::cancel`] what was posted |
+//! | not wait for what lends a buffer | [`PendingCall::detach`], or a contract's [`Call::detach`](msg::contract::Call::detach) |
 //! | know whether a worker still waits for an answer | [`Incoming::is_cancelled`] |
 //! | call a worker by a trait that is an [`interface`](macro@interface) | its client's `bind`, or `bind_async` |
 //! | allow what such a trait needs | [`Rules::allow_contract`] |

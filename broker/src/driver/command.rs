@@ -33,6 +33,9 @@ pub(crate) enum Purpose {
     Release,
 }
 
+/// Where whoever holds a call of the host's finds its outcome.
+pub(crate) type Awaiting = oneshot::Receiver<Result<Incoming, CallError>>;
+
 /// Where the outcome of a host's call goes.
 #[derive(Debug)]
 pub(crate) enum Done {
@@ -96,6 +99,8 @@ pub(crate) enum Command {
     Send(Outgoing),
     /// The host gives up the call with that ticket, or every call that nobody holds any more.
     Cancel { link: Destination, ticket: Option<Ticket> },
+    /// The host leaves a call to its peer: this is kept in its stead, until the call has its outcome.
+    Detach { link: Destination, outcome: Awaiting },
     /// The host answers a call.
     Answer { link: Destination, call: Header, result: Result<HostMessage, Failure> },
     /// The host has taken messages.

@@ -8,6 +8,7 @@ use cloison_msg::{
 };
 
 use super::desk::Waiting;
+use super::host_end::HostEnd;
 use super::obey::encode;
 use super::{Driver, HostMessage, Outgoing, now};
 use crate::host::{HostLink, Incoming, Item};
@@ -104,7 +105,10 @@ impl Driver {
                 self.desk.mailbox.put(Item::Message(incoming));
                 self.note_crowd();
             }
-            Ok(Arrival::Outcome(pending)) => self.desk.outcome(pending, incoming()),
+            Ok(Arrival::Outcome(pending)) => {
+                self.desk.outcome(pending, incoming());
+                self.desk.ends.get_mut(link).into_iter().for_each(HostEnd::forget_detached);
+            }
             Ok(Arrival::Credit) => {
                 self.host_resumes(link);
                 self.host_feeds(link);

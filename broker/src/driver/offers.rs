@@ -6,7 +6,8 @@ use cloison_msg::control::{OfferedEnds, RequestId, ToBroker};
 use cloison_msg::{Destination, Name, Refusal};
 use tokio::sync::oneshot;
 
-use super::desk::{Desk, HostEnd};
+use super::desk::Desk;
+use super::host_end::HostEnd;
 use super::{Driver, now};
 use crate::host::{Held, Unclaimed};
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cloison_msg::{CallFailure, CallId, Caller, Destination, Drawn, Gone, Header, Kind, Room, Streams, Text, Time};
 
-use super::desk::HostEnd;
+use super::host_end::HostEnd;
 use super::{Done, Driver, HostMessage, now};
 use crate::host::{Piece, StreamCore};
 

@@ -204,6 +204,8 @@ impl<D: Descriptor + 'static> Pending for Served<D> {
         Self { rpc: retry.rpc(), reply: Err(CallFailure::Gone(Gone::Closed)) }
     }
 
+    fn detach(self) {}
+
     fn wait<T>(
         self,
         read: impl FnOnce(&mut Reader<'_, D, HereLink<D>>) -> Result<T, RecvError>,
