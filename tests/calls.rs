@@ -19,6 +19,7 @@ their meanings: bon, matin, voile, mer, monde
 then mer
 then \"mast\" is not in the dictionary
 all its words have 23 letters
+learnt 2 as they came
 mine knows 4 words, yours 3
 yours still knows 3
 \"Le petit livre\" has 4 words

@@ -9,6 +9,7 @@ mod batch;
 mod case;
 mod circles;
 mod contract;
+mod feeding;
 mod forgery;
 mod given_up;
 mod handing;
@@ -73,6 +74,7 @@ fn cases() -> Vec<Case> {
         given_up::cases(),
         circles::cases(),
         streams::cases(),
+        feeding::cases(),
         swap::cases(),
         revoke::cases(),
         asking::cases(),
@@ -100,6 +102,7 @@ fn work(role: &str) -> ExitCode {
         "stranger" => ExitCode::from(7),
         role if role.starts_with("raw") => raw::main(),
         role if role.starts_with("source") || role.starts_with("stream") => streams::main(role),
+        "mill" => feeding::main(),
         role if role.starts_with("account") || role == "clerk" => retries::main(role),
         role if role.contains("keeper") => host_objects::main(),
         role if role.starts_with("shop") || role.contains("buyer") => objects::main(role),

@@ -16,7 +16,7 @@ use crate::{
 
 mod stream;
 
-pub use stream::HereFlow;
+pub use stream::{HereFlow, HereSink};
 
 /// Makes objects of this process callable as if they were in another: for stages that run in the caller's process and whose
 /// contracts take or give links. Each call is served at once, by a function call; its arguments and its answer are written
