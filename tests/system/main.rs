@@ -30,6 +30,7 @@ mod raw;
 mod retries;
 mod revoke;
 mod scripts;
+mod stream_forgery;
 mod streams;
 mod swap;
 mod trace;
@@ -79,6 +80,7 @@ fn cases() -> Vec<Case> {
         revoke::cases(),
         asking::cases(),
         forgery::cases(),
+        stream_forgery::cases(),
         life::cases(),
         pools::cases(),
         leaks::cases(),
