@@ -6,10 +6,12 @@
 mod asking;
 mod audit;
 mod batch;
+mod brokers;
 mod case;
 mod circles;
 mod contract;
 mod feeding;
+mod floods;
 mod forgery;
 mod given_up;
 mod handing;
@@ -54,7 +56,7 @@ fn main() -> ExitCode {
     match arguments.nth(1).as_deref() {
         Some(case::ALONE) => return case::run_alone(&cases, &arguments.next().unwrap_or_default()),
         Some(VICTIM) => {
-            life::victim();
+            brokers::victim();
             return ExitCode::SUCCESS;
         }
         _ => {}
@@ -82,10 +84,12 @@ fn cases() -> Vec<Case> {
         forgery::cases(),
         stream_forgery::cases(),
         life::cases(),
+        brokers::cases(),
         pools::cases(),
         leaks::cases(),
         incident::cases(),
         malice::cases(),
+        floods::cases(),
         noise::cases(),
         trace::cases(),
         retries::cases(),
