@@ -12,7 +12,7 @@
 //! | `objects`, `library` | a state for each link; objects that are given, held, and handed on |
 //! | `threads`, `proofreader` | a worker that serves several calls at a time |
 //! | `placing` | the same caller with an implementation in its own process, or in a worker |
-//! | `serving` | a host that is called by its workers |
+//! | `serving` | a host that is called by its workers, and serves the objects that it gives them |
 //!
 //! `cargo run --example calls`, or with `-- --direct`: the workers' code does not change.
 
@@ -54,6 +54,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .allow_with("proofreader", "dictionary", &DICTIONARY, DICTIONARY.rights_to(DICTIONARY.only(&["look_up"])))
         .allow_contract(HOST, "library", &LIBRARY)
         .allow_contract(HOST, "branch", &LIBRARY)
+        // What the host may give the library.
+        .allow_contract("library", HOST, &DIARY)
         // Whom the library may give dictionaries, and that these may be handed on.
         .allow_with(HOST, "library", &DICTIONARY, DICTIONARY.rights().delegable())
         // Less can be granted, too: the translator may look words up, and do nothing else.

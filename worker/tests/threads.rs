@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use cloison_msg::contract::serving;
 use cloison_msg::{CallFailure, Gone, Message, Route};
 use cloison_worker::{
-    Answer, Answers, Link, MethodError, ServeError, Stream, THREADS_MAX, Thread, ThreadLink, Threads, ThreadsError,
-    Worker, interface,
+    Answer, Answers, Link, MethodError, OpenFailure, ServeError, Stream, THREADS_MAX, Thread, ThreadLink, Threads,
+    ThreadsError, Worker, interface,
 };
 use world::World;
 
@@ -45,6 +45,8 @@ over_both_routes![
     a_thread_has_many_calls_in_flight,
     what_a_thread_tells_stays_in_its_order,
     what_a_thread_calls_has_no_streams,
+    what_a_thread_leaves_to_its_peer_is_served,
+    a_link_is_waited_for_no_longer_than_its_call,
     what_a_thread_calls_is_given_up_with_its_call,
     what_a_thread_calls_inherits_the_deadline,
     a_dead_peer_ends_what_a_thread_waits_for,
@@ -73,6 +75,8 @@ trait Peer {
     fn noted(&self) -> Answer<Vec<u32>>;
     fn linger(&self) -> Answer<bool>;
     fn numbers(&self) -> Stream<u32>;
+    /// Notes the number, and answers.
+    fn mark(&self, number: u32) -> Answer<()>;
 }
 
 #[interface]
@@ -103,6 +107,10 @@ trait Work<L> {
     fn keep(&self, counter: CounterClient<L>) -> Answer<CounterClient<L>>;
     /// Calls the peer, which calls back so many times.
     fn relay(&self, deep: u32) -> Answer<u32>;
+    /// Leaves the peer so many calls.
+    fn leave(&self, many: u32) -> Answer<()>;
+    /// Opens a link to a role that nobody plays yet: notes whether that was given up.
+    fn wait_for_nobody(&self) -> Answer<()>;
     /// The first number of the peer's.
     fn first_of_peer(&self) -> Answer<u32>;
     /// Has so many calls in flight at a time.
@@ -273,6 +281,19 @@ impl Work<ThreadLink> for Hand {
         let relayed = self.peer().relay(deep);
         self.leave();
         relayed
+    }
+
+    fn leave(&self, many: u32) -> Answer<()> {
+        (0..many).for_each(|number| self.peer().start().mark(number).detach());
+        Ok(())
+    }
+
+    fn wait_for_nobody(&self) -> Answer<()> {
+        self.shared.begun.open(1);
+        let why = self.thread.open_within("nobody-yet", &COUNTER, SOON).unwrap_err().why;
+        self.shared.noted.lock().unwrap().push(u32::from(matches!(why, OpenFailure::Cancelled)));
+        self.shared.begun.open(1);
+        Ok(())
     }
 
     fn first_of_peer(&self) -> Answer<u32> {
@@ -672,6 +693,11 @@ impl Peer for Echo {
         Ok(self.shared.noted.lock().unwrap().clone())
     }
 
+    fn mark(&self, number: u32) -> Answer<()> {
+        self.shared.noted.lock().unwrap().push(number);
+        Ok(())
+    }
+
     fn numbers(&self) -> Stream<u32> {
         Stream::of([1, 2, 3])
     }
@@ -745,6 +771,32 @@ fn what_a_thread_tells_stays_in_its_order(route: Route) {
     }
     let of = |round: u32| noted.iter().copied().filter(move |number| number / 5 == round).collect::<Vec<_>>();
     (0..40).for_each(|round| assert_eq!(of(round), (round * 5..round * 5 + 5).collect::<Vec<_>>()));
+}
+
+/// More than there are places for at a time.
+fn what_a_thread_leaves_to_its_peer_is_served(route: Route) {
+    let mut world = World::new(route);
+    let (_shared, _served) = crew(&mut world, 1);
+    let heard = peer(&mut world);
+    let (_worker, client) = client(&mut world);
+    client.leave(60).unwrap();
+    let start = Instant::now();
+    while heard.noted.lock().unwrap().len() < 60 {
+        assert!(start.elapsed() < SOON, "{:?}", heard.noted);
+        assert_eq!(client.who().unwrap().0, "client");
+    }
+    assert_eq!(*heard.noted.lock().unwrap(), (0..60).collect::<Vec<_>>());
+}
+
+fn a_link_is_waited_for_no_longer_than_its_call(route: Route) {
+    let mut world = World::new(route);
+    let (shared, _served) = crew(&mut world, 1);
+    let (_worker, client) = client(&mut world);
+    let call = client.start().wait_for_nobody();
+    shared.begun.pass();
+    drop(call);
+    shared.begun.pass();
+    assert_eq!(client.noted().unwrap(), [1]);
 }
 
 fn what_a_thread_calls_has_no_streams(route: Route) {

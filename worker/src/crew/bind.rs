@@ -40,7 +40,13 @@ impl Thread {
     pub fn open_within(&self, role: &str, interface: &Interface, within: Duration) -> Result<ThreadLink, OpenError> {
         let failed = |why| OpenError { role: role.to_owned(), interface: interface.name(), why };
         let name = Name::new(role).map_err(|error| failed(error.into()))?;
-        let opening = Opening { role: name, interface: interface.name(), deadline: now().after(within), within };
+        let opening = Opening {
+            role: name,
+            interface: interface.name(),
+            deadline: now().after(within),
+            job: self.0.job(),
+            within,
+        };
         let ask = self.0.ask(|ask| What::Open(ask, opening));
         match self.0.wait(ask) {
             Some(Outcome::Opened(Ok((name, peer)))) => Ok(ThreadLink::new(&self.0, name, peer)),
@@ -65,6 +71,7 @@ impl Thread {
         let (role, contract) = (retry.role(), retry.contract());
         let link = self.open_within(role.as_str(), contract, left()).map_err(|error| match error.why {
             OpenFailure::Refused(refusal) => refusal.into(),
+            OpenFailure::Cancelled => CallFailure::Cancelled,
             OpenFailure::Disconnected(_) => CallFailure::Gone(Gone::BrokerEnded),
             OpenFailure::Role(_) | OpenFailure::Deadline(_) => CallFailure::Deadline,
         })?;

@@ -89,7 +89,7 @@ impl ThreadLink {
         let ask = match build(&mut message) {
             Ok(()) => Ok(self.desk.ask(|ask| {
                 let (job, span, deadline) = (self.desk.job(), self.desk.tracer().span_here(), since.after(within));
-                let call = Call { link: self.name, rpc, message, deadline, is_oneway, job, span };
+                let call = Call { link: self.name, rpc, message, deadline, is_oneway, job, is_detached: false, span };
                 What::Call(ask, call)
             })),
             Err(error) => {
@@ -257,6 +257,12 @@ impl Pending for ThreadCall {
         let mut reader = Reader::new(answer.payload.as_slice(), answer.passed).with_links(links);
         let value = read(&mut reader).and_then(|value| reader.finish().map(|()| value));
         value.map_err(|error| self.fail(CallFailure::Unreadable(error.to_string().into())))
+    }
+
+    fn detach(mut self) {
+        if let Some(Ok(ask)) = self.ask.take() {
+            self.link.desk.detach(ask);
+        }
     }
 
     fn wait_any(pending: &mut [Self]) -> usize {

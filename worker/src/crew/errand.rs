@@ -1,6 +1,7 @@
 //! What threads of the crew ask the session for: calls, oneways, links. Each ends once, by its deadline at the latest.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use cloison_msg::control::{RequestId, ToBroker};
 use cloison_msg::{
@@ -33,11 +34,19 @@ pub(super) enum State {
     /// Its answer is awaited.
     Underway(Underway),
     /// The broker was asked for a link.
-    Asked(RequestId, std::time::Duration),
+    Asked(Box<Asked>),
     /// An item is awaited that is fed to this call.
     Taking(Header),
     /// It is being looked at.
     Over,
+}
+
+/// A link that the broker was asked for.
+pub(super) struct Asked {
+    request: RequestId,
+    within: Duration,
+    /// For which it is wanted.
+    by: Option<Arc<job::Call>>,
 }
 
 /// A message that has not left.
@@ -83,9 +92,15 @@ impl Session {
 
     /// A thread opens a link.
     pub(super) fn take_opening(&mut self, thread: usize, ask: u64, opening: Opening) {
-        let Opening { role, interface, deadline, within } = opening;
+        let Opening { role, interface, deadline, job, within } = opening;
+        let by = job.and_then(|number| self.crew.call_of(number));
         let request = self.ask(Destination::BROKER, |request| ToBroker::Open { request, role, interface });
-        self.crew.errands.push(Errand { thread, ask, deadline, state: State::Asked(request, within) });
+        self.crew.errands.push(Errand {
+            thread,
+            ask,
+            deadline,
+            state: State::Asked(Box::new(Asked { request, within, by })),
+        });
     }
 
     /// A thread takes an item.
@@ -136,18 +151,43 @@ impl Session {
         let Some(at) = self.crew.errands.iter().position(is_it) else { return };
         match self.crew.errands.remove(at).state {
             State::Waiting(waiting) => self.drop_unsent(&waiting),
-            State::Underway(Underway { link, call, slot, .. }) => {
-                self.give_up(link, call);
-                if let Some(session::Outcome::Answered(answered)) = self.outcomes.try_remove(slot) {
-                    self.discard_answer(answered);
-                }
-            }
-            State::Asked(request, _) => match self.take_answer(request) {
+            State::Underway(underway) => self.forget(&underway),
+            State::Asked(asked) => match self.take_answer(asked.request) {
                 Some(words::Answer::Opened(Ok(link))) => self.close_end(link),
                 Some(_) => {}
-                None => self.abandon_question(request),
+                None => self.abandon_question(asked.request),
             },
             State::Taking(_) | State::Over => {}
+        }
+    }
+
+    /// It is left to its peer, and nobody hears what becomes of it.
+    pub(super) fn detach_errand(&mut self, thread: usize, ask: u64) {
+        let is_it = |errand: &Errand| (errand.thread, errand.ask) == (thread, ask);
+        let Some(at) = self.crew.errands.iter().position(is_it) else { return };
+        match &mut self.crew.errands[at].state {
+            State::Waiting(waiting) => waiting.call.is_detached = true,
+            State::Underway(_) => {
+                if let State::Underway(underway) = self.crew.errands.remove(at).state {
+                    self.leave_to_peer(&underway);
+                }
+            }
+            State::Asked(_) | State::Taking(_) | State::Over => {}
+        }
+    }
+
+    fn leave_to_peer(&mut self, underway: &Underway) {
+        if let Some(end) = self.ends.get_mut(underway.link) {
+            end.link.detach(underway.call);
+        }
+        self.forget(underway);
+    }
+
+    /// Nobody waits for that answer any more: its peer is told, unless it was left the call.
+    fn forget(&mut self, underway: &Underway) {
+        self.give_up(underway.link, underway.call);
+        if let Some(session::Outcome::Answered(answered)) = self.outcomes.try_remove(underway.slot) {
+            self.discard_answer(answered);
         }
     }
 
@@ -156,7 +196,7 @@ impl Session {
         match state {
             State::Waiting(waiting) => self.send(waiting, deadline),
             State::Underway(underway) => self.look_for_answer(underway, deadline),
-            State::Asked(request, within) => self.look_for_link(request, within, deadline),
+            State::Asked(asked) => self.look_for_link(asked, deadline),
             State::Taking(call) => self.look_for_item(call, deadline),
             State::Over => Err(Outcome::Sent),
         }
@@ -170,6 +210,10 @@ impl Session {
         };
         self.drop_unsent(&waiting);
         match outcome {
+            Ok(Some(underway)) if waiting.call.is_detached => {
+                self.leave_to_peer(&underway);
+                Err(Outcome::Sent)
+            }
             Ok(Some(underway)) => Ok(State::Underway(underway)),
             Ok(None) => Err(Outcome::Sent),
             Err(why) => Err(Outcome::Failed(why)),
@@ -244,26 +288,25 @@ impl Session {
         })
     }
 
-    fn look_for_link(
-        &mut self,
-        request: RequestId,
-        within: std::time::Duration,
-        deadline: Time,
-    ) -> Result<State, Outcome> {
-        let opened = match self.take_answer(request) {
-            Some(words::Answer::Opened(Ok(link))) => self.led(vec![link]).pop().ok_or(OpenFailure::Deadline(within)),
-            Some(words::Answer::Opened(Err(refusal))) => Err(refusal.into()),
-            Some(words::Answer::Pool(_) | words::Answer::Offered(_)) => Err(OpenFailure::Deadline(within)),
+    fn look_for_link(&mut self, asked: Box<Asked>, deadline: Time) -> Result<State, Outcome> {
+        let Asked { request, within, by } = &*asked;
+        let (request, within) = (*request, *within);
+        let unanswered = match self.take_answer(request) {
+            Some(words::Answer::Opened(Ok(link))) => {
+                let opened = self.led(vec![link]).pop().ok_or(OpenFailure::Deadline(within));
+                return Err(Outcome::Opened(opened));
+            }
+            Some(words::Answer::Opened(Err(refusal))) => return Err(Outcome::Opened(Err(refusal.into()))),
+            Some(words::Answer::Pool(_) | words::Answer::Offered(_)) => OpenFailure::Deadline(within),
             None => match &self.disconnect {
-                Some(why) => Err(why.clone().into()),
-                None if self.time < deadline => return Ok(State::Asked(request, within)),
-                None => {
-                    self.abandon_question(request);
-                    Err(OpenFailure::Deadline(within))
-                }
+                Some(why) => why.clone().into(),
+                None if by.as_ref().is_some_and(|by| by.is_given_up()) => OpenFailure::Cancelled,
+                None if self.time < deadline => return Ok(State::Asked(asked)),
+                None => OpenFailure::Deadline(within),
             },
         };
-        Err(Outcome::Opened(opened))
+        self.abandon_question(request);
+        Err(Outcome::Opened(Err(unanswered)))
     }
 
     fn tell(&mut self, thread: usize, ask: u64, outcome: Outcome) {

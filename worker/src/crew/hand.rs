@@ -178,8 +178,17 @@ impl Desk {
         }
     }
 
+    /// That goes on, and nobody waits for it.
+    pub(super) fn detach(self: &Rc<Self>, ask: u64) {
+        self.leave(ask, What::Detach(ask));
+    }
+
     /// Nobody waits for that any more.
     pub(super) fn give_up(self: &Rc<Self>, ask: u64) {
+        self.leave(ask, What::GiveUp(ask));
+    }
+
+    fn leave(self: &Rc<Self>, ask: u64, word: What) {
         self.asked.borrow_mut().retain(|asked| *asked != ask);
         let at = self.told.borrow().iter().position(|told| told.ask == ask);
         match at {
@@ -187,7 +196,7 @@ impl Desk {
                 let told = self.told.borrow_mut().remove(at);
                 self.drop_told(told);
             }
-            None => self.say(What::GiveUp(ask)),
+            None => self.say(word),
         }
     }
 

@@ -84,6 +84,8 @@ pub(super) enum What {
     Wait(Vec<u64>),
     /// It waits for that no more, and never will.
     GiveUp(u64),
+    /// The same, of a call that is left to its peer.
+    Detach(u64),
     /// It needs that link no more.
     Close(Destination),
     /// Its method, or what made its server, panicked.
@@ -100,6 +102,8 @@ pub(super) struct Call {
     pub(super) is_oneway: bool,
     /// The request for which it is made, if it is made for any.
     pub(super) job: Option<u64>,
+    /// Whether it is left to its peer as soon as it is sent.
+    pub(super) is_detached: bool,
     /// The span that it is made in.
     pub(super) span: SpanId,
 }
@@ -119,6 +123,8 @@ pub(super) struct Opening {
     pub(super) role: Name,
     pub(super) interface: Name,
     pub(super) deadline: Time,
+    /// The request for which it is wanted, if it is for any.
+    pub(super) job: Option<u64>,
     /// How long it may take, for the failure's text.
     pub(super) within: Duration,
 }

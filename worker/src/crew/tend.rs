@@ -41,6 +41,7 @@ impl Session {
                 What::Pulled(pulled) => self.take_pulled(thread, pulled),
                 What::Wait(asks) => self.crew.note_wait(thread, asks),
                 What::GiveUp(ask) => self.give_up_errand(thread, ask),
+                What::Detach(ask) => self.detach_errand(thread, ask),
                 What::Close(link) => self.crew.closing.push(link),
                 // It goes on here as if it had happened here.
                 What::Panicked(panic) => resume_unwind(panic),
