@@ -28,6 +28,7 @@ the branch library counts 4
 none is
 the library's: 0 lent
 that makes 1
+on four pages 5 words are known
 in this process: bon matin
 in a worker: bon matin
 wherever it is: bon matin

@@ -48,6 +48,13 @@ pub trait Translator {
     fn translate(&self, text: &str) -> Answer<String, LookUpError>;
 }
 
+/// Reads proofs. That takes its time, so several pages are read at once.
+#[interface]
+pub trait Proofreader {
+    /// How many words of a page are in the dictionary.
+    fn read(&self, page: &str) -> Answer<u32>;
+}
+
 /// Has dictionaries made.
 #[interface]
 pub trait Library<L> {

@@ -10,6 +10,7 @@
 //! | `collecting` | many in flight, answers as they come, answers looked at without a copy |
 //! | `streams` | items that are given, fed, and both; pulled and awaited |
 //! | `objects`, `library` | a state for each link; objects that are given, held, and handed on |
+//! | `threads`, `proofreader` | a worker that serves several calls at a time |
 //! | `placing` | the same caller with an implementation in its own process, or in a worker |
 //! | `serving` | a host that is called by its workers, and serves the objects that it gives them |
 //!
@@ -23,20 +24,23 @@ mod dictionary;
 mod library;
 mod objects;
 mod placing;
+mod proofreader;
 mod serving;
 mod streams;
+mod threads;
 mod translator;
 mod workers;
 
 use std::error::Error;
 
 use cloison_broker::{Broker, HOST, Model, Rules, WorkerSpec};
-use contract::{DIARY, DICTIONARY, LIBRARY, TRANSLATOR};
+use contract::{DIARY, DICTIONARY, LIBRARY, PROOFREADER, TRANSLATOR};
 
 fn main() -> Result<(), Box<dyn Error>> {
     cloison_worker::roles(&[
         ("dictionary", workers::dictionary),
         ("translator", workers::translator),
+        ("proofreader", workers::proofreader),
         ("library", workers::library),
         ("branch", workers::library),
     ]);
@@ -46,6 +50,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .allow_contract(HOST, "dictionary", &DICTIONARY)
         .allow_contract(HOST, "translator", &TRANSLATOR)
         .allow_contract("translator", HOST, &DIARY)
+        .allow_contract(HOST, "proofreader", &PROOFREADER)
+        .allow_with("proofreader", "dictionary", &DICTIONARY, DICTIONARY.rights_to(DICTIONARY.only(&["look_up"])))
         .allow_contract(HOST, "library", &LIBRARY)
         .allow_contract(HOST, "branch", &LIBRARY)
         // What the host may give the library.
@@ -60,6 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     serving::keep_diary(inbox);
     broker.spawn(WorkerSpec::own("dictionary")?)?;
     broker.spawn(WorkerSpec::own("translator")?)?;
+    broker.spawn(WorkerSpec::own("proofreader")?)?;
     broker.spawn(WorkerSpec::own("library")?)?;
     broker.spawn(WorkerSpec::own("branch")?)?;
 
@@ -68,6 +75,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     collecting::run(&broker)?;
     streams::run(&broker)?;
     objects::run(&broker)?;
+    threads::run(&broker)?;
     placing::run(&broker)?;
     serving::run(&broker)
 }

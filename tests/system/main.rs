@@ -36,6 +36,7 @@ mod scripts;
 mod stream_forgery;
 mod streams;
 mod swap;
+mod threads;
 mod trace;
 mod watch;
 mod words;
@@ -80,6 +81,7 @@ fn cases() -> Vec<Case> {
         streams::cases(),
         feeding::cases(),
         hoards::cases(),
+        threads::cases(),
         swap::cases(),
         revoke::cases(),
         asking::cases(),
@@ -114,6 +116,7 @@ fn work(role: &str) -> ExitCode {
         role if role.starts_with("farmer") => hoards::main(),
         role if role.starts_with("account") || role == "clerk" => retries::main(role),
         role if role.contains("keeper") => host_objects::main(),
+        role if role.starts_with("crew") || role == "foreman" => threads::main(role),
         role if role.starts_with("shop") || role.contains("buyer") => objects::main(role),
         _ => puppet::main(),
     }

@@ -1,5 +1,5 @@
-//! What a contract's client and server add to the same call written by hand: two workers that are threads of one process,
-//! over a link's own socket, on one core. The rounds of the two take turns, so that slow minutes hit both alike.
+//! What a contract's client and server add to the same call written by hand, and what it costs to serve it on a thread beside:
+//! two workers that are threads of one process, over a link's own socket, on one core. The rounds of the two take turns, so that slow minutes hit both alike.
 //!
 //! `cargo bench -p cloison-worker --bench contract`; without `--bench` it is only tried.
 
@@ -13,7 +13,7 @@ use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use cloison_msg::{Failure, Message, Route};
-use cloison_worker::{Answer, Link, Request, Worker, interface};
+use cloison_worker::{Answer, Link, Request, Threads, Worker, interface};
 use world::World;
 
 /// What a call carries, there and back.
@@ -45,20 +45,24 @@ fn main() {
     pin();
     world.worker("hand", |worker| worker.serve(by_hand));
     world.worker("contract", |worker| worker.serve(EchoServer::new(Parrot)));
+    world.worker("threads", |worker| worker.serve_on(Threads::new(2, |_| EchoServer::new(Parrot))));
     let worker = world.here("client");
     let hand = worker.open("hand", &ECHO).expect("it is there");
     let contract = EchoClient::bind(&worker, "contract").expect("it is there");
+    let threads = EchoClient::bind(&worker, "threads").expect("it is there");
     let mut ratios = Vec::new();
-    let (mut hand_best, mut contract_best) = (Duration::MAX, Duration::MAX);
+    let (mut hand_best, mut contract_best, mut threads_best) = (Duration::MAX, Duration::MAX, Duration::MAX);
     for _ in 0..rounds {
         // Neither is always the first.
         let (hand, contract) = (|| round(|| call_by_hand(&hand)), || round(|| call_by_contract(&contract)));
         let (first, second, third, fourth) = (hand(), contract(), contract(), hand());
         ratios.push((second + third).as_secs_f64() / (first + fourth).as_secs_f64());
         (hand_best, contract_best) = (hand_best.min(first).min(fourth), contract_best.min(second).min(third));
+        threads_best = threads_best.min(round(|| call_by_contract(&threads)));
     }
     ratios.sort_by(f64::total_cmp);
     println!("by hand {hand_best:.2?}, by contract {contract_best:.2?}: the best rounds' calls");
+    println!("by contract, served on a thread beside: {threads_best:.2?}");
     println!("by contract / by hand: {:.3}, the median of {rounds} rounds", ratios[ratios.len() / 2]);
 }
 

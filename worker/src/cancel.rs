@@ -124,6 +124,7 @@ impl Session {
         for serving in self.serving.iter_mut().filter(|serving| is_call(&serving.header)) {
             serving.cancelled |= is_meant(cause_of(&serving.header));
         }
+        self.crew.give_up(&is_meant);
         while let Some((slot, Underway { link, call, .. })) = self.made_for(&is_meant) {
             self.settle(slot, Outcome::Failed(CallFailure::Cancelled));
             self.give_up(link, call);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use cloison_msg::{Age, CallId, ChainId, Circle, Destination, Failure, Name, Probe, Time};
 
-use crate::cancel::{cause_of, is_call};
+use crate::cancel::{Cause, cause_of, is_call};
 use crate::session::{Outcome, Queued, Session};
 
 /// How long a worker waits before it looks for a circle. Most waits are over by then.
@@ -46,8 +46,31 @@ pub(crate) struct Wait {
     look_at: Option<Time>,
     /// How long to wait after that.
     pause: Duration,
-    /// Since when so many probes were passed on.
-    passed: (Time, u8),
+    /// Of the probes of others.
+    pace: Pace,
+}
+
+/// How many probes were passed on after one call, and since when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    since: Time,
+    count: u8,
+}
+
+impl Pace {
+    /// None yet.
+    pub(crate) const fn new() -> Self {
+        Self { since: Time(0), count: 0 }
+    }
+
+    /// Whether one more may be.
+    pub(crate) fn allows_one(&mut self, now: Time) -> bool {
+        if now.since(self.since) >= PROBE_AFTER {
+            *self = Self { since: now, count: 0 };
+        }
+        self.count += 1;
+        self.count <= PASSED_MAX
+    }
 }
 
 impl Wait {
@@ -62,7 +85,7 @@ impl Wait {
             mark: 0,
             look_at: None,
             pause: PROBE_AFTER,
-            passed: (Time(0), 0),
+            pace: Pace::new(),
         }
     }
 
@@ -119,7 +142,8 @@ impl Session {
         let next = now.after(wait.pause);
         wait.look_at = Some(next);
         let probe = Probe::new(wait.mark, self.number());
-        self.send_probe(at, &probe);
+        let Wait { link, call, .. } = self.waits[at];
+        self.send_probe(link, call, &probe);
         until.min(next)
     }
 
@@ -139,6 +163,9 @@ impl Session {
             }
             return;
         }
+        if self.pass_on_from_thread(cause, &probe).is_some() {
+            return;
+        }
         let depth = match self.serving.iter().position(|serving| cause_of(&serving.header) == cause) {
             Some(at) => at + 1,
             None if held.is_some() => 0,
@@ -146,9 +173,10 @@ impl Session {
         };
         let Some(at) = self.innermost_wait(depth) else { return };
         if let Some(probe) = probe.pass_on(self.number(), age)
-            && self.may_pass(at)
+            && self.waits[at].pace.allows_one(self.time)
         {
-            self.send_probe(at, &probe);
+            let Wait { link, call, .. } = self.waits[at];
+            self.send_probe(link, call, &probe);
         }
     }
 
@@ -171,18 +199,22 @@ impl Session {
         self.discard(queued);
     }
 
-    fn may_pass(&mut self, at: usize) -> bool {
-        let now = self.time;
-        let (since, count) = &mut self.waits[at].passed;
-        if now.since(*since) >= PROBE_AFTER {
-            (*since, *count) = (now, 0);
+    /// Passes a probe on that came after a call which is on a thread: after the one answer that this thread waits for. `None`
+    /// if there is no such call.
+    fn pass_on_from_thread(&mut self, cause: Cause, probe: &Probe) -> Option<()> {
+        let (number, now) = (self.number(), self.time);
+        let waited_for = self.crew.awaited_for(cause)?;
+        if let Some(underway) = waited_for
+            && let Some(probe) = probe.clone().pass_on(number, None)
+            && underway.pace.allows_one(now)
+        {
+            let (link, call) = (underway.link, underway.call);
+            self.send_probe(link, call, &probe);
         }
-        *count += 1;
-        *count <= PASSED_MAX
+        Some(())
     }
 
-    fn send_probe(&mut self, at: usize, probe: &Probe) {
-        let Wait { link, call, .. } = self.waits[at];
+    fn send_probe(&mut self, link: Destination, call: CallId, probe: &Probe) {
         let message = self.message_of(probe);
         let header = self.ends.get_mut(link).and_then(|end| end.link.probe(call, message.shape()).ok());
         match header {
@@ -202,10 +234,12 @@ impl Session {
         matches!(self.outcomes.get(wait.slot), Some(Outcome::Awaited(underway)) if underway.call == wait.call)
     }
 
-    /// Whether a call is served when all that waits now is over, and not before.
+    /// Whether a call is served when all that waits now is over, and not before. What is for a crew is not: it waits for any of
+    /// several threads.
     fn is_held(&self, queued: &Queued) -> bool {
         let chain = queued.header.chain;
         is_call(&queued.header)
+            && !self.is_for_crew(queued)
             && self.waits.iter().all(|wait| wait.chain != chain)
             && self.serving.iter().all(|serving| serving.frame.chain != chain)
     }

@@ -7,6 +7,8 @@ use cloison_ipc::{AdoptError, MapPoolError};
 use cloison_msg::{Failure, Gone, Name, NameError, RecvError, Refusal, Text};
 use cloison_sandbox::EnterError;
 
+use crate::crew::THREADS_MAX;
+
 /// Why the broker is no longer there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Disconnect {
@@ -91,6 +93,32 @@ pub enum ServeError {
     /// There is nothing to serve with: [`Worker::provide`](crate::Worker::provide) a service first.
     #[error("no service was provided")]
     NoService,
+    /// The threads to serve on could not be started.
+    #[error(transparent)]
+    Threads(#[from] ThreadsError),
+}
+
+/// Why there are no threads to serve on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ThreadsError {
+    /// So many cannot be: none, or more than [`THREADS_MAX`].
+    #[error("{0} threads to serve on: there may be 1 to {THREADS_MAX}")]
+    Count(usize),
+    /// The system gives no descriptor by which threads could wake the session.
+    #[error("no descriptor to be woken by: {0}")]
+    Bell(Text),
+    /// The system starts no more threads.
+    #[error("thread {number} of {count} was not started: {why}; in the way is the limit {limit}")]
+    NotStarted {
+        /// Which of them, from 1.
+        number: usize,
+        /// How many there were to be.
+        count: usize,
+        /// Of what the worker may have no more.
+        limit: &'static str,
+        /// What the system says.
+        why: Text,
+    },
 }
 
 /// Why there is no pool.

@@ -35,6 +35,7 @@
 //! | an implementation of it | to serve with it | [`Worker::serve`] or [`Worker::provide`] its server |
 //! | the same | state for each link that leads here | [`PerLink`] |
 //! | several implementations | to serve them all in one worker | [`Stages`] |
+//! | an implementation whose calls take long, and could run side by side | to serve many at a time | [`Worker::serve_on`], with [`Threads`] |
 //! | a [`Link`] | an answer | [`Link::call`] |
 //! | a [`Link`] | several answers at a time | [`Link::start`], then [`PendingCall::wait`] |
 //! | a [`Link`] | items, one after the other, or to send some | [`Link::stream`]; with a contract, a [`Stream`] |
@@ -76,10 +77,14 @@
 //!
 //! # How it waits
 //!
-//! A worker has one thread, and this crate starts no other. Whatever waits (for a reply, for room, for a buffer) takes in
-//! what arrives meanwhile, on all its sockets. Requests of the same chain of nested calls are served at once, so a worker
-//! may be called back by whom it calls, to a depth of [`CALL_DEPTH_MAX`](msg::CALL_DEPTH_MAX); others wait in a queue that
-//! the links' windows bound. Nothing that the runtime itself sends ever waits for a peer to read.
+//! A worker has one thread, and this crate starts no other, but for [`Worker::serve_on`]. Whatever waits (for a reply, for
+//! room, for a buffer) takes in what arrives meanwhile, on all its sockets. Requests of the same chain of nested calls are
+//! served at once, so a worker may be called back by whom it calls, to a depth of [`CALL_DEPTH_MAX`](msg::CALL_DEPTH_MAX);
+//! others wait in a queue that the links' windows bound. Nothing that the runtime itself sends ever waits for a peer to
+//! read.
+//!
+//! [`Worker::serve_on`] hands calls to threads, many at a time. Then that one thread talks and runs no method, and what
+//! waits is each thread for itself, in the same way: a chain that one waits for goes on on it.
 //!
 //! Workers that wait for each other in a circle, each on behalf of somebody else, find that out within some ten
 //! milliseconds: one of the calls is refused as [`WouldDeadlock`](msg::Failure::WouldDeadlock), the others are served. If two
@@ -106,6 +111,7 @@
 //! - Every call ends in one reply or one typed error (`tests/calls.rs`, `tests/ends.rs`), also where workers wait for each
 //!   other (`tests/circles.rs`).
 //! - Nobody works for a caller that waits no more (`tests/cancel.rs`).
+//! - All of this also on threads (`tests/threads.rs`); there a message may allocate.
 #![forbid(unsafe_code)]
 
 mod announce;
@@ -116,6 +122,7 @@ mod carry;
 mod circle;
 mod clock;
 mod contract;
+mod crew;
 mod departed;
 mod error;
 mod lending;
@@ -144,7 +151,10 @@ pub use cloison_macros::interface_of_worker as interface;
 pub use cloison_msg as msg;
 pub use cloison_msg::contract::{Answer, Answers, Contract, MethodError, Placed, Stream};
 pub use contract::{PerLink, Stages, Started};
-pub use error::{AcquireError, BorrowError, Disconnect, OpenError, OpenFailure, PoolError, ServeError, StartError};
+pub use crew::{THREADS_MAX, Thread, ThreadCall, ThreadLink, Threads};
+pub use error::{
+    AcquireError, BorrowError, Disconnect, OpenError, OpenFailure, PoolError, ServeError, StartError, ThreadsError,
+};
 pub use link::Link;
 pub use pending::{Incoming, PendingCall};
 pub use pools::{Borrowed, Pool};

@@ -39,6 +39,15 @@ impl Session {
     /// The service has done with a request, and goes on with what it was busy with before.
     pub(crate) fn note_return(&mut self, before: Work) {
         self.diary.note(before);
+        self.note_crew();
+    }
+
+    /// What the worker is busy with if it serves on threads: the one request that is on any. If there are several, nobody
+    /// could tell of which it died.
+    pub(crate) fn note_crew(&mut self) {
+        if !self.crew.is_empty() && self.serving.is_empty() {
+            self.diary.note(Work { request: self.crew.only_request(), answer: None });
+        }
     }
 
     /// The worker's own code gets this answer now.

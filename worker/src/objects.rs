@@ -23,6 +23,11 @@ impl Objects {
         self.held.iter().find(|(held, _)| *held == link).map(|(_, object)| Rc::clone(object))
     }
 
+    /// Whether that link leads to one of them.
+    pub(crate) fn has(&self, link: Destination) -> bool {
+        self.held.iter().any(|(held, _)| *held == link)
+    }
+
     pub(crate) const fn is_empty(&self) -> bool {
         self.held.is_empty()
     }

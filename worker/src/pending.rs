@@ -268,7 +268,7 @@ impl fmt::Debug for Incoming {
 
 impl Session {
     /// An answer is of no more use: its memory comes back, and the links that nobody took are closed.
-    fn discard_answer(&mut self, answered: Answered) {
+    pub(crate) fn discard_answer(&mut self, answered: Answered) {
         self.buffers.release(answered.payload);
         self.close_all(answered.links);
     }

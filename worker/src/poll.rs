@@ -70,7 +70,7 @@ impl Session {
     /// Waits on the one socket that matters, if there is one and the deadline is far enough. A blocking receive is one
     /// system call where polling needs two, and its timer costs less.
     fn receive_briefly(&mut self, until: Time, answer_on: Option<Destination>) -> bool {
-        if until.since(self.time) < BRIEF_WAIT_MAX {
+        if until.since(self.time) < BRIEF_WAIT_MAX || self.crew.bell().is_some() {
             return false;
         }
         let source = if self.has_only_control() {
@@ -130,11 +130,17 @@ impl Session {
             ready.push((name, PollFlags::empty()));
             until = until.min(wire.retry_at().unwrap_or(NEVER));
         }
+        let bell = self.crew.bell();
+        polled.extend(bell.map(|bell| PollFd::from_borrowed_fd(bell, PollFlags::IN)));
         let outcome = poll(&mut polled, timeout(self.time, until).as_ref());
         for ((_, events), fd) in ready.iter_mut().zip(&polled) {
             *events = fd.revents();
         }
+        let has_rung = bell.is_some() && polled.last().is_some_and(|bell| !bell.revents().is_empty());
         drop(polled);
+        if has_rung {
+            self.crew.hear();
+        }
         self.polled_at = self.tick();
         outcome.map(|_| ready)
     }

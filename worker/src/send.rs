@@ -8,7 +8,7 @@ use cloison_msg::{
     RpcIndex, Streams, Text,
 };
 
-use crate::cancel::Underway;
+use crate::cancel::{Cause, Underway};
 use crate::session::{Frame, Outcome, Session};
 use crate::wire::Posted;
 
@@ -25,10 +25,22 @@ impl Session {
         if self.is_cancelled() {
             return Some(Err(CallFailure::Cancelled));
         }
+        self.try_call_for(self.cause(), name, rpc, message, frame, streams)
+    }
+
+    /// The same, of a call that is made to answer this one.
+    pub(crate) fn try_call_for(
+        &mut self,
+        cause: Option<Cause>,
+        name: Destination,
+        rpc: RpcIndex,
+        message: &mut Message<OwnedFd>,
+        frame: CallFrame,
+        streams: Streams,
+    ) -> Option<Result<(Posted, usize, CallId), CallFailure>> {
         if let Err(why) = self.prepare(name, message)? {
             return Some(Err(why));
         }
-        let cause = self.cause();
         let end = self.ends.get_mut(name)?;
         let slot = self.outcomes.vacant_entry();
         let header = end.link.call_streaming(rpc, message.shape(), frame, streams, slot.key()).ok()?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cloison_msg::contract::Output;
 use cloison_msg::{
-    CALL_DEPTH_MAX, CallFailure, Caller, ChainId, Destination, Failure, Header, Kind, Message, Overdraft, Route,
+    CALL_DEPTH_MAX, CallFailure, Caller, ChainId, Destination, Failure, Header, Kind, Message, Name, Overdraft, Route,
     Streams, Text, Time, Via,
 };
 
@@ -154,7 +154,7 @@ impl Worker {
         let is_call = queued.header.kind == Kind::Call;
         let mut session = self.session();
         session.note_request_taken(&queued);
-        if let Err(failure) = session.admit(&queued, self) {
+        if let Err(failure) = session.admit(&queued, self.role()) {
             session.answer_failure(&queued.header, &failure);
             return session.discard(queued);
         }
@@ -244,7 +244,9 @@ impl Session {
         let served = self.serving.last().map(|serving| serving.frame.chain);
         let at = self.queue.iter().position(|queued| {
             let its = Some(queued.header.chain);
-            (its == chain || its == served) && (has_service || queued.header.kind == Kind::Call)
+            (its == chain || its == served)
+                && (has_service || queued.header.kind == Kind::Call)
+                && !self.is_for_crew(queued)
         })?;
         self.queue.remove(at)
     }
@@ -256,14 +258,14 @@ impl Session {
     }
 
     /// Whether a call is still worth serving.
-    fn admit(&self, queued: &Queued, worker: &Worker) -> Result<(), Failure> {
+    pub(crate) fn admit(&self, queued: &Queued, role: &Name) -> Result<(), Failure> {
         let header = &queued.header;
         if header.kind != Kind::Call {
             return Ok(());
         }
         if header.depth > CALL_DEPTH_MAX {
             // The caller may not know by which way it came here.
-            return Err(too_deep(self.frame_of(queued), &queued.peer, worker.role(), ""));
+            return Err(too_deep(Self::frame_of(queued), &queued.peer, role, ""));
         }
         if queued.deadline <= self.time {
             return Err(Failure::Unanswerable("its deadline had passed before it was served".into()));
@@ -273,14 +275,14 @@ impl Session {
 
     /// From now on this request is served.
     fn enter(&mut self, queued: &Queued) {
-        let mut frame = self.frame_of(queued);
+        let mut frame = Self::frame_of(queued);
         if frame.chain == ChainId::default() {
             frame.chain = self.mint_chain();
         }
         self.serving.push(Serving { frame, header: queued.header, cancelled: false });
     }
 
-    const fn frame_of(&self, queued: &Queued) -> Frame {
+    pub(crate) const fn frame_of(queued: &Queued) -> Frame {
         Frame { chain: queued.header.chain, depth: queued.header.depth, deadline: queued.deadline }
     }
 
@@ -289,17 +291,20 @@ impl Session {
             reply.clear();
             reply.append(failure).expect("a failure is short");
         }
-        let Some(end) = self.ends.get_mut(call.destination) else { return };
+        let Some(end) = self.ends.get_mut(call.destination) else {
+            self.unheard += 1;
+            return;
+        };
         match end.link.answer(call, result.is_err(), reply.shape()) {
             Ok(header) => self.post_answer(&header, reply),
             // The caller has given its end away, and nobody waits.
-            Err(Overdraft::Answer) => {}
+            Err(Overdraft::Answer) => self.unheard += 1,
             Err(full) => self.answer_failure(call, &Failure::Unanswerable(full.to_string().into())),
         }
     }
 
     /// Answers a call by a reply that carries links; `None` if that must wait.
-    fn try_answer(&mut self, call: &Header, reply: &mut Message<OwnedFd>) -> Option<Result<(), Failure>> {
+    pub(crate) fn try_answer(&mut self, call: &Header, reply: &mut Message<OwnedFd>) -> Option<Result<(), Failure>> {
         let name = call.destination;
         if self.ends.get(name).is_none() {
             return Some(Ok(()));
@@ -361,7 +366,7 @@ impl Session {
     }
 
     /// What peers that are gone had lent is kept as long as a request of theirs may name it.
-    fn drop_unneeded_pools(&mut self) {
+    pub(crate) fn drop_unneeded_pools(&mut self) {
         let queue = &self.queue;
         self.departed.drop_pools(|name| queue.iter().any(|queued| queued.header.destination == name));
     }

@@ -21,6 +21,7 @@ use crate::cancel::{Serving, Underway};
 use crate::carry::Rest;
 use crate::circle::{Numbers, Wait};
 use crate::clock::{NEVER, now};
+use crate::crew::Crew;
 use crate::departed::Departed;
 use crate::error::Disconnect;
 use crate::lending::Lending;
@@ -52,6 +53,8 @@ pub(crate) struct Session {
     pub(crate) asked: RequestId,
     /// The requests that are being served: the last, and those that wait for calls by which it came about.
     pub(crate) serving: Vec<Serving>,
+    /// The threads that serve, and what they have.
+    pub(crate) crew: Crew,
     /// What waits for the answers to which calls, the innermost last.
     pub(crate) waits: Vec<Wait>,
     /// How many there were so far.
@@ -59,6 +62,8 @@ pub(crate) struct Session {
     pub(crate) numbers: Numbers,
     /// How many answers came to calls that nobody waited for any more.
     pub(crate) late: u64,
+    /// How many answers were made that nobody could hear any more.
+    pub(crate) unheard: u64,
     pub(crate) buffers: Buffers,
     pub(crate) disconnect: Option<Disconnect>,
     /// The socket on which more is probably queued already, so that looking at once is better than polling first.
@@ -166,10 +171,12 @@ impl Session {
             questions: Vec::new(),
             asked: 0,
             serving: Vec::new(),
+            crew: Crew::default(),
             waits: Vec::new(),
             waits_made: 0,
             numbers: Numbers::default(),
             late: 0,
+            unheard: 0,
             buffers: Buffers::default(),
             disconnect: None,
             eager: None,
@@ -328,8 +335,10 @@ impl Session {
         }
     }
 
-    /// Gives up the requests of one link that nobody has taken yet, and all that they carry.
+    /// Gives up the requests of one link that nobody has taken yet, and all that they carry; those that a thread has and has
+    /// not begun are not begun.
     pub(crate) fn drop_queued(&mut self, name: Destination) {
+        self.crew.take_back(name);
         let (buffers, mut links, mut calls) = (&mut self.buffers, Vec::new(), Vec::new());
         self.queue.retain_mut(|queued| {
             let stays = queued.header.destination != name;

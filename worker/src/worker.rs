@@ -152,6 +152,12 @@ impl Worker {
         self.session().late
     }
 
+    /// How many answers this worker made that nobody could hear any more: the link was gone, or its peer was another.
+    #[must_use]
+    pub fn unheard_answers(&self) -> u64 {
+        self.session().unheard
+    }
+
     fn ask_for_link(&self, role: Name, interface: Name, within: Duration) -> Result<Link, OpenFailure> {
         if self.session().is_cancelled() {
             return Err(OpenFailure::Cancelled);
@@ -207,6 +213,7 @@ impl Worker {
         let (mut last_look, mut had_turn) = (false, false);
         loop {
             let mut session = self.session();
+            session.tend_crew();
             if let Some(found) = look(&mut session) {
                 return Ok(found);
             }
@@ -238,7 +245,7 @@ impl Worker {
             } else if session.time >= deadline {
                 had_turn = true;
             } else {
-                let until = session.look_for_circle(deadline);
+                let until = session.look_for_circle(deadline).min(session.errands_due());
                 session.pump(until, awaited.answer_on());
             }
         }

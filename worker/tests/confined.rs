@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use cloison_msg::{Failure, Gone, Interface, Message, Route, RpcIndex};
 use cloison_sandbox::{Child, Exit, Launch, Launcher};
-use cloison_worker::{BufferRef, PoolShape, Request, Worker};
+use cloison_worker::{Answer, BufferRef, PoolShape, Request, Threads, Worker, interface};
 use libtest_mimic::{Arguments, Trial};
 use world::World;
 
@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         ("server", server as fn(&Worker) -> Outcome),
         ("failing", failing),
         ("panicking", panicking),
+        ("hanging", hanging),
     ]);
     let mut trials = Vec::new();
     for route in [Route::Relayed, Route::Direct] {
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
             ("confined_workers_lend_and_borrow", confined_workers_lend_and_borrow),
             ("an_error_is_one_line_and_exit_code_1", an_error_is_one_line_and_exit_code_1),
             ("a_panic_is_one_line_and_exit_code_101", a_panic_is_one_line_and_exit_code_101),
+            ("methods_that_hang_do_not_hold_up_the_end", methods_that_hang_do_not_hold_up_the_end),
         ] {
             trials.push(trial(format!("{route:?}::{name}").to_lowercase(), move || test(route)));
         }
@@ -92,6 +94,30 @@ fn panicking(worker: &Worker) -> Outcome {
         .serve(|_: &Worker, _: &mut Request<'_>, _: &mut Message<OwnedFd>| panic!("{}", "as told ".repeat(100)))
         .unwrap();
     Ok(())
+}
+
+#[interface]
+trait Hanging {
+    fn hang(&self) -> Answer<()>;
+    fn is_well(&self) -> Answer<bool>;
+}
+
+struct Hung;
+
+impl Hanging for Hung {
+    fn hang(&self) -> Answer<()> {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    fn is_well(&self) -> Answer<bool> {
+        Ok(true)
+    }
+}
+
+fn hanging(worker: &Worker) -> Outcome {
+    worker.serve_on(Threads::new(3, |_| HangingServer::new(Hung))).map_err(|error| error.to_string())
 }
 
 /// A process of this executable, confined as strictly as the system allows.
@@ -161,6 +187,18 @@ fn a_panic_is_one_line_and_exit_code_101(route: Route) {
     assert_eq!(exit, Exit::Code(101));
     assert!(said.starts_with("panicking: panicked at ") && said.contains("as told as told"), "{said}");
     assert!(said.len() < 300 && said.trim_end().lines().count() == 1, "{said}");
+}
+
+fn methods_that_hang_do_not_hold_up_the_end(route: Route) {
+    let mut world = World::new(route);
+    let child = launch(&mut world, "hanging");
+    let worker = world.here("client");
+    let client = HangingClient::bind(&worker, "hanging").unwrap().within(SOON);
+    let hung = [(); 2].map(|()| client.start().hang());
+    assert_eq!(client.is_well(), Ok(true));
+    drop(world);
+    assert_eq!(end(child), (Exit::Code(0), String::new()));
+    drop(hung);
 }
 
 fn a_role_nobody_plays_is_exit_code_2() {

@@ -7,12 +7,13 @@
 mod world;
 
 use std::os::fd::OwnedFd;
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use cloison_msg::control::ToWorker;
 use cloison_msg::trace::{MarkKind, Record, Task, TraceLevel, What};
 use cloison_msg::{Interface, Message, Route, RpcIndex, Text};
-use cloison_worker::{Link, Request, Worker};
+use cloison_worker::{Answer, Link, Request, Threads, Worker, interface};
 use world::World;
 
 const TEST: Interface = Interface::new("test", &["echo"]);
@@ -24,6 +25,7 @@ over_both_routes![
     many_records_share_a_packet,
     what_is_off_says_nothing,
     a_call_comes_after_the_span_that_makes_it,
+    what_threads_serve_is_told_while_they_serve_it,
 ];
 
 fn echo(_: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), cloison_msg::Failure> {
@@ -147,4 +149,55 @@ fn a_call_comes_after_the_span_that_makes_it(route: Route) {
         records.iter().position(is)
     };
     assert!(began("client").unwrap() < began("middle").unwrap(), "its own comes first");
+}
+
+#[interface]
+trait Hold {
+    fn hold(&self) -> Answer<()>;
+}
+
+struct Holding(Arc<(Mutex<bool>, Condvar)>);
+
+impl Hold for Holding {
+    fn hold(&self) -> Answer<()> {
+        let (is_open, opened) = &*self.0;
+        let (_guard, timeout) = opened.wait_timeout_while(is_open.lock().unwrap(), SOON, |open| !*open).unwrap();
+        assert!(!timeout.timed_out());
+        Ok(())
+    }
+}
+
+fn what_threads_serve_is_told_while_they_serve_it(route: Route) {
+    let mut world = World::new(route);
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let its = Arc::clone(&gate);
+    let _crew = world.worker("crew", move |worker| {
+        worker.serve_on(Threads::new(2, move |_| HoldServer::new(Holding(Arc::clone(&its)))))
+    });
+    let client = world.here("client");
+    let hold = HoldClient::bind(&client, "crew").unwrap().within(SOON);
+    world.say("crew", &ToWorker::Trace { level: TraceLevel::Trace });
+    client.open("nobody", &TEST).unwrap_err();
+    // The word came before the grant of this link. That it is answered is the first record.
+    HoldClient::bind(&client, "crew").unwrap();
+    let calls = [hold.start().hold(), hold.start().hold()];
+    let (records, _) = told(&world, 3);
+    let began = |record: &Record<Text>| match &record.what {
+        What::Began { span, task: Task::Serve, mark, .. } if mark.rpc == RpcIndex(0) => Some((*span, record.thread)),
+        _ => None,
+    };
+    let began: Vec<_> = records.iter().filter_map(began).collect();
+    assert!(!records.iter().any(|record| matches!(record.what, What::Ended { .. })), "{records:?}");
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    calls.into_iter().for_each(|call| call.wait().unwrap());
+    let (records, _) = told(&world, 7);
+    for (span, thread) in &began {
+        let is_end = |record: &&Record<Text>| record.what == What::Ended { span: *span };
+        assert_eq!(records.iter().find(is_end).map(|record| record.thread), Some(*thread));
+        let is_answer = |record: &Record<Text>| matches!(&record.what, What::Sent { parent, .. } if parent == span);
+        assert!(records.iter().any(is_answer), "{records:?}");
+    }
+    let threads: Vec<u32> = began.iter().map(|(_, thread)| *thread).collect();
+    assert!(threads.len() == 2 && threads[0] != threads[1], "{threads:?}");
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::serve::answer_bind as answer;
 use super::{Carrier, Contract, Method, Pending, Poll};
 use crate::{CallError, METHODS_MAX, Message, Name, Reader, RecvError, RpcIndex, Text};
 

@@ -35,6 +35,7 @@
 //! | a client | to give it away, or a copy of it | an argument or an answer of another contract: `OtherClient<L>`, `&OtherClient<L>` |
 //! | an object | to give somebody a link to it | `OtherClient::offer`: it ends when no link leads to it any more |
 //! | an implementation | to serve it | `CounterServer::new(implementation)`: a worker serves it like any service |
+//! | the same, whose calls take long | to serve several at a time | a worker's `serve_on`, with `Threads` |
 //! | the same, serving | to know whether anybody still waits, and for how long | [`serving`] |
 //! | the same, of a method that is `#[idempotent]` | to know whether it may have been served before | [`serving::is_retry`] |
 //! | the same | to call it where you are | the trait's methods: no link, no broker |

@@ -84,8 +84,13 @@ impl<M: Serve> Server<M> {
     }
 }
 
+/// Answers the question, which came by [`RpcIndex::BIND`], whether the other side means that contract, too.
+///
 /// Nothing that is answered depends on more than whether two numbers are the same; nothing is kept.
-fn answer_bind<D, L, F>(
+///
+/// # Errors
+/// [`Failure`], to be sent instead of a reply.
+pub fn answer_bind<D, L, F>(
     contract: &Contract,
     request: &mut Reader<'_, D, L>,
     reply: &mut Message<F>,

@@ -87,6 +87,11 @@ impl Drop for Taking {
     }
 }
 
+/// The next item that is fed to that call, or the end of what is fed; `None` if there is neither yet.
+pub(crate) fn look_for_fed(session: &mut Session, call: &Header) -> Option<Result<Payload, Result<(), CallFailure>>> {
+    look(session, call).map(|next| next.map_err(FeedEnd::outcome))
+}
+
 fn look(session: &mut Session, call: &Header) -> Option<Result<Payload, FeedEnd>> {
     let (link, id) = (call.destination, call.call);
     if let Some(item) = session.next_item(link, id, Caller::Peer) {

@@ -16,7 +16,8 @@ use cloison_msg::{CallFailure, CallId, Caller, Destination, Drawn, Gone, Header,
 
 pub use flow::LinkFlow;
 pub use hoard::FED_BYTES_MAX;
-pub(crate) use output::Producer;
+pub(crate) use intake::look_for_fed;
+pub(crate) use output::{Producer, TURN_MAX, room};
 pub use sink::LinkSink;
 
 use crate::buffers::{Payload, Place};
@@ -113,7 +114,7 @@ impl Session {
     }
 
     /// No more items of that call are wanted: what has come is dropped, and their sender is told.
-    fn refuse_items(&mut self, link: Destination, call: CallId, caller: Caller) {
+    pub(crate) fn refuse_items(&mut self, link: Destination, call: CallId, caller: Caller) {
         if let Some(inflow) = self.inflow(link, call, caller) {
             inflow.is_refused = true;
             inflow.held = 0;
@@ -133,7 +134,7 @@ impl Session {
     }
 
     /// Sends an item, if the link has room for it; `None` if not yet.
-    fn try_item(
+    pub(crate) fn try_item(
         &mut self,
         link: Destination,
         call: CallId,
@@ -172,7 +173,7 @@ impl Session {
     }
 
     /// Whether that call is fed, and there is nothing to be taken of it at this moment.
-    fn is_dry(&mut self, call: &Header) -> bool {
+    pub(crate) fn is_dry(&mut self, call: &Header) -> bool {
         let inflow = self.inflow(call.destination, call.call, Caller::Peer);
         inflow.is_some_and(|inflow| inflow.items.is_empty() && inflow.end.is_none() && !inflow.is_refused)
     }

@@ -13,7 +13,7 @@ use crate::worker::Awaited;
 use crate::{Link, Worker};
 
 /// How long one stream is pulled before the sockets and the other streams are looked at.
-const TURN_MAX: Duration = Duration::from_millis(1);
+pub(crate) const TURN_MAX: Duration = Duration::from_millis(1);
 
 /// A call whose answer is a stream.
 pub(crate) struct Producer {
@@ -143,6 +143,6 @@ fn is_ready(session: &mut Session, producer: &mut Producer) -> bool {
     room(session, &producer.call) == Room::Free && !session.is_dry(&producer.call)
 }
 
-fn room(session: &Session, call: &Header) -> Room {
+pub(crate) fn room(session: &Session, call: &Header) -> Room {
     session.ends.get(call.destination).map_or(Room::Over, |end| end.link.room(call.call, Caller::Peer))
 }

@@ -43,6 +43,8 @@ thread_local! {
     /// The spans that this thread is in, the author's and the runtime's.
     static ENTERED: RefCell<Vec<SpanId>> = const { RefCell::new(Vec::new()) };
     static NUMBER: Cell<u32> = const { Cell::new(0) };
+    /// The chain that this thread serves, if it is one of those that serve beside the runtime.
+    static CHAIN: Cell<Option<ChainId>> = const { Cell::new(None) };
 }
 
 /// How many threads have recorded something.
@@ -84,12 +86,15 @@ impl Tracer {
     }
 
     fn chain(&self) -> ChainId {
-        ChainId(self.chain.load(Ordering::Relaxed))
+        CHAIN.get().unwrap_or_else(|| ChainId(self.chain.load(Ordering::Relaxed)))
     }
 
     /// The span that this thread is in: the innermost it has entered, or else what the runtime serves.
-    fn span_here(&self) -> SpanId {
-        innermost().unwrap_or_else(|| SpanId(self.serving.load(Ordering::Relaxed)))
+    pub(crate) fn span_here(&self) -> SpanId {
+        innermost().unwrap_or_else(|| match CHAIN.get() {
+            Some(_) => SpanId::NONE,
+            None => SpanId(self.serving.load(Ordering::Relaxed)),
+        })
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -120,6 +125,17 @@ fn leave(span: SpanId) {
             entered.remove(at);
         }
     });
+}
+
+/// Does something in a span that is another thread's.
+pub(crate) fn within<T>(span: SpanId, run: impl FnOnce() -> T) -> T {
+    if span == SpanId::NONE {
+        return run();
+    }
+    enter(span);
+    let result = run();
+    leave(span);
+    result
 }
 
 /// The number of this thread among those that have recorded anything, from 1.

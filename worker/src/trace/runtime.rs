@@ -6,7 +6,7 @@ use cloison_msg::control::ToBroker;
 use cloison_msg::trace::{Mark, SpanId, Task, TraceBatch, TraceLevel, What};
 use cloison_msg::{ChainId, Header, Kind, Time};
 
-use super::{Tracer, enter, leave};
+use super::{CHAIN, FLUSH_WITHIN, Tracer, enter, leave};
 use crate::clock::NEVER;
 use crate::session::{Queued, Session};
 
@@ -27,6 +27,19 @@ impl Tracer {
         };
         self.serving.store(span.0, Ordering::Relaxed);
         Served { span, outer }
+    }
+
+    /// A request of this chain is served on this thread from now on, which is not the runtime's; its span, and what chain was
+    /// served before.
+    pub(crate) fn begin_on_thread(&self, chain: ChainId, mark: Option<Mark<&str>>) -> (SpanId, Option<ChainId>) {
+        let outer = CHAIN.replace(Some(chain));
+        (mark.map_or(SpanId::NONE, |mark| self.begin(Task::Serve, mark)), outer)
+    }
+
+    pub(crate) fn end_on_thread(&self, span: SpanId, outer: Option<ChainId>) {
+        self.end(span);
+        // A thread that has once been one of those is one for ever.
+        CHAIN.set(outer.or(Some(ChainId::default())));
     }
 
     fn end_serving(&self, served: &Served) {
@@ -134,6 +147,8 @@ impl Session {
             self.flush_trace();
         }
         match self.control.waiting() {
+            // What other threads record meanwhile wakes nobody up.
+            0 if self.crew.bell().is_some() => self.time.after(FLUSH_WITHIN),
             0 => self.tracer.due().unwrap_or(NEVER),
             // There is no room. When there is, the worker wakes up.
             _ => NEVER,
