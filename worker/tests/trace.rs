@@ -125,7 +125,10 @@ fn what_is_off_says_nothing(route: Route) {
 /// Else what the call causes could be told before what caused it.
 fn a_call_comes_after_the_span_that_makes_it(route: Route) {
     let mut world = World::new(route);
+    // Each hears of it before of any link, by whose own socket a call could come first.
+    let trace = |world: &World, role: &str| world.say(role, &ToWorker::Trace { level: TraceLevel::Debug });
     let last = world.worker("last", |worker| serve(worker, 1));
+    trace(&world, "last");
     let middle = world.worker("middle", |worker| {
         let last = worker.open("last", &TEST).unwrap();
         worker.provide(move |_: &Worker, request: &mut Request<'_>, _: &mut Message<OwnedFd>| {
@@ -136,9 +139,9 @@ fn a_call_comes_after_the_span_that_makes_it(route: Route) {
         assert!(worker.serve_once(SOON).unwrap());
         assert!(!worker.serve_once(Duration::from_millis(100)).unwrap());
     });
+    trace(&world, "middle");
     let client = world.here("client");
     let link = client.open("middle", &TEST).unwrap();
-    ["middle", "last"].iter().for_each(|role| world.say(role, &ToWorker::Trace { level: TraceLevel::Debug }));
     let mut message = Message::new();
     message.append_bytes(&[]).unwrap();
     link.call(ECHO, &mut message).unwrap();
