@@ -59,6 +59,8 @@ pub(crate) struct Session {
     pub(crate) numbers: Numbers,
     /// How many answers came to calls that nobody waited for any more.
     pub(crate) late: u64,
+    /// How many packets have arrived.
+    pub(crate) arrived: u64,
     pub(crate) buffers: Buffers,
     pub(crate) disconnect: Option<Disconnect>,
     /// The socket on which more is probably queued already, so that looking at once is better than polling first.
@@ -170,6 +172,7 @@ impl Session {
             waits_made: 0,
             numbers: Numbers::default(),
             late: 0,
+            arrived: 0,
             buffers: Buffers::default(),
             disconnect: None,
             eager: None,

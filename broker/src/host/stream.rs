@@ -18,6 +18,9 @@ use crate::wait::{wait, wait_for};
 /// Most items that wait for the driver to send them: what was made ahead of the stream's credit.
 const AHEAD_MAX: usize = 4;
 
+/// How long a stream waits before it is asked again whether what its next item needs has come back.
+const NOT_YET: Duration = Duration::from_millis(1);
+
 /// What the driver and the application share of the streams of one call.
 #[derive(Debug)]
 pub(crate) struct StreamCore {
@@ -157,6 +160,16 @@ impl StreamCore {
 
     pub(crate) fn take_made(&self) -> Option<Piece> {
         self.change(|state| state.made.pop_front())
+    }
+
+    /// Is ready when nobody wants what is made any more.
+    fn poll_unwanted(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.is_unwanted {
+            return Poll::Ready(());
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 
     fn put(&self, piece: Piece) {
@@ -412,6 +425,12 @@ pub(super) fn give_all(
                 core.put(Piece::Item(message));
                 link.give(Command::SendItems { link: link.name });
                 None
+            }
+            Produced::NotYet => {
+                if wait_for(std::future::poll_fn(|context| core.poll_unwanted(context)), Some(NOT_YET)).is_some() {
+                    return Err(Failure::Cancelled);
+                }
+                continue;
             }
             Produced::End(end) => Some(end.map(|()| message)),
         };

@@ -29,6 +29,7 @@
 //! | a client | to await answers | `client.start()`, whose methods give a [`Call`] each |
 //! | a client | many in flight | the same, and [`Answers`] |
 //! | a method | to give, or take, many things one after the other | [`Stream`]: `-> Stream<T, E>`, an argument `Stream<T>` |
+//! | a method | to give a stream whose items need a buffer, while all may be lent | [`Stream::ready_when`] |
 //! | a client | the items of a stream, to be awaited | `client.start()`, whose methods give [`Items`] |
 //! | a [`Call`] that gives a `String` or bytes | to look at them without a copy | [`Call::view`] |
 //! | a client | to give it away, or a copy of it | an argument or an answer of another contract: `OtherClient<L>`, `&OtherClient<L>` |
