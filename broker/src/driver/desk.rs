@@ -48,6 +48,8 @@ pub(super) struct Desk {
 
 pub(super) struct HostEnd {
     pub(super) end: LinkEnd<Done>,
+    /// For which the link was granted.
+    interface: Name,
     pub(super) core: Arc<LinkCore>,
     /// What waits for credit, in order.
     pub(super) waiting: VecDeque<Waiting>,
@@ -132,10 +134,10 @@ impl Desk {
     }
 
     /// The host has a link, maybe one that another had before: then its accounts stand like this.
-    pub(super) fn granted(&mut self, link: Destination, end: LinkEnd<Done>, balance: Balance) {
+    pub(super) fn granted(&mut self, link: Destination, interface: Name, end: LinkEnd<Done>, balance: Balance) {
         let core = LinkCore::new(link, end.peer().clone(), Taken::resume(balance.received), self.commands.clone());
         let end = end.resume(balance);
-        let end = HostEnd { end, core, waiting: VecDeque::new(), open: Vec::new(), streams: Vec::new() };
+        let end = HostEnd { end, interface, core, waiting: VecDeque::new(), open: Vec::new(), streams: Vec::new() };
         self.ends.insert(link, end);
     }
 
@@ -287,6 +289,11 @@ impl Waiting {
 }
 
 impl HostEnd {
+    /// Who is at the other end, and what the numbers of methods mean.
+    pub(super) fn parties(&self) -> (&Name, &Name) {
+        (self.end.peer(), &self.interface)
+    }
+
     fn unclaimed(&self) -> Unclaimed {
         Unclaimed::new(HostLink::new(self.core.clone()))
     }
@@ -356,7 +363,7 @@ mod tests {
         let link = Destination { index: 1, generation: 1 };
         let received = Credit { messages: 1000, bytes: 0, descriptors: 0 };
         let end = LinkEnd::new(link, Name::new("peer").unwrap(), Route::Relayed, Rights::default());
-        desk.granted(link, end, Balance { received, ..Balance::default() });
+        desk.granted(link, Name::new("test").unwrap(), end, Balance { received, ..Balance::default() });
         for _ in 0..WINDOW_MESSAGES / 2 {
             desk.ends.get(link).unwrap().core.take(&Header::default());
         }
@@ -374,7 +381,7 @@ mod tests {
         let mut desk = Desk::new(Inbox::new(commands.clone()).0, commands);
         let link = Destination { index: 1, generation: 1 };
         let end = LinkEnd::new(link, Name::new("peer").unwrap(), Route::Relayed, Rights::default());
-        desk.granted(link, end, Balance::default());
+        desk.granted(link, Name::new("test").unwrap(), end, Balance::default());
         let unread = desk.ends.get(link).unwrap().core.clone();
         desk.gone(link, &Gone::Moved, false);
         assert!(!unread.is_revoked());
