@@ -23,11 +23,21 @@ pub struct Table {
     columns: Vec<(Placement, Vec<Vec<Round>>)>,
 }
 
-/// Measures `rows`, on one core and on two. Run by anything but `cargo bench`, it only tries each of them.
+/// Measures `rows`, on one core and on two. Run by anything but `cargo bench`, it only tries each of them. After
+/// `-- --only TEXT` those of which the name has that text, and their floors.
 pub fn measure(title: &'static str, rows: &[Row]) -> Table {
     let rounds = if std::env::args().any(|arg| arg == "--bench") { ROUNDS } else { 1 };
-    let column = |placement| (placement, measure_column(rows, placement, rounds));
-    Table { title, rows: rows.to_vec(), columns: Placement::all().into_iter().map(column).collect() }
+    let rows = wanted(rows);
+    let column = |placement| (placement, measure_column(&rows, placement, rounds));
+    let columns = Placement::all().into_iter().map(column).collect();
+    Table { title, rows, columns }
+}
+
+fn wanted(rows: &[Row]) -> Vec<Row> {
+    let Some(text) = std::env::args().skip_while(|arg| arg != "--only").nth(1) else { return rows.to_vec() };
+    let chosen: Vec<_> = rows.iter().filter(|row| row.name.contains(&text)).collect();
+    let is_floor = |row: &Row| chosen.iter().any(|chosen| chosen.against == Some(row.name));
+    rows.iter().filter(|row| row.name.contains(&text) || is_floor(row)).cloned().collect()
 }
 
 fn measure_column(rows: &[Row], placement: Placement, rounds: usize) -> Vec<Vec<Round>> {
@@ -58,6 +68,9 @@ fn calls_in_a_turn(row: &mut Running, took: &mut Vec<Duration>) -> usize {
 impl Table {
     /// Prints it.
     pub fn print(&self) {
+        if self.rows.is_empty() {
+            return;
+        }
         println!("\n{}", self.title);
         print!("{:28}", "");
         for (placement, _) in &self.columns {

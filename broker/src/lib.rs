@@ -27,7 +27,7 @@
 //! ```
 //!
 //! With a trait that is an [`interface`](macro@interface), calls read like calls. Here the host's own executable is its
-//! worker's too; `examples/calls` shows every kind of call.
+//! worker's too; the [`guide`] has every way to call, in programs that run, and `examples/calls` has larger ones.
 //!
 //! ```standalone_crate
 //! use cloison_broker::{Answer, Broker, HOST, Model, Rules, WorkerSpec, interface};
@@ -83,6 +83,7 @@
 
 mod broker;
 mod driver;
+pub mod guide;
 mod host;
 mod policy;
 pub mod router;

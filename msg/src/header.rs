@@ -1,166 +1,19 @@
 //! The fixed header of a message.
 
-use std::fmt;
 use std::time::Duration;
 
-use bitflags::bitflags;
-use serde::{Deserialize, Serialize};
-
 use crate::calls::{CallId, ChainId};
+use crate::destination::{Destination, RpcIndex};
+use crate::kind::{Kind, Streams};
 use crate::link_ref::{LINK_REF_LEN, LINKS_MAX};
 use crate::message::{DESCRIPTORS_MAX, PACKET_MAX, PAYLOAD_MAX};
 use crate::probe::PROBE_LEN_MAX;
-use crate::table::Key;
 
 /// Length of an encoded header, in bytes.
 pub const HEADER_LEN: usize = 48;
 
 /// The longest deadline that a call can carry: what 32 bits of microseconds hold, rounded down to an hour.
 pub const DEADLINE_MAX: Duration = Duration::from_secs(3600);
-
-/// The name by which one holder knows one of its links.
-///
-/// Minted by the broker and meaningful only in the table of the holder it was granted to; there is nothing to guess,
-/// since writing another number reaches another of one's *own* links, or none.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Destination {
-    /// The place in the holder's table; 0 is the broker itself.
-    pub index: u32,
-    /// Which tenant of that place.
-    pub generation: u32,
-}
-
-impl Destination {
-    /// The broker itself, in everybody's table.
-    pub const BROKER: Self = Self { index: 0, generation: 0 };
-
-    /// The key in the holder's table, unless this is the broker.
-    #[must_use]
-    pub const fn key(self) -> Option<Key> {
-        match self.index.checked_sub(1) {
-            Some(index) => Some(Key { index, generation: self.generation }),
-            None => None,
-        }
-    }
-}
-
-impl Default for Destination {
-    fn default() -> Self {
-        Self::BROKER
-    }
-}
-
-impl From<Key> for Destination {
-    fn from(key: Key) -> Self {
-        Self { index: key.index + 1, generation: key.generation }
-    }
-}
-
-impl fmt::Debug for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if *self == Self::BROKER { f.write_str("broker") } else { write!(f, "link {}.{}", self.index, self.generation) }
-    }
-}
-
-/// The number of a method within its interface.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct RpcIndex(pub u16);
-
-impl RpcIndex {
-    /// No method of any interface, for those end at 63: by it is asked which contract the other side serves
-    /// ([`contract::bind`](crate::contract::bind)). It may be called by whoever may use any method.
-    pub const BIND: Self = Self(64);
-}
-
-/// What a message is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[repr(u8)]
-pub enum Kind {
-    /// A call; exactly one reply or error follows.
-    Call = 1,
-    /// The answer to a call.
-    Reply = 2,
-    /// The answer to a call that failed; the payload is a [`Failure`](crate::Failure).
-    Error = 3,
-    /// A message that nobody answers.
-    #[default]
-    Oneway = 4,
-    /// More may be sent; the payload is a [`Receipt`](crate::Receipt).
-    Credit = 5,
-    /// A lent buffer goes back to its owner.
-    Release = 6,
-    /// A word of [`control`](crate::control), on destination 0 only.
-    Control = 7,
-    /// What its sender says next on this link comes by the other route.
-    Switch = 8,
-    /// Its sender waits no more for the answer to a call of its own. The call is answered all the same, once.
-    Cancel = 9,
-    /// Asks whether a call of its sender's waits for itself; the payload is a [`Probe`](crate::Probe).
-    Probe = 10,
-    /// One item of a stream, or the end of one that a caller feeds. It belongs to a call that is unanswered.
-    Item = 11,
-    /// The reader of a stream has room for more items, or wants none. The payload is a [`Drawn`](crate::Drawn).
-    Demand = 12,
-}
-
-bitflags! {
-    /// Which stream of a call is meant, and what of it.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-    pub struct Streams: u8 {
-        /// From whoever calls to whoever serves. A call with it is followed by items.
-        const FEED = 1 << 0;
-        /// From whoever serves to whoever calls. A call with it takes items before its answer, which ends them.
-        const ITEMS = 1 << 1;
-        /// Nothing follows: of an item, from whoever calls; of a demand, no more is wanted.
-        const END = 1 << 2;
-    }
-}
-
-impl Streams {
-    /// The direction alone.
-    #[must_use]
-    pub const fn direction(self) -> Self {
-        self.intersection(Self::FEED.union(Self::ITEMS))
-    }
-
-    /// Whether this may stand in a header of that kind.
-    fn fits(self, kind: Kind, payload: u32) -> bool {
-        let is_one_way = self.direction() == Self::FEED || self.direction() == Self::ITEMS;
-        let is_end = self.contains(Self::END);
-        match kind {
-            Kind::Call => self == self.direction(),
-            Kind::Item if is_end => self.direction() == Self::FEED && payload == 0,
-            Kind::Item | Kind::Demand => is_one_way,
-            _ => self.is_empty(),
-        }
-    }
-}
-
-impl Kind {
-    const fn from_byte(byte: u8) -> Option<Self> {
-        Some(match byte {
-            1 => Self::Call,
-            2 => Self::Reply,
-            3 => Self::Error,
-            4 => Self::Oneway,
-            5 => Self::Credit,
-            6 => Self::Release,
-            7 => Self::Control,
-            8 => Self::Switch,
-            9 => Self::Cancel,
-            10 => Self::Probe,
-            11 => Self::Item,
-            12 => Self::Demand,
-            _ => return None,
-        })
-    }
-}
 
 /// What precedes every payload. No field says who sent it: that is known from the socket it came by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

@@ -29,10 +29,12 @@ mod calls;
 pub mod contract;
 pub mod control;
 mod decide;
+mod destination;
 mod ends;
 mod failure;
 mod header;
 mod interface;
+mod kind;
 mod link_end;
 mod link_ref;
 mod message;
@@ -51,10 +53,12 @@ pub use calls::{CallId, ChainId, Pending};
 pub use cloison_macros::interface;
 pub use contract::{Answer, Contract, MethodError};
 pub use decide::{BINDS_MAX, Denial, Use, Verdict, decide};
+pub use destination::{Destination, RpcIndex};
 pub use ends::Ends;
 pub use failure::{CallError, CallFailure, Failure, Gone, Refusal};
-pub use header::{DEADLINE_MAX, Destination, HEADER_LEN, Header, HeaderError, Kind, RpcIndex, Shape, Streams};
+pub use header::{DEADLINE_MAX, HEADER_LEN, Header, HeaderError, Shape};
 pub use interface::{Interface, METHODS_MAX};
+pub use kind::{Kind, Streams};
 pub use link_end::{
     Arrival, Balance, Breach, CALL_DEPTH_MAX, CallFrame, Caller, Drawn, LinkEnd, Passage, Room, STREAM_BYTES,
     STREAM_ITEMS, Via,

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::header::{Destination, HEADER_LEN, Header, Kind};
+use crate::header::{HEADER_LEN, Header};
+use crate::{Destination, Kind};
 
 /// Words of a header.
 const WORDS: usize = HEADER_LEN / size_of::<u64>();

@@ -6,9 +6,11 @@
 mod asking;
 mod audit;
 mod batch;
+mod brokers;
 mod case;
 mod circles;
 mod contract;
+mod floods;
 mod forgery;
 mod given_up;
 mod handing;
@@ -51,7 +53,7 @@ fn main() -> ExitCode {
     match arguments.nth(1).as_deref() {
         Some(case::ALONE) => return case::run_alone(&cases, &arguments.next().unwrap_or_default()),
         Some(VICTIM) => {
-            life::victim();
+            brokers::victim();
             return ExitCode::SUCCESS;
         }
         _ => {}
@@ -76,10 +78,12 @@ fn cases() -> Vec<Case> {
         asking::cases(),
         forgery::cases(),
         life::cases(),
+        brokers::cases(),
         pools::cases(),
         leaks::cases(),
         incident::cases(),
         malice::cases(),
+        floods::cases(),
         noise::cases(),
         trace::cases(),
         retries::cases(),

@@ -1,9 +1,13 @@
 //! Small messages that share a packet.
 
 use std::fmt;
+use std::os::fd::OwnedFd;
+
+use cloison_msg::{CallFailure, Destination, Message, RpcIndex};
 
 use crate::Link;
-use crate::session::Session;
+use crate::session::{Frame, Session};
+use crate::wire::Posted;
 
 /// While it lives, messages over one link are gathered into packets, of which each costs the system as much as a single
 /// message: for many small oneways in a row, and for calls of which the answers are collected afterwards.
@@ -60,6 +64,19 @@ impl fmt::Debug for Batch {
 }
 
 impl Session {
+    /// Sends a oneway if messages are gathered for its link and there is room for it; `None` if it must wait, or goes by
+    /// itself.
+    pub(crate) fn try_gather(
+        &mut self,
+        name: Destination,
+        rpc: RpcIndex,
+        message: &mut Message<OwnedFd>,
+        frame: Frame,
+    ) -> Option<Result<Posted, CallFailure>> {
+        let gathers = self.batched.contains(&name);
+        gathers.then(|| self.try_oneway(name, rpc, message, frame)).flatten()
+    }
+
     /// Sends what was gathered for links with a batch.
     pub(crate) fn send_batched(&mut self) {
         if self.batched.is_empty() {

@@ -81,7 +81,12 @@ impl Session {
         } else {
             self.sole_source(answer_on)
         };
-        source.is_some_and(|source| self.receive(source, Look::Brief) != Received::Nothing)
+        let Some(source) = source else { return false };
+        let received = self.receive(source, Look::Brief);
+        if received == Received::Packet {
+            self.receive_room(source);
+        }
+        received != Received::Nothing
     }
 
     fn has_only_control(&self) -> bool {
@@ -144,6 +149,17 @@ impl Session {
             // An error or a hang-up is learnt by receiving what comes before it, if that may be received yet.
             if events.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
                 self.receive(name, Look::Ready);
+                self.receive_room(name);
+            }
+        }
+    }
+
+    /// Who gathers messages and has waited for room goes on with all of it: in fewer and fuller packets.
+    fn receive_room(&mut self, from: Destination) {
+        let most = if self.batched.is_empty() { 0 } else { UNASKED_RUN_MAX };
+        for _ in 0..most {
+            if self.receive(from, Look::Try) != Received::Packet {
+                return;
             }
         }
     }

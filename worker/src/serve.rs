@@ -179,7 +179,8 @@ impl Worker {
         session.close_moves(&reply);
         let served = session.serving.pop();
         session.note_return(before);
-        if !session.queue.is_empty() {
+        // A oneway has no deadline that could have passed meanwhile.
+        if session.queue.front().is_some_and(|next| next.header.kind == Kind::Call) {
             session.tick();
         }
         if !is_call {

@@ -127,6 +127,8 @@
 //!
 //! # Versions
 //!
+//! (With programs: `guide::versions` in the documentation of `cloison-broker`.)
+//!
 //! What both sides must agree on is the interface's name, its version, and the shape of every method that the client
 //! knows: its name, the order and types of its arguments, its answer and its own error, down to the fields of structs and
 //! the variants of enums; not the names of arguments or types. It is compared when a link is bound, and a mismatch names
