@@ -19,12 +19,15 @@ their meanings: bon, matin, voile, mer, monde
 then mer
 then \"mast\" is not in the dictionary
 all its words have 23 letters
+learnt 2 as they came
 mine knows 4 words, yours 3
 yours still knows 3
 \"Le petit livre\" has 4 words
 the branch library counts 4
 1 are lent
 none is
+the library's: 0 lent
+that makes 1
 in this process: bon matin
 in a worker: bon matin
 wherever it is: bon matin

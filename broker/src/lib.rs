@@ -65,10 +65,12 @@
 //! | start a worker | [`Broker::spawn`] with a [`WorkerSpec`] |
 //! | call a worker | [`Broker::open`], then [`HostLink::call`], or [`HostLink::start`] and await it |
 //! | give a call up | drop its [`PendingCall`]; [`HostLink::cancel`] what was posted |
+//! | not wait for what lends a buffer | [`PendingCall::detach`], or a contract's [`Call::detach`](msg::contract::Call::detach) |
 //! | know whether a worker still waits for an answer | [`Incoming::is_cancelled`] |
 //! | call a worker by a trait that is an [`interface`](macro@interface) | its client's `bind`, or `bind_async` |
 //! | allow what such a trait needs | [`Rules::allow_contract`] |
 //! | serve such a trait to workers | [`Incoming::serve`] |
+//! | give a worker something to call | its client's `offer`, of the broker or of [`Objects`], and [`Incoming::serve_object`] |
 //! | pass a descriptor to a worker | [`msg::Message::attach`] an [`ipc::Passed`] made from an `OwnedFd` |
 //! | be called by a worker, take a picture | [`Item::Message`] in the [`Inbox`], [`Incoming::borrow`] |
 //! | give a worker a link to another | [`msg::Message::append_link`], [`msg::Message::move_link`]; it comes out of [`Incoming::recv_link`] |
@@ -105,8 +107,8 @@ pub use broker::{
 pub use driver::harness;
 pub use driver::{BACKLOG_MAX, HostMessage};
 pub use host::{
-    BorrowError, Borrowed, CALL_DEADLINE, HostFlow, HostLink, Inbox, Incoming, Item, OpenError, PendingCall, Question,
-    Started, Ticket,
+    BorrowError, Borrowed, CALL_DEADLINE, HostFlow, HostLink, HostSink, Inbox, Incoming, Item, Objects, OpenError,
+    PendingCall, Question, Started, Ticket,
 };
 pub use policy::{Ask, Decision, Grant, HOST, Model, Policy, Rules};
 pub use router::{COPIES_PER_WORKER, LinkId, LinkView, RELEASE_WITHIN, SWITCH_WITHIN, WhyRelayed};

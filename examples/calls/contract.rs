@@ -57,9 +57,11 @@ pub trait Library<L> {
     fn weigh(&self, dictionary: &DictionaryClient<L>) -> Answer<u32>;
     /// How many dictionaries there are.
     fn lent(&self) -> Answer<usize>;
+    /// Enters into somebody's diary how many are lent: what it answers.
+    fn report(&self, diary: DiaryClient<L>) -> Answer<u32>;
 }
 
-/// Keeps a diary; what the host serves to its workers.
+/// Keeps a diary; what the host serves to its workers, and gives them.
 #[interface]
 pub trait Diary {
     /// A line of the diary, and how many there are now.

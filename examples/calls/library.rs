@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use cloison_worker::{Answer, Link, Stream, Worker};
 
-use crate::contract::{Dictionary, DictionaryClient, Library, LookUpError};
+use crate::contract::{Diary, DiaryClient, Dictionary, DictionaryClient, Library, LookUpError};
 use crate::dictionary::Words;
 
 /// A library, in a worker.
@@ -39,6 +39,10 @@ impl Library<Link> for Shelves {
 
     fn lent(&self) -> Answer<usize> {
         Ok(Rc::strong_count(&self.lent) - 1)
+    }
+
+    fn report(&self, diary: DiaryClient<Link>) -> Answer<u32> {
+        diary.enter(&format!("{} lent", self.lent()?))
     }
 }
 

@@ -11,7 +11,7 @@
 //! | `streams` | items that are given, fed, and both; pulled and awaited |
 //! | `objects`, `library` | a state for each link; objects that are given, held, and handed on |
 //! | `placing` | the same caller with an implementation in its own process, or in a worker |
-//! | `serving` | a host that is called by its workers |
+//! | `serving` | a host that is called by its workers, and serves the objects that it gives them |
 //!
 //! `cargo run --example calls`, or with `-- --direct`: the workers' code does not change.
 
@@ -48,6 +48,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         .allow_contract("translator", HOST, &DIARY)
         .allow_contract(HOST, "library", &LIBRARY)
         .allow_contract(HOST, "branch", &LIBRARY)
+        // What the host may give the library.
+        .allow_contract("library", HOST, &DIARY)
         // Whom the library may give dictionaries, and that these may be handed on.
         .allow_with(HOST, "library", &DICTIONARY, DICTIONARY.rights().delegable())
         // Less can be granted, too: the translator may look words up, and do nothing else.

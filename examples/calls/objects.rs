@@ -4,7 +4,8 @@ use std::error::Error;
 
 use cloison_broker::Broker;
 
-use crate::contract::{Dictionary, DictionaryClient, Library, LibraryClient};
+use crate::contract::{DiaryClient, Dictionary, DictionaryClient, Library, LibraryClient};
+use crate::serving::Printed;
 
 pub fn run(broker: &Broker) -> Result<(), Box<dyn Error>> {
     let mine = DictionaryClient::bind(broker, "dictionary")?;
@@ -28,5 +29,8 @@ fn given(broker: &Broker) -> Result<(), Box<dyn Error>> {
     drop(book);
     while library.lent()? > 0 {}
     println!("none is");
+    // The host, too, gives objects: its inbox brings what is said to them.
+    let entries = library.report(DiaryClient::offer(broker, Printed::new("the library's"))?)?;
+    println!("that makes {entries}");
     Ok(())
 }

@@ -43,5 +43,13 @@ async fn awaited(dictionary: &DictionaryClient<cloison_broker::HostLink>) -> Res
         letters += word?.len();
     }
     println!("all its words have {letters} letters");
+
+    // What is fed as it comes: `send` waits while the dictionary does not keep up.
+    let (mut feeder, learnt) = dictionary.start().learn_each();
+    for (word, meaning) in [("rope", "corde"), ("keel", "quille")] {
+        feeder.send(&(word.to_owned(), meaning.to_owned())).await?;
+    }
+    feeder.finish();
+    println!("learnt {} as they came", learnt.await?);
     Ok(())
 }

@@ -16,6 +16,7 @@ pub fn cases() -> Vec<Case> {
             thrice("a_dropped_call_ends_what_was_made_for_it", a_dropped_call_ends_what_was_made_for_it),
             thrice("nobody_works_for_the_dead", nobody_works_for_the_dead),
             thrice("a_call_that_waits_its_turn_is_answered_at_once", a_call_that_waits_its_turn_is_answered_at_once),
+            thrice("a_detached_call_is_served_whatever_is_dropped", a_detached_call_is_served_whatever_is_dropped),
             thrice("the_host_hears_that_nobody_waits", the_host_hears_that_nobody_waits),
             thrice("a_ticket_is_given_up_by_name", a_ticket_is_given_up_by_name),
         ],
@@ -64,6 +65,22 @@ fn a_call_that_waits_its_turn_is_answered_at_once(model: Model) {
     third.wait().unwrap();
     assert_eq!(b.noted(), [1], "the second was never served");
     assert_eq!(b.0.late_answers(), 2);
+}
+
+fn a_detached_call_is_served_whatever_is_dropped(model: Model) {
+    let mut host = Host::with(model, &["b"]);
+    let b = host.puppet("b");
+    for round in 1..20u32 {
+        let first = b.0.start(LINGER, message(&encoded(&round)), AMPLE);
+        assert_eq!(host.message().value::<u32>(), Ok(round));
+        let (second, third) = (
+            b.0.start(NOTE, message(&encoded(&(100 + round))), AMPLE),
+            b.0.start(NOTE, message(&encoded(&0u32)), AMPLE),
+        );
+        second.detach();
+        drop((third, first));
+        assert_eq!(b.noted().last(), Some(&(100 + round)), "the third was never served");
+    }
 }
 
 fn the_host_hears_that_nobody_waits(model: Model) {

@@ -24,7 +24,7 @@ pub const AMPLE: Duration = Duration::from_secs(30);
 /// A host with a broker, its inbox, and helpers that fail the test when something fails.
 pub struct Host {
     // It goes first: it uses the broker.
-    _flipper: Option<Flipper>,
+    pub flipper: Option<Flipper>,
     pub broker: Arc<Broker>,
     pub inbox: Inbox,
 }
@@ -93,8 +93,8 @@ impl Host {
     pub fn new(model: Model, policy: impl Policy + 'static) -> Self {
         let (broker, inbox) = Broker::start(policy, model).unwrap();
         let broker = Arc::new(broker);
-        let _flipper = is_switching().then(|| Flipper::new(&broker));
-        Self { _flipper, broker, inbox }
+        let flipper = is_switching().then(|| Flipper::new(&broker));
+        Self { flipper, broker, inbox }
     }
 
     /// The one link that `from` has asked of `to`, as the broker sees it.

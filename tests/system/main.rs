@@ -10,11 +10,13 @@ mod brokers;
 mod case;
 mod circles;
 mod contract;
+mod feeding;
 mod floods;
 mod forgery;
 mod given_up;
 mod handing;
 mod host;
+mod host_objects;
 mod incident;
 mod leaks;
 mod life;
@@ -30,6 +32,7 @@ mod raw;
 mod retries;
 mod revoke;
 mod scripts;
+mod stream_forgery;
 mod streams;
 mod swap;
 mod trace;
@@ -70,13 +73,16 @@ fn cases() -> Vec<Case> {
         scripts::cases(),
         handing::cases(),
         objects::cases(),
+        host_objects::cases(),
         given_up::cases(),
         circles::cases(),
         streams::cases(),
+        feeding::cases(),
         swap::cases(),
         revoke::cases(),
         asking::cases(),
         forgery::cases(),
+        stream_forgery::cases(),
         life::cases(),
         brokers::cases(),
         pools::cases(),
@@ -102,7 +108,9 @@ fn work(role: &str) -> ExitCode {
         "stranger" => ExitCode::from(7),
         role if role.starts_with("raw") => raw::main(),
         role if role.starts_with("source") || role.starts_with("stream") => streams::main(role),
+        "mill" => feeding::main(),
         role if role.starts_with("account") || role == "clerk" => retries::main(role),
+        role if role.contains("keeper") => host_objects::main(),
         role if role.starts_with("shop") || role.contains("buyer") => objects::main(role),
         _ => puppet::main(),
     }

@@ -130,6 +130,14 @@ impl Session {
         }
     }
 
+    /// Where the outcome of a call of this worker's will be, if there is none yet.
+    pub(crate) fn slot_of(&self, link: Destination, call: CallId) -> Option<usize> {
+        self.outcomes.iter().find_map(|(slot, outcome)| match outcome {
+            Outcome::Awaited(underway) if (underway.link, underway.call) == (link, call) => Some(slot),
+            _ => None,
+        })
+    }
+
     /// One of the calls that wait and were made to answer those that are meant.
     fn made_for(&self, is_meant: impl Fn(Cause) -> bool) -> Option<(usize, Underway)> {
         self.outcomes.iter().find_map(|(slot, outcome)| match outcome {

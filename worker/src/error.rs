@@ -70,6 +70,9 @@ pub enum OpenFailure {
     /// Nobody played the role in time.
     #[error("not given within {0:?}")]
     Deadline(Duration),
+    /// Nobody waits any more for the answer to what is being served.
+    #[error("it was wanted for a call that was given up")]
+    Cancelled,
     /// There is no broker to ask.
     #[error(transparent)]
     Disconnected(#[from] Disconnect),

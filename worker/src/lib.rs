@@ -50,7 +50,7 @@
 //! | a [`Request`] | its values | [`Request::recv`], [`Request::descriptor`], [`Request::recv_buffer`], [`Request::finish`] |
 //! | a [`Request`], an [`Incoming`] reply | a link that it carries | [`Request::recv_link`], [`Incoming::recv_link`] |
 //! | a [`Request`] | to know whether anybody still waits | [`Request::is_cancelled`]; in a contract's implementation, [`serving`](msg::contract::serving) |
-//! | a [`PendingCall`] | not to wait for it any more | drop it; if it lends a buffer, [`PendingCall::detach`] |
+//! | a [`PendingCall`] | not to wait for it any more | drop it; if it lends a buffer, [`PendingCall::detach`], or a contract's [`Call::detach`](msg::contract::Call::detach) |
 //! | a [`Request`] | to know whether it may have been served before, by a worker that died | [`Request::is_retry`] |
 //! | a [`Request`] | to call whoever asks back, or to tell it more later | [`Request::link`] |
 //! | an [`Incoming`] reply | its values | [`Incoming::value`], [`Incoming::reader`] |
@@ -60,6 +60,7 @@
 //!
 //! | you get | it means | do |
 //! |---|---|---|
+//! | [`OpenFailure::Cancelled`] | whoever is being served has given up | return |
 //! | [`OpenFailure::Refused`] | no such peer, or not for this worker; it has ended for good; or a limit is reached | what its [`Refusal`](msg::Refusal) says |
 //! | [`CallFailure::Failed`](msg::CallFailure::Failed) | the peer answered, with an error | what the interface says |
 //! | … [`WouldDeadlock`](msg::Failure::WouldDeadlock) | it was not served: it would wait for itself, as the text shows | let go of what you serve, and try again later; or make one direction oneways |
@@ -151,5 +152,5 @@ pub use pools::{Borrowed, Pool};
 pub use request::Request;
 pub use serve::Service;
 pub use start::{EXIT_FAILED, EXIT_NO_SUCH_ROLE, EXIT_PANICKED, Role, roles, roles_after, run, run_after};
-pub use streams::LinkFlow;
+pub use streams::{LinkFlow, LinkSink};
 pub use worker::{DEFAULT_DEADLINE, Worker};

@@ -13,7 +13,7 @@ use std::time::Duration;
 use allocation_counter::measure;
 use cloison_msg::contract::{Client, Stub};
 use cloison_msg::{Interface, Message, Name, Route, RpcIndex};
-use cloison_worker::{Answer, Answers, Link, Request, Service, Worker, interface};
+use cloison_worker::{Answer, Answers, Link, Request, Service, Stream, Worker, interface};
 use serde::{Deserialize, Serialize};
 use world::World;
 
@@ -34,6 +34,8 @@ over_both_routes![
     oneways_by_contract_allocate_nothing,
     collecting_allocates_nothing,
     idempotent_calls_allocate_nothing,
+    items_that_are_given_allocate_nothing,
+    items_that_are_fed_allocate_nothing,
 ];
 
 fn calls_allocate_nothing(route: Route) {
@@ -110,6 +112,69 @@ fn idempotent_calls_allocate_nothing(route: Route) {
         let answer = bound.get_or_insert_with(bind).measure("weight", bytes, &(7, 1)).unwrap();
         assert_eq!(answer, (7 + bytes.len() as u64, 7));
     });
+}
+
+#[interface]
+trait Spring {
+    fn water(&self) -> Stream<(u64, u32)>;
+    /// How often it allocates for the last [`ROUNDS`].
+    fn drink(&self, water: Stream<(u64, u32)>) -> Answer<u64>;
+    #[oneway]
+    fn note(&self) -> Answer<()>;
+}
+
+struct Well;
+
+impl Spring for Well {
+    fn water(&self) -> Stream<(u64, u32)> {
+        Stream::of((0..).map(|drop| (drop, 7)))
+    }
+
+    fn drink(&self, mut water: Stream<(u64, u32)>) -> Answer<u64> {
+        let mut drink = |count| (0..count).for_each(|_| assert_eq!(water.next().unwrap().unwrap().1, 7));
+        drink(WARM_UP);
+        Ok(measure(|| drink(ROUNDS)).count_total)
+    }
+
+    fn note(&self) -> Answer<()> {
+        Ok(())
+    }
+}
+
+fn items_that_are_given_allocate_nothing(route: Route) {
+    let mut world = World::new(route);
+    let server = world.worker("server", |worker| {
+        worker.provide(SpringServer::new(Well));
+        // The call, and the word that it is warm; the next says that the client has measured.
+        (0..2).for_each(|_| assert!(worker.serve_once(SOON).unwrap()));
+        measure(|| assert!(worker.serve_once(SOON).unwrap())).count_total
+    });
+    let (_worker, spring) = spring(&mut world);
+    let mut water = spring.start().water();
+    let mut take = |count| (0..count).for_each(|_| assert_eq!(water.next().unwrap().unwrap().1, 7));
+    take(WARM_UP);
+    spring.note().unwrap();
+    let taken = measure(|| take(ROUNDS)).count_total;
+    spring.note().unwrap();
+    assert_eq!((taken, server.join().unwrap()), (0, 0));
+}
+
+fn items_that_are_fed_allocate_nothing(route: Route) {
+    let mut world = World::new(route);
+    world.worker("server", |worker| worker.serve(SpringServer::new(Well)));
+    let (_worker, spring) = spring(&mut world);
+    let (mut feeder, drunk) = spring.start().drink();
+    let mut feed = |count| (0..count).for_each(|drop| feeder.push(&(drop, 7)).unwrap());
+    feed(WARM_UP as u64);
+    let fed = measure(|| feed(ROUNDS as u64)).count_total;
+    feeder.finish();
+    assert_eq!((fed, drunk.wait()), (0, Ok(0)));
+}
+
+fn spring(world: &mut World) -> (Worker, SpringClient<Link>) {
+    let worker = world.here("client");
+    let link = worker.open("server", &SPRING).unwrap();
+    (worker, SpringClient::over(Stub::new(link, 3)))
 }
 
 fn meter(link: &Link) -> MeterClient<Link> {

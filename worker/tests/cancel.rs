@@ -10,17 +10,24 @@ use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use cloison_msg::contract::{Client, Stub};
 use cloison_msg::{
-    CALLS_IN_FLIGHT, CallFailure, CallId, Credit, Failure, Gone, Header, Interface, Kind, Message, Receipt, Rights,
-    Route, RpcIndex, RpcSet,
+    CALLS_IN_FLIGHT, CallFailure, CallId, Credit, Failure, Gone, Header, Interface, Kind, Message, Name, Receipt,
+    Rights, Route, RpcIndex, RpcSet,
 };
-use cloison_worker::{Link, Request, Worker};
+use cloison_worker::{Answer, Link, OpenFailure, Request, Worker, interface};
 use world::World;
 use world::raw::{self, Raw};
 
 const TEST: Interface = Interface::new("test", &["linger", "pass"]);
 const LINGER: RpcIndex = TEST.method("linger");
 const PASS: RpcIndex = TEST.method("pass");
+
+#[interface]
+trait Slow {
+    #[idempotent]
+    fn work(&self) -> Answer<()>;
+}
 
 over_both_routes![
     a_call_that_waits_its_turn_is_answered_at_once,
@@ -29,6 +36,8 @@ over_both_routes![
     a_revoked_link_ends_what_came_by_it,
     an_answer_that_comes_too_late_is_counted,
     a_detached_call_is_left_to_its_peer,
+    a_wait_for_a_link_ends_with_what_it_was_for,
+    a_retry_s_wait_for_a_link_does_too,
     a_deadline_is_told,
     every_call_can_be_given_up_for_ever,
     a_call_is_given_up_by_the_other_route,
@@ -172,12 +181,62 @@ fn a_detached_call_is_left_to_its_peer(route: Route) {
     let link = worker.open("b", &TEST).unwrap();
     b.granted();
     link.start(LINGER, &mut Message::new()).unwrap().detach();
+    SlowClient::over(Stub::new(link.clone(), 1)).start().work().detach();
     let kept = link.start(LINGER, &mut Message::new()).unwrap();
-    let calls = [b.recv().0, b.recv().0];
-    assert_eq!(calls.map(|call| call.kind), [Kind::Call; 2], "nobody is told");
+    let calls = [b.recv().0, b.recv().0, b.recv().0];
+    assert_eq!(calls.map(|call| call.kind), [Kind::Call; 3], "nobody is told");
     calls.iter().for_each(|call| b.reply(call, &[]));
     kept.wait().unwrap();
-    assert_eq!(worker.late_answers(), 1);
+    assert_eq!(worker.late_answers(), 2);
+}
+
+/// Nobody plays the role for as long as the test takes.
+const NOBODY: &str = "later";
+
+fn a_wait_for_a_link_ends_with_what_it_was_for(route: Route) {
+    let mut world = World::new(route);
+    let ((begins, begun), (told, hear)) = (mpsc::channel(), mpsc::channel());
+    world.worker("a", move |worker| {
+        worker.serve(move |worker: &Worker, _: &mut Request<'_>, _: &mut Reply| {
+            begins.send(()).unwrap();
+            let first = worker.open_within(NOBODY, &TEST, Duration::from_secs(60)).unwrap_err();
+            told.send([first.why, worker.open(NOBODY, &TEST).unwrap_err().why]).unwrap();
+            Ok(())
+        })
+    });
+    let b = world.here("b");
+    let link = b.open("a", &TEST).unwrap();
+    for _ in 0..3 {
+        let call = link.start(PASS, &mut Message::new()).unwrap();
+        begun.recv().unwrap();
+        drop(call);
+        let ends = hear.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert!(matches!(ends, [OpenFailure::Cancelled, OpenFailure::Cancelled]), "{ends:?}");
+    }
+}
+
+/// Its server dies, and then its caller waits no more.
+fn a_retry_s_wait_for_a_link_does_too(route: Route) {
+    let mut world = World::new(route);
+    let mut x = Raw::new(&mut world, "x");
+    let (told, hear) = mpsc::channel();
+    world.worker("a", move |worker| {
+        let link = worker.open("x", &TEST).unwrap();
+        let work = SlowClient::over(Stub::bound(Name::new(NOBODY).unwrap(), &SLOW, link, 1));
+        let work = work.within(Duration::from_secs(60));
+        worker.serve(move |_: &Worker, _: &mut Request<'_>, _: &mut Reply| {
+            told.send(work.work().unwrap_err()).unwrap();
+            Ok(())
+        })
+    });
+    x.granted();
+    let b = world.here("b");
+    let call = b.open("a", &TEST).unwrap().start(PASS, &mut Message::new()).unwrap();
+    assert_eq!(x.recv().0.kind, Kind::Call);
+    world.bury("x", &Gone::Crashed("signal 9".into()));
+    drop(call);
+    let error = hear.recv_timeout(Duration::from_secs(30)).unwrap();
+    assert_eq!(error.call().unwrap().why, CallFailure::Cancelled);
 }
 
 /// A call whose deadline passes before it is read would be served for nobody.

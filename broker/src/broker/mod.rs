@@ -13,7 +13,7 @@ use cloison_sandbox::Launcher;
 use tokio::sync::oneshot;
 
 use crate::driver::{Command, Commands, DriverThread};
-use crate::host::{CALL_DEADLINE, HostLink, Inbox, OpenError};
+use crate::host::{CALL_DEADLINE, HostLink, Inbox, Objects, OpenError};
 use crate::policy::{Model, Policy};
 use crate::supervisor::{
     Notices, Office, Order, Quarantined, Roster, SpawnError, Supervisor, WorkerSpec, WorkerState, WorkerStatus,
@@ -42,6 +42,7 @@ const COUNT_WITHIN: Duration = Duration::from_millis(50);
 /// | start a worker | [`spawn`](Self::spawn), [`spawn_async`](Self::spawn_async) |
 /// | call a worker | [`open`](Self::open), then [`HostLink::call`] or [`HostLink::start`] |
 /// | hear from workers | the [`Inbox`] |
+/// | give a worker an object to call | the `offer` of its contract's client; [`objects`](Self::objects) |
 /// | know what runs, and how confined | [`workers`](Self::workers) |
 /// | know who may reach whom, and why | [`explain`](Self::explain), [`links`](Self::links) |
 /// | let links run directly, or over the broker | [`set_model`](Self::set_model), [`LinkHandle::set_route`] |
@@ -51,6 +52,7 @@ pub struct Broker {
     // The supervisor goes first: it ends the workers while the router still listens.
     supervisor: Supervisor,
     commands: Commands,
+    objects: Objects,
     roster: Arc<Roster>,
     _driver: DriverThread,
     /// It goes last: it reads what the others leave behind.
@@ -87,6 +89,7 @@ impl Broker {
         check_descriptors(size.descriptors())?;
         let commands = Commands::new()?;
         let (mailbox, inbox) = Inbox::new(commands.clone());
+        let objects = Objects::new(commands.clone(), &mailbox);
         let roster = Arc::new(Roster::default());
         let notices = Notices::new(roster.clone());
         let driver = DriverThread::start(Arc::new(policy), model, mailbox.clone(), notices, commands.clone())?;
@@ -96,6 +99,7 @@ impl Broker {
             Self {
                 supervisor: Supervisor::start(office)?,
                 commands,
+                objects,
                 roster,
                 _driver: driver,
                 scribe: Mutex::default(),
@@ -138,6 +142,12 @@ impl Broker {
         let failed = |why| OpenError { role: role.to_owned(), why };
         let name = Name::new(role).map_err(|_| failed(Refusal::NotFound))?;
         self.commands.open(name, interface.name(), CALL_DEADLINE).await.map_err(failed)
+    }
+
+    /// What makes objects of the host's for whoever does not hold the broker itself; a contract's `offer` takes either.
+    #[must_use]
+    pub fn objects(&self) -> Objects {
+        self.objects.clone()
     }
 
     /// Kills the worker that plays `role`, for a reason that is reported; it is started again within its budget. False

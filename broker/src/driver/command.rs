@@ -14,7 +14,7 @@ use cloison_msg::{
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
-use crate::host::{HostLink, Incoming, Pledge, StreamCore, Ticket, Unclaimed};
+use crate::host::{Held, HostLink, Incoming, Pledge, StreamCore, Ticket, Unclaimed};
 use crate::policy::{Grant, Model, Policy};
 use crate::router::{LinkId, LinkView};
 use crate::trace::{Cause, Hub, TraceOrder};
@@ -32,6 +32,9 @@ pub(crate) enum Purpose {
     /// A buffer that goes back. Nobody waits.
     Release,
 }
+
+/// Where whoever holds a call of the host's finds its outcome.
+pub(crate) type Awaiting = oneshot::Receiver<Result<Incoming, CallError>>;
 
 /// Where the outcome of a host's call goes.
 #[derive(Debug)]
@@ -90,10 +93,14 @@ pub(crate) enum Command {
     Retire { role: Name, why: Gone },
     /// The host asks for a link.
     Open { role: Name, interface: Name, within: Duration, done: oneshot::Sender<Result<Unclaimed, Refusal>> },
+    /// The host makes a link to an object of its own, to give it away.
+    Offer { interface: Name, object: Arc<Held>, done: oneshot::Sender<Result<Unclaimed, Refusal>> },
     /// The host sends something.
     Send(Outgoing),
     /// The host gives up the call with that ticket, or every call that nobody holds any more.
     Cancel { link: Destination, ticket: Option<Ticket> },
+    /// The host leaves a call to its peer: this is kept in its stead, until the call has its outcome.
+    Detach { link: Destination, outcome: Awaiting },
     /// The host answers a call.
     Answer { link: Destination, call: Header, result: Result<HostMessage, Failure> },
     /// The host has taken messages.

@@ -4,27 +4,23 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use cloison_ipc::BUFFERS_MAX;
 use cloison_msg::control::RequestId;
 use cloison_msg::{
-    Balance, CallError, CallFailure, CallFrame, CallId, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name,
-    Pending, Refusal, Taken, Time,
+    Balance, CallError, CallFailure, CallId, ChainId, Destination, Ends, Gone, Header, LinkEnd, Name, Pending, Refusal,
+    Taken, Time,
 };
 use tokio::sync::oneshot;
 
-use super::given_up::Open;
+use super::host_end::HostEnd;
 use super::obey::too_late;
-use super::{Commands, Done, HostMessage, Outgoing, Purpose, now};
-use crate::host::{HostLink, Incoming, Item, LinkCore, Mailbox, StreamCore, Ticket, Unclaimed};
-use crate::router::POOLS_PER_LINK;
+use super::offers::Offering;
+use super::{Commands, Done, Outgoing, Purpose, now};
+use crate::host::{Incoming, Item, LinkCore, Mailbox, Ticket, Unclaimed};
+
 use crate::trace::Cause;
 
 /// The host's number in the ids of chains: its port is the router's first.
 const HOST_ORIGIN: u32 = 0;
-
-/// Most returned buffers that wait on one link: every buffer of every pool it can have. A peer that has more to get back
-/// has lent some again without waiting for their return, and takes no returns; those it need not have.
-const RETURNS_WAITING: usize = POOLS_PER_LINK * BUFFERS_MAX as usize;
 
 /// Most links of which it is remembered that their peers died. Calls over one that is forgotten fail as over a closed one.
 const BEREAVED_MAX: usize = 256;
@@ -37,6 +33,8 @@ pub(super) struct Desk {
     /// The newest of those whose peers died, and of what.
     bereaved: VecDeque<(Destination, Gone)>,
     asked: Vec<Asked>,
+    /// Objects whose links the router is about to make.
+    pub(super) offering: Vec<Offering>,
     requests: RequestId,
     chains: u32,
     pub(super) mailbox: Mailbox,
@@ -46,23 +44,10 @@ pub(super) struct Desk {
     tickets: u64,
 }
 
-pub(super) struct HostEnd {
-    pub(super) end: LinkEnd<Done>,
-    /// For which the link was granted.
-    interface: Name,
-    pub(super) core: Arc<LinkCore>,
-    /// What waits for credit, in order.
-    pub(super) waiting: VecDeque<Waiting>,
-    /// The calls that came and were not answered: as many as may be under way.
-    pub(super) open: Vec<Open>,
-    /// Of calls in either direction that have streams.
-    pub(super) streams: Vec<Arc<StreamCore>>,
-}
-
 pub(super) struct Waiting {
-    outgoing: Outgoing,
-    since: Time,
-    until: Time,
+    pub(super) outgoing: Outgoing,
+    pub(super) since: Time,
+    pub(super) until: Time,
 }
 
 /// A link the host asked for.
@@ -80,6 +65,7 @@ impl Desk {
             given: Vec::new(),
             bereaved: VecDeque::new(),
             asked,
+            offering: Vec::new(),
             requests: 0,
             chains: 0,
             mailbox,
@@ -97,8 +83,14 @@ impl Desk {
 
     /// Notes that the host waits for a link.
     pub(super) fn ask(&mut self, within: Duration, done: oneshot::Sender<Result<Unclaimed, Refusal>>) -> RequestId {
+        let request = self.number();
+        self.asked.push(Asked { request, until: now().after(within), done });
+        request
+    }
+
+    /// A number for something that the host asks of the router.
+    pub(super) const fn number(&mut self) -> RequestId {
         self.requests = self.requests.wrapping_add(1);
-        self.asked.push(Asked { request: self.requests, until: now().after(within), done });
         self.requests
     }
 
@@ -137,8 +129,7 @@ impl Desk {
     pub(super) fn granted(&mut self, link: Destination, interface: Name, end: LinkEnd<Done>, balance: Balance) {
         let core = LinkCore::new(link, end.peer().clone(), Taken::resume(balance.received), self.commands.clone());
         let end = end.resume(balance);
-        let end = HostEnd { end, interface, core, waiting: VecDeque::new(), open: Vec::new(), streams: Vec::new() };
-        self.ends.insert(link, end);
+        self.ends.insert(link, HostEnd::new(end, interface, core));
     }
 
     /// Answers whoever asked for a link. A link for which nobody waits any more comes back, to be closed.
@@ -183,7 +174,8 @@ impl Desk {
         for waiting in waiting {
             self.fail_waiting(&peer, waiting, why.clone().into());
         }
-        if tell {
+        // Of the links that lead to its objects the host has never heard.
+        if tell && ended.object.is_none() {
             self.mailbox.put(Item::LinkGone { link, peer, why: why.clone() });
         }
     }
@@ -259,6 +251,7 @@ impl Desk {
                 Err(waiting) => self.fail_waiting(&core.peer(), waiting, CallFailure::Overloaded),
             }
         }
+        self.ends.iter_mut().for_each(|(_, end)| end.forget_detached());
         let late = self.asked.extract_if(.., |asked| asked.until <= now).map(|asked| {
             let _ = asked.done.send(Err(too_late()));
             asked.request
@@ -285,65 +278,6 @@ impl Waiting {
     /// Whether it is the call with that ticket, or without one, a call that nobody holds any more.
     pub(super) fn is_given_up(&self, ticket: Option<Ticket>) -> bool {
         matches!(&self.outgoing.purpose, Purpose::Call(done) if done.is_given_up(ticket))
-    }
-}
-
-impl HostEnd {
-    /// Who is at the other end, and what the numbers of methods mean.
-    pub(super) fn parties(&self) -> (&Name, &Name) {
-        (self.end.peer(), &self.interface)
-    }
-
-    fn unclaimed(&self) -> Unclaimed {
-        Unclaimed::new(HostLink::new(self.core.clone()))
-    }
-
-    /// Whether this is one return too many that waits.
-    pub(super) fn hoards_returns(&self, next: &Waiting) -> bool {
-        let is_return = |waiting: &&Waiting| matches!(waiting.outgoing.purpose, Purpose::Release);
-        is_return(&next) && self.waiting.iter().filter(is_return).count() >= RETURNS_WAITING
-    }
-
-    /// The header under which `outgoing` may go now; it comes back if there is no room yet.
-    #[expect(clippy::result_large_err, reason = "what has no room yet goes back to where it was moved from")]
-    pub(super) fn admit(
-        &mut self,
-        waiting: Waiting,
-        chain: ChainId,
-        now: Time,
-    ) -> Result<(Header, HostMessage), Waiting> {
-        let Waiting { outgoing: Outgoing { link, peer, rpc, message, within, purpose, cause }, since, until } = waiting;
-        let shape = message.shape();
-        let again = |message, purpose| Waiting {
-            outgoing: Outgoing { link, peer, rpc, message, within, purpose, cause },
-            since,
-            until,
-        };
-        match purpose {
-            Purpose::Call(done) => {
-                let frame = CallFrame { now, deadline: until, chain, depth: 0 };
-                let streams = done.streams();
-                match self.end.call_streaming(rpc, shape, frame, streams, done) {
-                    Ok(header) => {
-                        let header = Header { is_retry: message.is_retry(), ..header };
-                        self.note_begun(&header);
-                        Ok((header, message))
-                    }
-                    Err((_, done)) => Err(again(message, Purpose::Call(done))),
-                }
-            }
-            Purpose::Oneway(sent) => match self.end.oneway(rpc, shape, chain) {
-                Ok(header) => {
-                    let _ = sent.send(Ok(()));
-                    Ok((header, message))
-                }
-                Err(_) => Err(again(message, Purpose::Oneway(sent))),
-            },
-            Purpose::Release => match self.end.release(shape) {
-                Ok(header) => Ok((header, message)),
-                Err(_) => Err(again(message, Purpose::Release)),
-            },
-        }
     }
 }
 

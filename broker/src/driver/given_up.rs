@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use cloison_msg::{CallFailure, CallId, Destination, Failure, Header, Kind};
+use tokio::sync::oneshot::error::TryRecvError;
 
-use super::desk::{Desk, HostEnd};
-use super::{Driver, HostMessage};
+use super::desk::Desk;
+use super::host_end::HostEnd;
+use super::{Awaiting, Driver, HostMessage};
 use crate::host::{Standing, Ticket};
 
 /// A call that came to the host and was not answered.
@@ -36,6 +38,14 @@ impl Driver {
 }
 
 impl Desk {
+    /// The host leaves a call to its peer.
+    pub(super) fn detach(&mut self, link: Destination, outcome: Awaiting) {
+        if let Some(end) = self.ends.get_mut(link) {
+            end.detached.push(outcome);
+            end.forget_detached();
+        }
+    }
+
     /// Gives calls of the host's up: what is to be sent because of it.
     fn cancel(&mut self, link: Destination, ticket: Option<Ticket>) -> Vec<Header> {
         let (mut cancels, mut given_up) = (Vec::new(), Vec::new());
@@ -61,6 +71,11 @@ impl Desk {
 }
 
 impl HostEnd {
+    /// What the outcomes of calls were that have been left to the peer, nobody wants to know.
+    pub(super) fn forget_detached(&mut self) {
+        self.detached.retain_mut(|outcome| matches!(outcome.try_recv(), Err(TryRecvError::Empty)));
+    }
+
     /// A request has come: if it is a call, it may be given up from now on.
     pub(super) fn open(&mut self, header: &Header) -> Option<Arc<Standing>> {
         if header.kind != Kind::Call {

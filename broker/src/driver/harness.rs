@@ -11,16 +11,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use cloison_ipc::ProcessIpc;
-use cloison_msg::{Gone, Key, Name};
+use cloison_msg::{Gone, Interface, Key, Name, Refusal};
 use rustix::time::Timespec;
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Command, Commands, Driver};
 use crate::broker::StartError;
-use crate::host::{Inbox, Item};
+use crate::host::{CALL_DEADLINE, HostLink, Inbox, Item, Objects};
 use crate::policy::{Model, Policy};
 use crate::router::{LinkId, LinkView, Router, Violation};
 use crate::supervisor::{Notices, Order, Roster, WorkerSpec};
+use crate::wait::wait;
 
 /// How long the driver waits for something to happen while somebody else is at work.
 const MEANWHILE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
@@ -31,6 +32,7 @@ pub struct Harness {
     commands: Commands,
     roster: Arc<Roster>,
     inbox: Inbox,
+    objects: Objects,
     seats: BTreeMap<Name, Seated>,
 }
 
@@ -49,10 +51,11 @@ impl Harness {
     pub fn new(policy: impl Policy + 'static, model: Model) -> Result<Self, StartError> {
         let commands = Commands::new()?;
         let (mailbox, inbox) = Inbox::new(commands.clone());
+        let objects = Objects::new(commands.clone(), &mailbox);
         let roster = Arc::new(Roster::default());
         let router = Router::new(Arc::new(policy), model);
         let driver = Driver::new(router, mailbox, Notices::new(roster.clone()), commands.clone())?;
-        Ok(Self { driver, commands, roster, inbox, seats: BTreeMap::new() })
+        Ok(Self { driver, commands, roster, inbox, objects, seats: BTreeMap::new() })
     }
 
     /// Whoever holds the socket plays `role` from now on, which nobody may play already.
@@ -136,6 +139,25 @@ impl Harness {
         let (done, mut views) = oneshot::channel();
         self.order([Command::Explain { link: None, done }]);
         views.try_recv().unwrap_or_default()
+    }
+
+    /// A link of the host's to whoever plays `role`.
+    ///
+    /// # Errors
+    /// [`Refusal`].
+    ///
+    /// # Panics
+    /// If `role` is no [`Name`].
+    pub fn open(&mut self, role: &str, interface: &Interface) -> Result<HostLink, Refusal> {
+        let (role, commands) = (Name::new(role).expect("a name"), self.commands.clone());
+        let name = interface.name();
+        self.during(|| wait(commands.open(role, name, CALL_DEADLINE)))
+    }
+
+    /// What makes objects of the host's: to be used while the driver works, in [`during`](Self::during).
+    #[must_use]
+    pub fn objects(&self) -> Objects {
+        self.objects.clone()
     }
 
     /// What concerns the host, and was not taken yet.

@@ -8,6 +8,7 @@ use cloison_msg::{
 };
 
 use super::desk::Waiting;
+use super::host_end::HostEnd;
 use super::obey::encode;
 use super::{Driver, HostMessage, Outgoing, now};
 use crate::host::{HostLink, Incoming, Item};
@@ -27,9 +28,11 @@ impl Driver {
 
     fn host_word(&mut self, word: ToWorker, mut descriptors: Vec<Passed>) {
         match word {
-            ToWorker::Granted { link, peer, interface, route, peer_rights, balance, .. } => {
+            ToWorker::Granted { link, peer, interface, route, peer_rights, balance, copy_of, .. } => {
                 self.desk.granted(link, interface, LinkEnd::new(link, peer, route, peer_rights), balance);
+                copy_of.iter().for_each(|&original| self.desk.share(original, link));
             }
+            ToWorker::Offered { request, ends } => self.host_is_offered(request, ends),
             ToWorker::Moved { link, peer, own } => self.desk.moved(link, peer, own),
             ToWorker::Opened { request, link } => {
                 if let Some(unwanted) = self.desk.opened(request, link) {
@@ -56,15 +59,14 @@ impl Driver {
                     end.core.pools.remove(pool);
                 }
             }
-            // The host makes no pools and no links to itself, is asked nothing, and its links are relayed, where the broker alone judges.
+            // The host makes no pools, is asked nothing, and its links are relayed, where the broker alone judges.
             ToWorker::Welcome { .. }
             | ToWorker::Pool { .. }
             | ToWorker::Count
             | ToWorker::Trace { .. }
             | ToWorker::Reroute { .. }
             | ToWorker::AtRest { .. }
-            | ToWorker::Attenuated { .. }
-            | ToWorker::Offered { .. } => {}
+            | ToWorker::Attenuated { .. } => {}
         }
     }
 
@@ -97,11 +99,16 @@ impl Driver {
         match arrival {
             Ok(Arrival::Request) => {
                 let end = self.desk.ends.get_mut(link);
-                let (standing, stream) = end.map_or((None, None), |end| (end.open(header), end.note_served(header)));
-                self.desk.mailbox.put(Item::Message(incoming().standing(standing).streaming(stream)));
+                let (standing, stream, object) = end
+                    .map_or((None, None, None), |end| (end.open(header), end.note_served(header), end.object.clone()));
+                let incoming = incoming().standing(standing).streaming(stream).for_object(object);
+                self.desk.mailbox.put(Item::Message(incoming));
                 self.note_crowd();
             }
-            Ok(Arrival::Outcome(pending)) => self.desk.outcome(pending, incoming()),
+            Ok(Arrival::Outcome(pending)) => {
+                self.desk.outcome(pending, incoming());
+                self.desk.ends.get_mut(link).into_iter().for_each(HostEnd::forget_detached);
+            }
             Ok(Arrival::Credit) => {
                 self.host_resumes(link);
                 self.host_feeds(link);

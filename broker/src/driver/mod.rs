@@ -7,8 +7,10 @@ mod counting;
 mod desk;
 mod given_up;
 pub mod harness;
+mod host_end;
 mod host_port;
 mod obey;
+mod offers;
 mod relay;
 mod seat;
 mod streams;
@@ -26,7 +28,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 use tokio::sync::oneshot;
 
 pub use command::HostMessage;
-pub(crate) use command::{Command, Commands, Done, Outgoing, Purpose};
+pub(crate) use command::{Awaiting, Command, Commands, Done, Outgoing, Purpose};
 pub use seat::BACKLOG_MAX;
 
 use crate::host::Mailbox;

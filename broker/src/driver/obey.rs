@@ -173,8 +173,10 @@ impl Driver {
                 let request = self.desk.ask(within, done);
                 self.router.handle_open(host, request, role, interface);
             }
+            Command::Offer { interface, object, done } => self.host_offers(interface, object, done),
             Command::Send(outgoing) => self.host_sends(outgoing),
             Command::Cancel { link, ticket } => self.host_cancels(link, ticket),
+            Command::Detach { link, outcome } => self.desk.detach(link, outcome),
             Command::Answer { link, call, result } => self.host_answers(link, &call, result),
             Command::Credit { link, receipt } => self.host_credits(link, receipt),
             Command::Draw { link, call, caller, bytes } => self.host_draws(link, call, caller, bytes),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cloison_msg::{CallFailure, CallId, Caller, Destination, Drawn, Gone, Header, Kind, Room, Streams, Text, Time};
 
-use super::desk::HostEnd;
+use super::host_end::HostEnd;
 use super::{Done, Driver, HostMessage, now};
 use crate::host::{Piece, StreamCore};
 use crate::trace::Cause;
@@ -22,8 +22,9 @@ impl Driver {
         if caller == Caller::Own {
             end.end.set_deadline(header.call, NEVER);
         }
-        if let Some(stream) = end.stream(header.call, caller) {
+        if let Some(stream) = end.stream(header.call, caller).cloned() {
             stream.arrived(header, payload);
+            self.host_awaits_item(header.destination, &stream);
         }
     }
 
@@ -37,6 +38,8 @@ impl Driver {
             {
                 self.tracing.host_sent(&header, end.parties(), Cause::default(), now(), now());
                 self.host_message(&header, message);
+                // It was a wait of its own.
+                self.host_awaits_item(link, &stream);
             }
         }
     }
@@ -67,7 +70,7 @@ impl Driver {
     /// The host waits for an item of a call of its own, as long as that call says and no longer.
     pub(super) fn host_awaits_item(&mut self, link: Destination, stream: &StreamCore) {
         let Some((end, call)) = self.desk.ends.get_mut(link).zip(stream.call()) else { return };
-        if stream.is_waiting() {
+        if stream.caller == Caller::Own && stream.is_waiting() {
             end.end.set_deadline(call, now().after(stream.within));
         }
     }

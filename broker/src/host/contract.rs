@@ -196,6 +196,13 @@ impl Pending for Started {
         value.map_err(|error| self.unreadable(error))
     }
 
+    /// A oneway is on its way in any case.
+    fn detach(self) {
+        if let Stage::Called(call) = self.stage {
+            call.detach();
+        }
+    }
+
     fn wait_any(started: &mut [Self]) -> usize {
         wait(poll_fn(|context| {
             let over = started.iter_mut().position(|call| call.poll_done(context));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use cloison_msg::{CallError, Destination, Gone, Name};
 use tokio::sync::mpsc;
 
+use super::object::Object;
 use super::{Incoming, Question};
 use crate::driver::{Command, Commands};
 use crate::supervisor::WorkerEvent;
@@ -62,15 +63,30 @@ const CROWD_ITEMS: usize = 256;
 /// ```
 #[derive(Debug)]
 pub struct Inbox {
-    items: mpsc::UnboundedReceiver<Item>,
+    letters: mpsc::UnboundedReceiver<Letter>,
     unread: Arc<AtomicUsize>,
     commands: Commands,
 }
 
-/// Puts items into an inbox.
+/// What lies in an inbox.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    Item(Item),
+    /// Nothing leads to it any more. It may do anything when it is dropped, so that is left to whoever reads the inbox.
+    Ended(Box<dyn Object>),
+}
+
+/// Puts letters into an inbox.
 #[derive(Clone, Debug)]
 pub(crate) struct Mailbox {
-    items: mpsc::UnboundedSender<Item>,
+    letters: mpsc::UnboundedSender<Letter>,
+    unread: Arc<AtomicUsize>,
+}
+
+/// Puts letters into an inbox as long as the broker lives; to be kept by whoever may outlive it.
+#[derive(Clone, Debug)]
+pub(crate) struct LateMailbox {
+    letters: mpsc::WeakUnboundedSender<Letter>,
     unread: Arc<AtomicUsize>,
 }
 
@@ -78,14 +94,14 @@ impl Inbox {
     pub(crate) fn new(commands: Commands) -> (Mailbox, Self) {
         let (give, take) = mpsc::unbounded_channel();
         let unread = Arc::new(AtomicUsize::new(0));
-        (Mailbox { items: give, unread: unread.clone() }, Self { items: take, unread, commands })
+        (Mailbox { letters: give, unread: unread.clone() }, Self { letters: take, unread, commands })
     }
 
     /// The next item; `None` once the broker has ended.
     pub async fn next(&mut self) -> Option<Item> {
         loop {
-            let item = self.items.recv().await?;
-            if let Some(item) = self.deliver(item) {
+            let letter = self.letters.recv().await?;
+            if let Some(item) = self.deliver(letter) {
                 return Some(item);
             }
         }
@@ -96,19 +112,20 @@ impl Inbox {
         let until = Instant::now().checked_add(within);
         loop {
             let left = until.map_or(within, |until| until.saturating_duration_since(Instant::now()));
-            let item = match self.items.try_recv() {
-                Ok(item) => item,
-                Err(_) => wait_for(self.items.recv(), Some(left)).flatten()?,
+            let letter = match self.letters.try_recv() {
+                Ok(letter) => letter,
+                Err(_) => wait_for(self.letters.recv(), Some(left)).flatten()?,
             };
-            if let Some(item) = self.deliver(item) {
+            if let Some(item) = self.deliver(letter) {
                 return Some(item);
             }
         }
     }
 
-    /// What is left of an item that is read now: nothing of what came over a link that was taken back meanwhile.
-    fn deliver(&self, item: Item) -> Option<Item> {
+    /// What is left of a letter that is read now: nothing of what came over a link that was taken back meanwhile.
+    fn deliver(&self, letter: Letter) -> Option<Item> {
         self.note();
+        let Letter::Item(item) = letter else { return None };
         match item {
             Item::Message(message) if message.is_revoked() => None,
             Item::Message(mut message) => message.take().then_some(Item::Message(message)),
@@ -127,8 +144,8 @@ impl Inbox {
 /// Nobody will read what is left, so it does not count.
 impl Drop for Inbox {
     fn drop(&mut self) {
-        self.items.close();
-        while self.items.try_recv().is_ok() {
+        self.letters.close();
+        while self.letters.try_recv().is_ok() {
             self.note();
         }
     }
@@ -137,14 +154,35 @@ impl Drop for Inbox {
 impl Mailbox {
     /// A host that dropped its inbox wants to hear nothing.
     pub(crate) fn put(&self, item: Item) {
+        // What it was is dropped.
+        drop(self.post(Letter::Item(item)));
+    }
+
+    /// Comes back if nobody will read it.
+    fn post(&self, letter: Letter) -> Option<Letter> {
         self.unread.fetch_add(1, Ordering::Relaxed);
-        if self.items.send(item).is_err() {
-            self.unread.fetch_sub(1, Ordering::Relaxed);
-        }
+        let refused = self.letters.send(letter).err()?;
+        self.unread.fetch_sub(1, Ordering::Relaxed);
+        Some(refused.0)
+    }
+
+    pub(crate) fn late(&self) -> LateMailbox {
+        LateMailbox { letters: self.letters.downgrade(), unread: self.unread.clone() }
     }
 
     /// Whether so much is unread that nobody should cause more.
     pub(crate) fn is_crowded(&self) -> bool {
         self.unread.load(Ordering::Relaxed) >= CROWD_ITEMS
+    }
+}
+
+impl LateMailbox {
+    /// Has an object dropped by whoever reads the inbox; it comes back if nobody will.
+    pub(crate) fn put_ended(&self, object: Box<dyn Object>) -> Option<Box<dyn Object>> {
+        let Some(letters) = self.letters.upgrade() else { return Some(object) };
+        match (Mailbox { letters, unread: self.unread.clone() }).post(Letter::Ended(object))? {
+            Letter::Ended(object) => Some(object),
+            Letter::Item(_) => None,
+        }
     }
 }

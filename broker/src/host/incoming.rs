@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use super::pools::{BorrowError, Borrowed};
 use super::standing::Standing;
-use super::{HostLink, LinkCore, StreamCore};
+use super::{Held, HostLink, LinkCore, StreamCore};
 use crate::driver::{Command, HostMessage};
 
 /// A message that came to the host: a call, a oneway, or the reply to a call of its own.
@@ -39,6 +39,8 @@ pub struct Incoming {
     answered: bool,
     /// If it is a call that has some.
     stream: Option<Arc<StreamCore>>,
+    /// The object of the host's that it is for.
+    object: Option<Arc<Held>>,
 }
 
 impl Incoming {
@@ -52,8 +54,8 @@ impl Incoming {
         let peer = core.peer();
         let (links, after) = (links.into_iter(), Duration::ZERO);
         let deadline = Instant::now() + header.time_left();
-        let (standing, stream, answered) = (None, None, false);
-        Self { core, peer, after, header, payload, descriptors, links, standing, deadline, answered, stream }
+        let (standing, stream, object, answered) = (None, None, None, false);
+        Self { core, peer, after, header, payload, descriptors, links, standing, deadline, answered, stream, object }
     }
 
     /// It is a call, which may be given up.
@@ -73,6 +75,27 @@ impl Incoming {
     pub(crate) fn streaming(mut self, stream: Option<Arc<StreamCore>>) -> Self {
         self.stream = stream;
         self
+    }
+
+    /// It is for this object.
+    pub(crate) fn for_object(mut self, object: Option<Arc<Held>>) -> Self {
+        self.object = object;
+        self
+    }
+
+    /// Whether it is for an object that the host has given somebody.
+    #[must_use]
+    pub const fn is_for_object(&self) -> bool {
+        self.object.is_some()
+    }
+
+    /// Serves the request that this is by the object it is for, and answers it; `None` then. What is for no object comes back.
+    /// It takes as long as the object does; see [`serve`](Self::serve).
+    #[must_use = "what is for no object comes back"]
+    pub fn serve_object(mut self) -> Option<Self> {
+        let Some(object) = self.object.take() else { return Some(self) };
+        object.serve(self);
+        None
     }
 
     pub(super) const fn stream(&self) -> Option<&Arc<StreamCore>> {

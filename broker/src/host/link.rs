@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use super::incoming::close_moves;
 use super::pools::{BorrowError, Borrowed, LinkPools};
 use super::{HostFlow, Incoming, Pledge, StreamCore, Ticket};
-use crate::driver::{Command, Commands, Done, HostMessage, Outgoing, Purpose};
+use crate::driver::{Awaiting, Command, Commands, Done, HostMessage, Outgoing, Purpose};
 use crate::trace::Cause;
 use crate::wait::wait;
 
@@ -303,7 +303,7 @@ pub struct PendingCall {
     peer: Arc<Name>,
     rpc: RpcIndex,
     since: Instant,
-    outcome: oneshot::Receiver<Result<Incoming, CallError>>,
+    outcome: Awaiting,
     link: Destination,
     commands: Commands,
     /// Whether the outcome was there.
@@ -322,6 +322,9 @@ impl PendingCall {
     /// Leaves the call to its peer, who serves it although nobody waits for the reply.
     pub fn detach(mut self) {
         self.is_over = true;
+        let nobody = oneshot::channel().1;
+        let outcome = std::mem::replace(&mut self.outcome, nobody);
+        self.commands.give(Command::Detach { link: self.link, outcome });
     }
 }
 

@@ -31,8 +31,8 @@ pub const COPIES_PER_WORKER: usize = 16;
 /// that had come over them.
 pub const GIVEN_PER_WORKER: usize = 256;
 
-/// Most links that one worker has made to itself and given to the same receiver, and that still exist, whoever holds them now:
-/// so many objects of one worker can one peer be given.
+/// Most links that one worker, or the host, has made to itself and given to the same receiver, and that still exist, whoever
+/// holds them now: so many objects of one worker can one peer be given.
 pub const OFFERS_PER_PAIR: usize = 16;
 
 /// How long a row of copies of copies may be.

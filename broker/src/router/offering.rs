@@ -79,7 +79,9 @@ impl<D: Descriptor> Router<D> {
         let too_many = there_are + offers.count() > OFFERS_PER_PAIR;
         let too_many_with_descriptors = with_descriptors > 0
             && giver.caused.asked_with_descriptors + with_descriptors > DESCRIPTOR_LINKS_PER_WORKER;
-        if !giver.is_host() && (too_many || too_many_with_descriptors) { Err(Denial::Links) } else { Ok(()) }
+        // The host, too, gives one worker no more objects than that, who may ask it for them; what passes over its links is its own affair.
+        let has_room = !too_many && (giver.is_host() || !too_many_with_descriptors);
+        if has_room { Ok(()) } else { Err(Denial::Links) }
     }
 
     /// A link that its giver had both ends of is about to get another holder, with what the policy grants that one.

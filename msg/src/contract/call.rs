@@ -89,6 +89,13 @@ impl<P: Pending, T, E> Call<P, T, E> {
         answer?.map_err(MethodError::Own)
     }
 
+    /// Leaves the call to its server, who serves it although nobody waits for the answer. For calls whose arguments lend a
+    /// buffer, which comes back only if somebody reads what names it; and where a `#[oneway]` will not do. What has failed, or
+    /// would have to be made again because its server died, is over.
+    pub fn detach(mut self) {
+        self.take().detach();
+    }
+
     fn finish(&mut self) -> Answer<T, E> {
         loop {
             if let Some(answer) = self.try_finish() {

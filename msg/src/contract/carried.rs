@@ -11,7 +11,7 @@ use super::bind::{Claim, ClaimedMethod, Mismatch};
 use super::{Carrier, Client, Contract, Stub};
 use crate::{AppendError, CallError, Descriptor, METHODS_MAX, Message, Name, Reader, RecvError, Text, Transfer};
 
-use super::serve::{Dispatch, Server};
+use super::serve::{Dispatch, Serve, Server};
 
 /// Somebody who can make links to objects of its own: a worker, or [`Here`](super::Here).
 pub trait Offer {
@@ -27,6 +27,27 @@ pub trait Offer {
         &self,
         server: Server<M>,
     ) -> Result<Stub<Self::Carrier>, CallError>;
+}
+
+/// Somebody who can make a link to an object that `M` serves: to any, as a worker; or, as a host, to one that several threads
+/// may call.
+pub trait Offers<M: Serve> {
+    /// The link.
+    type Carrier: Carrier;
+
+    /// The same as [`Offer::offer_stub`].
+    ///
+    /// # Errors
+    /// [`CallError`]: there is no room for more links, or nobody who could make one.
+    fn offer_one(&self, server: Server<M>) -> Result<Stub<Self::Carrier>, CallError>;
+}
+
+impl<O: Offer, M: Dispatch<O::Carrier> + 'static> Offers<M> for O {
+    type Carrier = O::Carrier;
+
+    fn offer_one(&self, server: Server<M>) -> Result<Stub<O::Carrier>, CallError> {
+        self.offer_stub(server)
+    }
 }
 
 /// What is said to be served over a link.

@@ -113,6 +113,9 @@ pub trait Pending: Sized {
         read: impl FnOnce(&mut Reader<'_, Self::Passed, Self::Link>) -> Result<T, RecvError>,
     ) -> Result<T, CallError>;
 
+    /// Leaves the call to its peer, who serves it although nobody waits for the reply.
+    fn detach(self);
+
     /// Waits until one of these calls has its outcome, and says which. There is at least one.
     fn wait_any(pending: &mut [Self]) -> usize;
 }

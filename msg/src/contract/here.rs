@@ -16,7 +16,7 @@ use crate::{
 
 mod stream;
 
-pub use stream::HereFlow;
+pub use stream::{HereFlow, HereSink};
 
 /// Makes objects of this process callable as if they were in another: for stages that run in the caller's process and whose
 /// contracts take or give links. Each call is served at once, by a function call; its arguments and its answer are written
@@ -203,6 +203,8 @@ impl<D: Descriptor + 'static> Pending for Served<D> {
     fn retry(retry: Retry<HereLink<D>>) -> Self {
         Self { rpc: retry.rpc(), reply: Err(CallFailure::Gone(Gone::Closed)) }
     }
+
+    fn detach(self) {}
 
     fn wait<T>(
         self,

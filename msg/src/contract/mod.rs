@@ -30,6 +30,7 @@
 //! | a client | many in flight | the same, and [`Answers`] |
 //! | a method | to give, or take, many things one after the other | [`Stream`]: `-> Stream<T, E>`, an argument `Stream<T>` |
 //! | a method | to give a stream whose items need a buffer, while all may be lent | [`Stream::ready_when`] |
+//! | a client | to feed a stream as its items come | `client.start()`, whose methods that take a stream give a [`Feeder`] beside their answer |
 //! | a client | the items of a stream, to be awaited | `client.start()`, whose methods give [`Items`] |
 //! | a [`Call`] that gives a `String` or bytes | to look at them without a copy | [`Call::view`] |
 //! | a client | to give it away, or a copy of it | an argument or an answer of another contract: `OtherClient<L>`, `&OtherClient<L>` |
@@ -160,6 +161,7 @@ mod call;
 mod carried;
 mod carrier;
 mod description;
+mod feeder;
 mod here;
 mod placed;
 mod retry;
@@ -171,10 +173,11 @@ mod stub;
 
 pub use answer::{Answer, MethodError, Never};
 pub use call::{Answers, Call, Ready, View};
-pub use carried::Offer;
+pub use carried::{Offer, Offers};
 pub use carrier::{Bind, BindAsync, Carrier, Client, Pending, Poll};
 pub use description::{Contract, Method};
-pub use here::{Here, HereFlow, HereLink, Served};
+pub use feeder::{FedCall, FeedError, Feeder, NoSink, PollSink, Sink};
+pub use here::{Here, HereFlow, HereLink, HereSink, Served};
 pub use placed::Placed;
 pub use retry::{RETRIES_MAX, Retry};
 pub use serve::{Dispatch, Serve, Server};

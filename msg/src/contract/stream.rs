@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll as Progress};
 
 use super::call::Read;
+use super::feeder::{NoSink, Sink};
 use super::serve::{fail, succeed};
 use super::stub::check_reply;
 use super::{Answer, Carrier, Method, MethodError, Never, View};
@@ -245,6 +246,11 @@ impl<L: Carrier, T, E> fmt::Debug for Items<L, T, E> {
 pub trait Flow: Sized {
     /// What it was made through.
     type Carrier: Carrier;
+    /// Where the items go that it is fed.
+    type Sink: Sink<Carrier = Self::Carrier>;
+
+    /// Where the items go that it is fed, if no `feed` is pulled; to be asked for once, before it is waited for.
+    fn sink(&mut self) -> Self::Sink;
 
     /// Waits for the next item and reads it; `None` when the call is over and only its [reply](Self::reply) is left. Meanwhile
     /// `feed` is pulled, and what it gives is sent, as far as there is credit.
@@ -412,6 +418,11 @@ impl<L: Carrier> NoFlow<L> {
 
 impl<L: Carrier> Flow for NoFlow<L> {
     type Carrier = L;
+    type Sink = NoSink<L>;
+
+    fn sink(&mut self) -> NoSink<L> {
+        NoSink::new()
+    }
 
     fn next<T>(
         &mut self,

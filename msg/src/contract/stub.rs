@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::call::{Call, Read};
+use super::feeder::{FedCall, Feeder};
 use super::retry::{Again, Binding, Current};
-use super::stream::{Feed, Flow, Items, ReadItem, Stream};
+use super::stream::{Feed, Flow, Items, ReadItem, Stream, WriteItem};
 use super::{Answer, Carrier, Contract, Method, Never, Pending};
 use crate::{AppendError, CallError, CallFailure, Message, Name, Rights};
 
@@ -234,6 +235,33 @@ impl<L: Carrier> Stub<L> {
             read(reader)
         });
         answer?.map_err(super::MethodError::Own)
+    }
+
+    /// Begins a call of a method that takes a stream, and what feeds it.
+    pub fn start_fed<T, V, E>(
+        &self,
+        method: &'static Method,
+        build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
+        write: WriteItem<L, T>,
+        read: Read<L::Pending, V, E>,
+    ) -> (Feeder<L, T>, FedCall<L, V, E>) {
+        let within = method.deadline.or(self.within);
+        let mut flow = self.link().stream(method.rpc, within, method.streams, bounded(method, build));
+        (Feeder::new(&mut flow, write), FedCall::new(flow, method, read))
+    }
+
+    /// Begins a call of a method that takes a stream and gives one, and what feeds it.
+    pub fn items_fed<T, V, E>(
+        &self,
+        method: &'static Method,
+        build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
+        write: WriteItem<L, T>,
+        read: ReadItem<L, V>,
+        read_end: Read<L::Pending, (), E>,
+    ) -> (Feeder<L, T>, Items<L, V, E>) {
+        let within = method.deadline.or(self.within);
+        let mut flow = self.link().stream(method.rpc, within, method.streams, bounded(method, build));
+        (Feeder::new(&mut flow, write), Items::new(flow, method, read, read_end))
     }
 
     /// Sends what nobody answers.

@@ -117,6 +117,8 @@ impl Pending for Sent {
         link.build(retry.rpc(), Some(retry.within()), |message| retry.build(message))
     }
 
+    fn detach(self) {}
+
     fn wait<T>(
         self,
         read: impl FnOnce(&mut Reader<'_, Passed, Loopback>) -> Result<T, RecvError>,

@@ -63,6 +63,7 @@ impl Worker {
         let link = self.open_within(role.as_str(), contract, left).map_err(|error| match error.why {
             OpenFailure::Refused(refusal) => refusal.into(),
             OpenFailure::Disconnected(_) => CallFailure::Gone(Gone::BrokerEnded),
+            OpenFailure::Cancelled => CallFailure::Cancelled,
             OpenFailure::Role(_) | OpenFailure::Deadline(_) => CallFailure::Deadline,
         })?;
         let served = bind::ask(&link, role, contract, Some(deadline.since(self.tick()))).map_err(|error| {

@@ -150,6 +150,12 @@ impl Pending for Started {
         }
     }
 
+    fn detach(self) {
+        if let Ok(Some(pending)) = self.0 {
+            pending.detach();
+        }
+    }
+
     /// Meanwhile requests of the same chains are served. All calls are of one worker.
     fn wait_any(started: &mut [Self]) -> usize {
         let Some(worker) = started.iter().find_map(Self::pending).map(|pending| pending.link().worker().clone()) else {

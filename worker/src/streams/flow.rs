@@ -7,7 +7,7 @@ use cloison_ipc::Passed;
 use cloison_msg::contract::{Carrier, Fed, Feed, Flow};
 use cloison_msg::{CallError, CallFailure, Caller, Gone, Message, Reader, RecvError, Room, RpcIndex, Streams, Time};
 
-use super::ItemSent;
+use super::{ItemSent, LinkSink, sink};
 use crate::buffers::Payload;
 use crate::clock::NEVER;
 use crate::pending::PendingCall;
@@ -67,9 +67,8 @@ impl Open {
 
     /// When whatever waits now waits no more.
     fn deadline(&self) -> Time {
-        let mut session = self.worker().session();
-        let most = session.tick().after(self.within);
-        session.serving.last().map_or(NEVER, |serving| serving.frame.deadline).min(most)
+        self.worker().tick();
+        self.worker().session().deadline_of_wait(self.within)
     }
 
     fn look(&self, session: &mut Session, feeds: bool) -> Option<Event> {
@@ -156,8 +155,26 @@ impl Open {
     }
 }
 
+impl Session {
+    /// When a wait ends that begins now, may take so long, and no longer than the request that is being served leaves time for.
+    pub(super) fn deadline_of_wait(&self, within: Duration) -> Time {
+        let most = self.time.after(within);
+        self.serving.last().map_or(NEVER, |serving| serving.frame.deadline).min(most)
+    }
+}
+
 impl Flow for LinkFlow {
     type Carrier = Link;
+    type Sink = LinkSink;
+
+    fn sink(&mut self) -> LinkSink {
+        LinkSink::new(self.0.as_ref().ok().map(|open| sink::Open {
+            link: open.call.link().clone(),
+            call: open.call.id(),
+            chain: open.call.chain(),
+            within: open.within,
+        }))
+    }
 
     fn next<T>(
         &mut self,

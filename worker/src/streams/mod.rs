@@ -6,6 +6,7 @@
 mod flow;
 mod intake;
 mod output;
+mod sink;
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
@@ -14,6 +15,7 @@ use cloison_msg::{CallFailure, CallId, Caller, Destination, Drawn, Gone, Header,
 
 pub use flow::LinkFlow;
 pub(crate) use output::Producer;
+pub use sink::LinkSink;
 
 use crate::buffers::{Payload, Place};
 use crate::cancel::{Serving, cause_of};

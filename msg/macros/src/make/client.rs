@@ -136,11 +136,11 @@ fn offer(contract: &Contract, names: &Names) -> TokenStream {
         /// There is no room for more links, or nobody who could make one.
         pub fn offer<O, S>(through: &O, object: S) -> ::core::result::Result<Self, #path::made::CallError>
         where
-            O: #path::Offer<Carrier = L>,
+            O: #path::Offers<#methods<S>, Carrier = L>,
             S: #of + 'static,
             #methods<S>: #path::Dispatch<L> + #path::Serve<Implementation = S>,
         {
-            #path::Offer::offer_stub(through, #path::Server::<#methods<S>>::new(object)).map(Self)
+            #path::Offers::offer_one(through, #path::Server::<#methods<S>>::new(object)).map(Self)
         }
     }
 }
@@ -150,17 +150,19 @@ pub fn calls(contract: &Contract, names: &Names) -> TokenStream {
     let (vis, ident) = (&contract.vis, &contract.ident);
     let doc = format!("Begins calls of the methods of [`{ident}`]: await them, wait for them, or collect them.");
     let bounds = bounds(contract);
-    // Whoever is fed is fed while it is waited for, so that such a call cannot be begun alone.
-    let begun = contract.methods.iter().enumerate().filter(|(_, method)| method.fed().is_none());
-    let methods = begun.map(|(number, method)| {
+    let methods = contract.methods.iter().enumerate().map(|(number, method)| {
         let Method { ident, attrs, generics, arguments, value, .. } = method;
-        let inputs = arguments.iter().map(|Argument { ident, ty, .. }| quote!(#ident: #ty));
+        // What it is fed comes later.
+        let now = arguments.iter().filter(|argument| argument.kind != Kind::Stream);
+        let inputs = now.map(|Argument { ident, ty, .. }| quote!(#ident: #ty));
         let error = error(method, names);
         let body = call(method, number, names, true);
-        let begun = if method.is_stream {
-            quote!(#path::Items<L, #value, #error>)
-        } else {
-            quote!(#path::Call<L::Pending, #value, #error>)
+        let fed = method.fed().and_then(|argument| argument.item.as_ref()).map(|item| &item.ty);
+        let begun = match (fed, method.is_stream) {
+            (None, true) => quote!(#path::Items<L, #value, #error>),
+            (None, false) => quote!(#path::Call<L::Pending, #value, #error>),
+            (Some(item), true) => quote!((#path::Feeder<L, #item>, #path::Items<L, #value, #error>)),
+            (Some(item), false) => quote!((#path::Feeder<L, #item>, #path::FedCall<L, #value, #error>)),
         };
         quote! {
             #(#attrs)*
@@ -215,11 +217,12 @@ fn streaming(method: &Method, number: usize, names: &Names, build: &TokenStream,
     let feed =
         method.fed().and_then(|argument| Some((&argument.ident, argument.item.as_ref()?))).map(|(ident, item)| {
             let (ty, write) = (&item.ty, write_item(item));
-            quote!(#path::made::feed::<L, #ty>(#ident, #write))
+            if start { write } else { quote!(#path::made::feed::<L, #ty>(#ident, #write)) }
         });
     if !method.is_stream {
         let read = read(method, number, names);
-        return quote!(self.0.feed(#data, #build, #feed, #read));
+        let how = if start { quote!(start_fed) } else { quote!(feed) };
+        return quote!(self.0.#how(#data, #build, #feed, #read));
     }
     let read = method.elements.first().map(read_item);
     let error = error(method, names);
@@ -230,6 +233,7 @@ fn streaming(method: &Method, number: usize, names: &Names, build: &TokenStream,
     });
     match feed {
         None if start => quote!(self.0.items(#data, #build, #read, #end)),
+        Some(write) if start => quote!(self.0.items_fed(#data, #build, #write, #read, #end)),
         None => quote!(self.0.stream(#data, #build, ::core::option::Option::None, #read, #end)),
         Some(feed) => quote!(self.0.stream(#data, #build, ::core::option::Option::Some(#feed), #read, #end)),
     }

@@ -1,18 +1,33 @@
 //! Streams of objects in the caller's own process.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::{Context, Poll as Progress};
 
 use super::HereLink;
+use crate::contract::feeder::{FeedError, Sink};
 use crate::contract::stream::{Fed, Feed, Flow, Flows, Intake, Output, PollFlow, Produced};
-use crate::{CallError, CallFailure, Descriptor, Message, Name, Reader, RecvError, RpcIndex};
+use crate::{AppendError, CallError, CallFailure, Descriptor, Message, Name, Reader, RecvError, RpcIndex};
 
 /// A call with streams of an object of this process. It is served when its first item is wanted.
 pub struct HereFlow<D: Descriptor + 'static> {
     link: HereLink<D>,
     rpc: RpcIndex,
     stage: Stage<D>,
+    kept: Option<Kept<D>>,
+}
+
+/// What is fed to a call of an object of this process: it is kept until the call is waited for.
+pub struct HereSink<D: Descriptor + 'static>(Kept<D>);
+
+type Kept<D> = Rc<RefCell<Fill<D>>>;
+
+struct Fill<D> {
+    items: VecDeque<Message<D>>,
+    is_all: bool,
+    /// The call is being served, or over.
+    is_taken: bool,
 }
 
 enum Stage<D: Descriptor + 'static> {
@@ -30,7 +45,7 @@ impl<D: Descriptor + 'static> HereFlow<D> {
     pub(super) fn new(
         link: &HereLink<D>,
         rpc: RpcIndex,
-        build: impl FnOnce(&mut Message<D>) -> Result<(), crate::AppendError>,
+        build: impl FnOnce(&mut Message<D>) -> Result<(), AppendError>,
     ) -> Self {
         let mut message = Message::new();
         let built = build(&mut message);
@@ -39,12 +54,13 @@ impl<D: Descriptor + 'static> HereFlow<D> {
             Ok(()) => Stage::Asked(message, links),
             Err(error) => Stage::Over(Err(fail(rpc, CallFailure::Unsendable(error.to_string().into())))),
         };
-        Self { link: link.clone(), rpc, stage }
+        Self { link: link.clone(), rpc, stage, kept: None }
     }
 
     fn serve(&mut self, feed: Option<Feed<HereLink<D>>>) {
         let over = Stage::Over(Ok((Message::new(), Vec::new())));
         let Stage::Asked(mut message, links) = std::mem::replace(&mut self.stage, over) else { return };
+        let feed = feed.or_else(|| self.kept.take().map(|kept| from_kept(&kept, self.rpc)));
         let descriptors = message.take_descriptors();
         let broken = Broken::default();
         let mut flows = Flows::new(feed.map(|feed| intake(feed, self.rpc, Rc::clone(&broken))));
@@ -65,6 +81,12 @@ impl<D: Descriptor + 'static> HereFlow<D> {
 
 impl<D: Descriptor + 'static> Flow for HereFlow<D> {
     type Carrier = HereLink<D>;
+    type Sink = HereSink<D>;
+
+    fn sink(&mut self) -> HereSink<D> {
+        let fill = Fill { items: VecDeque::new(), is_all: false, is_taken: false };
+        HereSink(Rc::clone(self.kept.insert(Rc::new(RefCell::new(fill)))))
+    }
 
     fn next<T>(
         &mut self,
@@ -110,6 +132,46 @@ impl<D: Descriptor + 'static> PollFlow for HereFlow<D> {
         read: impl FnOnce(&mut Reader<'_, D, HereLink<D>>) -> Result<T, RecvError>,
     ) -> Progress<Option<Result<T, CallError>>> {
         Progress::Ready(self.next(&mut None, read))
+    }
+}
+
+/// What was kept is fed. If that was not all, the call has been given up.
+fn from_kept<D: Descriptor + 'static>(kept: &Kept<D>, rpc: RpcIndex) -> Feed<HereLink<D>> {
+    let mut fill = kept.borrow_mut();
+    fill.is_taken = true;
+    let (mut items, is_all) = (std::mem::take(&mut fill.items), fill.is_all);
+    Box::new(move |message| match items.pop_front() {
+        Some(item) => {
+            *message = item;
+            Fed::Item
+        }
+        None if is_all => Fed::End,
+        None => Fed::Broken(fail(rpc, CallFailure::Cancelled)),
+    })
+}
+
+impl<D: Descriptor + 'static> Sink for HereSink<D> {
+    type Carrier = HereLink<D>;
+
+    fn push(&mut self, build: impl FnOnce(&mut Message<D>) -> Result<(), AppendError>) -> Result<(), FeedError> {
+        let mut item = Message::new();
+        build(&mut item)?;
+        let mut fill = self.0.borrow_mut();
+        if fill.is_taken {
+            return Err(FeedError::Unwanted);
+        }
+        fill.items.push_back(item);
+        Ok(())
+    }
+
+    fn finish(self) {
+        self.0.borrow_mut().is_all = true;
+    }
+}
+
+impl<D: Descriptor + 'static> std::fmt::Debug for HereSink<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HereSink").finish_non_exhaustive()
     }
 }
 
