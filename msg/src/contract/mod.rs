@@ -163,6 +163,7 @@ mod carrier;
 mod description;
 mod feeder;
 mod here;
+mod no_flow;
 mod placed;
 mod retry;
 mod serve;
@@ -178,11 +179,12 @@ pub use carrier::{Bind, BindAsync, Carrier, Client, Pending, Poll};
 pub use description::{Contract, Method};
 pub use feeder::{FedCall, FeedError, Feeder, NoSink, PollSink, Sink};
 pub use here::{Here, HereFlow, HereLink, HereSink, Served};
+pub use no_flow::NoFlow;
 pub use placed::Placed;
 pub use retry::{RETRIES_MAX, Retry};
 pub use serve::{Dispatch, Serve, Server};
 pub use sketch::Sketch;
-pub use stream::{Fed, Feed, Flow, Flows, Intake, Items, NoFlow, Output, PollFlow, Produced, ReadOne, Stream};
+pub use stream::{Fed, Feed, Flow, Flows, Intake, Items, Output, PollFlow, Produced, ReadOne, Stream};
 pub use stub::Stub;
 
 /// What the code that `interface` makes calls; not for anybody else.

@@ -5,11 +5,11 @@ use std::future::poll_fn;
 use std::task::{Context, Poll as Progress};
 
 use super::call::Read;
-use super::feeder::{NoSink, Sink};
+use super::feeder::Sink;
 use super::serve::{fail, succeed};
 use super::stub::check_reply;
 use super::{Answer, Carrier, Method, MethodError, Never, View};
-use crate::{AppendError, CallError, CallFailure, Failure, Message, Name, Reader, RecvError, Text};
+use crate::{AppendError, CallError, Failure, Message, Reader, RecvError, Text};
 
 /// Items that come one after the other: what a method gives whose answer is one, or takes as an argument.
 ///
@@ -400,39 +400,5 @@ fn give_item<T, E: serde::Serialize, S>(
         },
         Some(Err(error)) => Produced::End(fail(error, message)),
         None => Produced::End(succeed(method, message).map_err(Failure::from)),
-    }
-}
-
-/// The streams of a carrier that has none: each call fails as one that cannot be sent.
-#[derive(Debug)]
-pub struct NoFlow<L>(CallError, std::marker::PhantomData<fn(L)>);
-
-impl<L: Carrier> NoFlow<L> {
-    /// Of a call of that method.
-    #[must_use]
-    pub fn new(peer: Name, rpc: crate::RpcIndex) -> Self {
-        let why = CallFailure::Unsendable(Text::new("there are no streams here"));
-        Self(CallError { peer, rpc, after: std::time::Duration::ZERO, why }, std::marker::PhantomData)
-    }
-}
-
-impl<L: Carrier> Flow for NoFlow<L> {
-    type Carrier = L;
-    type Sink = NoSink<L>;
-
-    fn sink(&mut self) -> NoSink<L> {
-        NoSink::new()
-    }
-
-    fn next<T>(
-        &mut self,
-        _: &mut Option<Feed<L>>,
-        _: impl FnOnce(&mut Reader<'_, L::Passed, L>) -> Result<T, RecvError>,
-    ) -> Option<Result<T, CallError>> {
-        None
-    }
-
-    fn reply<T>(self, _: impl FnOnce(&mut Reader<'_, L::Passed, L>) -> Result<T, RecvError>) -> Result<T, CallError> {
-        Err(self.0)
     }
 }
