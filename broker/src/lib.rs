@@ -107,8 +107,8 @@ pub use broker::{
 pub use driver::harness;
 pub use driver::{BACKLOG_MAX, HostMessage};
 pub use host::{
-    BorrowError, Borrowed, CALL_DEADLINE, HostFlow, HostLink, HostSink, Inbox, Incoming, Item, Objects, OpenError,
-    PendingCall, Question, Started, Ticket,
+    BorrowError, Borrowed, CALL_DEADLINE, HOST_FED_BYTES_MAX, HostFlow, HostLink, HostSink, Inbox, Incoming, Item,
+    Objects, OpenError, PendingCall, Question, Started, Ticket,
 };
 pub use policy::{Ask, Decision, Grant, HOST, Model, Policy, Rules};
 pub use router::{COPIES_PER_WORKER, LinkId, LinkView, RELEASE_WITHIN, SWITCH_WITHIN, WhyRelayed};

@@ -15,6 +15,7 @@ mod floods;
 mod forgery;
 mod given_up;
 mod handing;
+mod hoards;
 mod host;
 mod host_objects;
 mod incident;
@@ -78,6 +79,7 @@ fn cases() -> Vec<Case> {
         circles::cases(),
         streams::cases(),
         feeding::cases(),
+        hoards::cases(),
         swap::cases(),
         revoke::cases(),
         asking::cases(),
@@ -109,6 +111,7 @@ fn work(role: &str) -> ExitCode {
         role if role.starts_with("raw") => raw::main(),
         role if role.starts_with("source") || role.starts_with("stream") => streams::main(role),
         "mill" => feeding::main(),
+        role if role.starts_with("farmer") => hoards::main(),
         role if role.starts_with("account") || role == "clerk" => retries::main(role),
         role if role.contains("keeper") => host_objects::main(),
         role if role.starts_with("shop") || role.contains("buyer") => objects::main(role),

@@ -81,6 +81,11 @@ impl Payload {
         Self { bytes: Vec::new(), start: 0, len: 0 }
     }
 
+    /// How much memory it takes.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(crate) fn as_slice(&self) -> &[u8] {
         &self.bytes[self.start..self.start + self.len]
     }

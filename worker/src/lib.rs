@@ -152,5 +152,5 @@ pub use pools::{Borrowed, Pool};
 pub use request::Request;
 pub use serve::Service;
 pub use start::{EXIT_FAILED, EXIT_NO_SUCH_ROLE, EXIT_PANICKED, Role, roles, roles_after, run, run_after};
-pub use streams::{LinkFlow, LinkSink};
+pub use streams::{FED_BYTES_MAX, LinkFlow, LinkSink};
 pub use worker::{DEFAULT_DEADLINE, Worker};

@@ -15,7 +15,7 @@ use super::host_end::HostEnd;
 use super::obey::too_late;
 use super::offers::Offering;
 use super::{Commands, Done, Outgoing, Purpose, now};
-use crate::host::{Incoming, Item, LinkCore, Mailbox, Ticket, Unclaimed};
+use crate::host::{Hoard, Incoming, Item, LinkCore, Mailbox, Ticket, Unclaimed};
 
 use crate::trace::Cause;
 
@@ -35,6 +35,8 @@ pub(super) struct Desk {
     asked: Vec<Asked>,
     /// Objects whose links the router is about to make.
     pub(super) offering: Vec<Offering>,
+    /// What the host is fed and has not taken.
+    pub(super) hoard: Hoard,
     requests: RequestId,
     chains: u32,
     pub(super) mailbox: Mailbox,
@@ -66,6 +68,7 @@ impl Desk {
             bereaved: VecDeque::new(),
             asked,
             offering: Vec::new(),
+            hoard: Hoard::default(),
             requests: 0,
             chains: 0,
             mailbox,

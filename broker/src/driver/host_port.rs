@@ -98,9 +98,10 @@ impl Driver {
         let incoming = || Incoming::new(core.clone(), *header, payload.to_vec(), descriptors, links);
         match arrival {
             Ok(Arrival::Request) => {
-                let end = self.desk.ends.get_mut(link);
-                let (standing, stream, object) = end
-                    .map_or((None, None, None), |end| (end.open(header), end.note_served(header), end.object.clone()));
+                let (end, hoard) = (self.desk.ends.get_mut(link), &self.desk.hoard);
+                let (standing, stream, object) = end.map_or((None, None, None), |end| {
+                    (end.open(header), end.note_served(header, hoard), end.object.clone())
+                });
                 let incoming = incoming().standing(standing).streaming(stream).for_object(object);
                 self.desk.mailbox.put(Item::Message(incoming));
                 self.note_crowd();

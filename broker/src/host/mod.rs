@@ -21,5 +21,5 @@ pub use object::Objects;
 pub use pools::{BorrowError, Borrowed};
 pub use question::Question;
 pub(crate) use standing::Standing;
-pub use stream::{HostFlow, HostSink};
-pub(crate) use stream::{Piece, Pledge, StreamCore};
+pub use stream::{HOST_FED_BYTES_MAX, HostFlow, HostSink};
+pub(crate) use stream::{Hoard, Piece, Pledge, StreamCore};

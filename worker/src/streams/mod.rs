@@ -4,6 +4,7 @@
 //! else on the link waits for a consumer that is slow.
 
 mod flow;
+mod hoard;
 mod intake;
 mod output;
 mod sink;
@@ -14,6 +15,7 @@ use std::os::fd::OwnedFd;
 use cloison_msg::{CallFailure, CallId, Caller, Destination, Drawn, Gone, Header, Message, Room, Streams, Text, Via};
 
 pub use flow::LinkFlow;
+pub use hoard::FED_BYTES_MAX;
 pub(crate) use output::Producer;
 pub use sink::LinkSink;
 
@@ -27,6 +29,8 @@ pub(crate) struct Inflow {
     call: CallId,
     caller: Caller,
     items: VecDeque<Payload>,
+    /// The memory that they take.
+    held: usize,
     /// Why nothing more comes of what a caller feeds. What came before is still to be taken.
     end: Option<FeedEnd>,
     /// Nobody wants what comes.
@@ -38,6 +42,8 @@ pub(crate) struct Inflow {
 enum FeedEnd {
     All,
     GivenUp,
+    /// There was too much that nobody has taken.
+    Overloaded,
     Gone(Gone),
 }
 
@@ -59,7 +65,7 @@ impl Inflow {
 impl Session {
     /// A call was begun whose items may come, or has come that is fed.
     pub(crate) fn open_inflow(&mut self, link: Destination, call: CallId, caller: Caller) {
-        self.inflows.push(Inflow { link, call, caller, items: VecDeque::new(), end: None, is_refused: false });
+        self.inflows.push(Inflow { link, call, caller, items: VecDeque::new(), held: 0, end: None, is_refused: false });
     }
 
     /// Nobody takes items of that call any more.
@@ -83,7 +89,13 @@ impl Session {
         let payload = if is_end { Payload::empty() } else { self.buffers.keep(header, place) };
         match self.inflow(header.destination, header.call, caller).filter(|inflow| !inflow.is_refused) {
             Some(inflow) if is_end => inflow.end = Some(FeedEnd::All),
-            Some(inflow) => inflow.items.push_back(payload),
+            Some(inflow) => {
+                inflow.held += payload.held();
+                inflow.items.push_back(payload);
+                if caller == Caller::Peer {
+                    self.bound_hoard();
+                }
+            }
             None if is_end => {}
             None => self.buffers.release(payload),
         }
@@ -91,7 +103,9 @@ impl Session {
 
     /// The next item that has arrived. Its sender hears of it when that is due.
     fn next_item(&mut self, link: Destination, call: CallId, caller: Caller) -> Option<Payload> {
-        let payload = self.inflow(link, call, caller)?.items.pop_front()?;
+        let inflow = self.inflow(link, call, caller)?;
+        let payload = inflow.items.pop_front()?;
+        inflow.held -= payload.held();
         let due = self.ends.get_mut(link).and_then(|end| end.link.draw(call, caller, payload.as_slice().len()));
         if let Some((header, drawn)) = due {
             self.send_demand(&header, drawn);
@@ -103,6 +117,7 @@ impl Session {
     fn refuse_items(&mut self, link: Destination, call: CallId, caller: Caller) {
         if let Some(inflow) = self.inflow(link, call, caller) {
             inflow.is_refused = true;
+            inflow.held = 0;
             for payload in std::mem::take(&mut inflow.items) {
                 self.buffers.release(payload);
             }
@@ -192,6 +207,7 @@ impl Session {
     pub(crate) fn drop_items(&mut self, link: Destination) {
         let (inflows, buffers) = (&mut self.inflows, &mut self.buffers);
         for inflow in inflows.iter_mut().filter(|inflow| inflow.link == link) {
+            inflow.held = 0;
             inflow.items.drain(..).for_each(|payload| buffers.release(payload));
         }
     }
@@ -203,6 +219,7 @@ impl FeedEnd {
         match self {
             Self::All => Ok(()),
             Self::GivenUp => Err(CallFailure::Cancelled),
+            Self::Overloaded => Err(CallFailure::Overloaded),
             Self::Gone(why) => Err(why.into()),
         }
     }

@@ -54,7 +54,7 @@ impl HostFlow {
         if self.link.core().is_revoked() {
             state.items.clear();
         }
-        if let Some(item) = state.items.pop_front() {
+        if let Some(item) = state.items.pop() {
             if let Some(call) = state.call {
                 self.link.core().draw(call, Caller::Own, item.len());
             }

@@ -3,6 +3,7 @@
 //! `flow` is the application's end of calls that the host makes, `serving` of calls that it serves.
 
 mod flow;
+mod queue;
 mod serving;
 mod sink;
 
@@ -18,6 +19,9 @@ use super::{HostLink, Incoming};
 use crate::driver::HostMessage;
 
 pub use flow::HostFlow;
+pub use queue::HOST_FED_BYTES_MAX;
+pub(crate) use queue::Hoard;
+use queue::Queue;
 pub(super) use serving::{give_all, intake};
 pub use sink::HostSink;
 
@@ -38,7 +42,7 @@ struct State {
     /// Once it was sent, or when it has come.
     call: Option<CallId>,
     /// What has come and was not taken.
-    items: VecDeque<Vec<u8>>,
+    items: Queue,
     /// What was made and not sent yet.
     made: VecDeque<Piece>,
     /// Nobody wants what is made any more.
@@ -81,6 +85,26 @@ impl StreamCore {
         Arc::new(Self { caller, streams, within, state })
     }
 
+    /// Of a call to the host: what it is fed counts there.
+    pub(crate) fn served(header: &Header, hoard: &Hoard) -> Arc<Self> {
+        let (call, within) = (Some(header.call), header.time_left());
+        let state = Mutex::new(State { call, items: Queue::counted(hoard), ..State::default() });
+        Arc::new(Self { caller: Caller::Peer, streams: header.streams, within, state })
+    }
+
+    /// How many bytes of items nobody has taken.
+    pub(crate) fn held(&self) -> usize {
+        self.state().items.held()
+    }
+
+    /// So much is unread that this is given up.
+    pub(crate) fn overload(&self) {
+        self.change(|state| {
+            state.items.clear();
+            state.end = Some(Err(CallFailure::Overloaded));
+        });
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -117,10 +141,10 @@ impl StreamCore {
     /// An item has come, or the end of what its caller feeds.
     pub(crate) fn arrived(&self, header: &Header, payload: &[u8]) {
         self.change(|state| match header.streams.contains(Streams::END) {
-            _ if state.is_over => {}
+            _ if state.is_over || matches!(state.end, Some(Err(_))) => {}
             false => {
                 state.is_waiting = false;
-                state.items.push_back(payload.to_vec());
+                state.items.push(payload.to_vec());
             }
             true => drop(state.end.get_or_insert(Ok(()))),
         });

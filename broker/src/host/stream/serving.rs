@@ -43,7 +43,7 @@ impl Taking {
         if self.link.is_revoked() {
             state.items.clear();
         }
-        match (state.items.pop_front(), state.end.clone()) {
+        match (state.items.pop(), state.end.clone()) {
             (Some(item), _) => Poll::Ready(Ok(item)),
             (None, Some(end)) => Poll::Ready(Err(end)),
             (None, None) => {
