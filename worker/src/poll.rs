@@ -50,6 +50,8 @@ impl Session {
     /// Takes in what is there already, and waits for nothing.
     pub(crate) fn pump_at_once(&mut self) {
         self.send_batched();
+        // Who always has something to do never comes to wait.
+        self.flush_trace_if_due();
         if let Ok(ready) = self.poll(Time(0)) {
             self.attend(&ready);
         }
