@@ -133,7 +133,9 @@ impl Session {
             until = until.min(wire.retry_at().unwrap_or(NEVER));
         }
         let bell = self.crew.bell();
-        polled.extend(bell.map(|bell| PollFd::from_borrowed_fd(bell, PollFlags::IN)));
+        if let Some(bell) = bell {
+            polled.push(PollFd::from_borrowed_fd(bell, PollFlags::IN));
+        }
         let outcome = poll(&mut polled, timeout(self.time, until).as_ref());
         for ((_, events), fd) in ready.iter_mut().zip(&polled) {
             *events = fd.revents();
