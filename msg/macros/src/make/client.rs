@@ -24,36 +24,36 @@ pub fn client(contract: &Contract, names: &Names) -> TokenStream {
         #[doc = ""]
         #[doc = #doc]
         #[derive(Clone, Debug)]
-        #vis struct #client<L>(#path::Stub<L>);
+        #vis struct #client<__L>(#path::Stub<__L>);
 
         #[allow(dead_code)]
-        impl<L> #client<L> {
+        impl<__L> #client<__L> {
             /// What it calls.
             #vis const CONTRACT: &'static #path::Contract = &#data;
         }
 
         #[allow(dead_code)]
-        impl<L: #path::Carrier> #client<L> {
+        impl<__L: #path::Carrier> #client<__L> {
             #own
             #offer
             /// The same methods, begun and not waited for.
-            #vis fn start(&self) -> #calls<L> {
+            #vis fn start(&self) -> #calls<__L> {
                 #calls(::core::clone::Clone::clone(&self.0))
             }
         }
 
-        impl<L: #path::Carrier> #path::Client for #client<L> {
-            type Carrier = L;
+        impl<__L: #path::Carrier> #path::Client for #client<__L> {
+            type Carrier = __L;
             const CONTRACT: &'static #path::Contract = &#data;
-            fn over(stub: #path::Stub<L>) -> Self {
+            fn over(stub: #path::Stub<__L>) -> Self {
                 Self(stub)
             }
-            fn stub(&self) -> &#path::Stub<L> {
+            fn stub(&self) -> &#path::Stub<__L> {
                 &self.0
             }
         }
 
-        impl<L: #path::Carrier> #of for #client<L> where #bounds {
+        impl<__L: #path::Carrier> #of for #client<__L> where #bounds {
             #(#methods)*
         }
     }
@@ -67,10 +67,10 @@ fn own_methods(names: &Names) -> TokenStream {
         ///
         /// # Errors
         /// There is no link, or the other side means something else. No link is left then.
-        pub fn bind<B: #path::Bind<Carrier = L>>(
-            through: &B,
+        pub fn bind<__B: #path::Bind<Carrier = __L>>(
+            through: &__B,
             role: &str,
-        ) -> ::core::result::Result<Self, #path::bind::BindError<B::Error>> {
+        ) -> ::core::result::Result<Self, #path::bind::BindError<__B::Error>> {
             #path::Bind::bind_stub(through, role, &#data).map(Self)
         }
 
@@ -78,10 +78,10 @@ fn own_methods(names: &Names) -> TokenStream {
         ///
         /// # Errors
         /// There is no link, or the other side means something else. No link is left then.
-        pub async fn bind_async<B: #path::BindAsync<Carrier = L>>(
-            through: &B,
+        pub async fn bind_async<__B: #path::BindAsync<Carrier = __L>>(
+            through: &__B,
             role: &str,
-        ) -> ::core::result::Result<Self, #path::bind::BindError<B::Error>> {
+        ) -> ::core::result::Result<Self, #path::bind::BindError<__B::Error>> {
             #path::BindAsync::bind_stub_async(through, role, &#data).await.map(Self)
         }
 
@@ -115,7 +115,7 @@ fn own_methods(names: &Names) -> TokenStream {
 
         /// What it calls through at this moment.
         #[must_use]
-        pub fn link(&self) -> L {
+        pub fn link(&self) -> __L {
             self.0.link()
         }
     }
@@ -134,13 +134,13 @@ fn offer(contract: &Contract, names: &Names) -> TokenStream {
         ///
         /// # Errors
         /// There is no room for more links, or nobody who could make one.
-        pub fn offer<O, S>(through: &O, object: S) -> ::core::result::Result<Self, #path::made::CallError>
+        pub fn offer<__O, __S>(through: &__O, object: __S) -> ::core::result::Result<Self, #path::made::CallError>
         where
-            O: #path::Offers<#methods<S>, Carrier = L>,
-            S: #of + 'static,
-            #methods<S>: #path::Dispatch<L> + #path::Serve<Implementation = S>,
+            __O: #path::Offers<#methods<__S>, Carrier = __L>,
+            __S: #of + 'static,
+            #methods<__S>: #path::Dispatch<__L> + #path::Serve<Implementation = __S>,
         {
-            #path::Offers::offer_one(through, #path::Server::<#methods<S>>::new(object)).map(Self)
+            #path::Offers::offer_one(through, #path::Server::<#methods<__S>>::new(object)).map(Self)
         }
     }
 }
@@ -159,10 +159,10 @@ pub fn calls(contract: &Contract, names: &Names) -> TokenStream {
         let body = call(method, number, names, true);
         let fed = method.fed().and_then(|argument| argument.item.as_ref()).map(|item| &item.ty);
         let begun = match (fed, method.is_stream) {
-            (None, true) => quote!(#path::Items<L, #value, #error>),
-            (None, false) => quote!(#path::Call<L::Pending, #value, #error>),
-            (Some(item), true) => quote!((#path::Feeder<L, #item>, #path::Items<L, #value, #error>)),
-            (Some(item), false) => quote!((#path::Feeder<L, #item>, #path::FedCall<L, #value, #error>)),
+            (None, true) => quote!(#path::Items<__L, #value, #error>),
+            (None, false) => quote!(#path::Call<__L::Pending, #value, #error>),
+            (Some(item), true) => quote!((#path::Feeder<__L, #item>, #path::Items<__L, #value, #error>)),
+            (Some(item), false) => quote!((#path::Feeder<__L, #item>, #path::FedCall<__L, #value, #error>)),
         };
         quote! {
             #(#attrs)*
@@ -175,9 +175,9 @@ pub fn calls(contract: &Contract, names: &Names) -> TokenStream {
     quote! {
         #[doc = #doc]
         #[derive(Clone, Debug)]
-        #vis struct #calls<L>(#path::Stub<L>);
+        #vis struct #calls<__L>(#path::Stub<__L>);
 
-        impl<L: #path::Carrier> #calls<L> where #bounds {
+        impl<__L: #path::Carrier> #calls<__L> where #bounds {
             #(#methods)*
         }
     }
@@ -187,7 +187,7 @@ pub fn calls(contract: &Contract, names: &Names) -> TokenStream {
 fn bounds(contract: &Contract) -> TokenStream {
     let taken = descriptor_types(contract, taken);
     let given = descriptor_types(contract, given);
-    quote!(#(L::Sent: ::core::convert::From<#taken>,)* #(#given: ::core::convert::From<L::Passed>,)*)
+    quote!(#(__L::Sent: ::core::convert::From<#taken>,)* #(#given: ::core::convert::From<__L::Passed>,)*)
 }
 
 fn call(method: &Method, number: usize, names: &Names, start: bool) -> TokenStream {
@@ -217,7 +217,7 @@ fn streaming(method: &Method, number: usize, names: &Names, build: &TokenStream,
     let feed =
         method.fed().and_then(|argument| Some((&argument.ident, argument.item.as_ref()?))).map(|(ident, item)| {
             let (ty, write) = (&item.ty, write_item(item));
-            if start { write } else { quote!(#path::made::feed::<L, #ty>(#ident, #write)) }
+            if start { write } else { quote!(#path::made::feed::<__L, #ty>(#ident, #write)) }
         });
     if !method.is_stream {
         let read = read(method, number, names);

@@ -9,10 +9,10 @@ use crate::parse::{Argument, Contract};
 
 pub fn all(contract: &Contract, names: &Names) -> TokenStream {
     let Names { contract: path, of, carrier, .. } = names;
-    let held = [quote!(&T), quote!(::std::rc::Rc<T>), quote!(::std::sync::Arc<T>)].map(|holder| {
-        let methods = methods(contract, &quote!(T::), &quote!(&**self));
+    let held = [quote!(&__T), quote!(::std::rc::Rc<__T>), quote!(::std::sync::Arc<__T>)].map(|holder| {
+        let methods = methods(contract, &quote!(__T::), &quote!(&**self));
         quote! {
-            impl<#carrier T: #of + ?::core::marker::Sized> #of for #holder {
+            impl<#carrier __T: #of + ?::core::marker::Sized> #of for #holder {
                 #methods
             }
         }
@@ -28,7 +28,7 @@ pub fn all(contract: &Contract, names: &Names) -> TokenStream {
     quote! {
         #(#held)*
 
-        impl<#carrier A: #of, B: #of> #of for #path::Placed<A, B> {
+        impl<#carrier __A: #of, __B: #of> #of for #path::Placed<__A, __B> {
             #here
         }
     }

@@ -3,6 +3,7 @@
 mod client;
 mod data;
 mod forward;
+mod free;
 mod server;
 mod types;
 
@@ -20,14 +21,15 @@ pub fn all(contract: &Contract) -> TokenStream {
     let client = client::client(contract, &names);
     let calls = client::calls(contract, &names);
     let server = server::server(contract, &names);
-    quote! {
-        #item
+    let made = quote! {
         #data
         #forwards
         #client
         #calls
         #server
-    }
+    };
+    let made = free::name(made, item);
+    quote!(#item #made)
 }
 
 /// What things are called.
@@ -59,8 +61,8 @@ impl Names {
             calls: format_ident!("{}Calls", ident),
             server: format_ident!("{}Server", ident),
             methods: format_ident!("{}Methods", ident),
-            of: if contract.has_carrier { quote!(#ident<L>) } else { quote!(#ident) },
-            carrier: if contract.has_carrier { quote!(L,) } else { TokenStream::new() },
+            of: if contract.has_carrier { quote!(#ident<__L>) } else { quote!(#ident) },
+            carrier: if contract.has_carrier { quote!(__L,) } else { TokenStream::new() },
         }
     }
 

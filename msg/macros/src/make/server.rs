@@ -24,35 +24,35 @@ pub fn server(contract: &Contract, names: &Names) -> TokenStream {
     quote! {
         #[doc = #doc]
         #[allow(dead_code)]
-        #vis type #server<S> = #path::Server<#methods<S>>;
+        #vis type #server<__S> = #path::Server<#methods<__S>>;
 
         #[doc = #methods_doc]
         #[derive(Clone, Debug)]
-        #vis struct #methods<S>(S);
+        #vis struct #methods<__S>(__S);
 
-        impl<S> #path::Serve for #methods<S> {
+        impl<__S> #path::Serve for #methods<__S> {
             const CONTRACT: &'static #path::Contract = &#data;
-            type Implementation = S;
-            fn new(implementation: S) -> Self {
+            type Implementation = __S;
+            fn new(implementation: __S) -> Self {
                 Self(implementation)
             }
-            fn implementation(&self) -> &S {
+            fn implementation(&self) -> &__S {
                 &self.0
             }
         }
 
-        impl<S: #of, L: #path::Carrier> #path::Dispatch<L> for #methods<S>
+        impl<__S: #of, __L: #path::Carrier> #path::Dispatch<__L> for #methods<__S>
         where
-            #(#taken: ::core::convert::From<L::Passed>,)*
-            #(L::Sent: ::core::convert::From<#given>,)*
+            #(#taken: ::core::convert::From<__L::Passed>,)*
+            #(__L::Sent: ::core::convert::From<#given>,)*
         {
             #[allow(unused_variables)]
             fn dispatch(
                 &self,
                 __rpc: #msg::RpcIndex,
-                __request: &mut #msg::Reader<'_, L::Passed, L>,
-                __reply: &mut #msg::Message<L::Sent>,
-                __flows: &mut #path::Flows<L>,
+                __request: &mut #msg::Reader<'_, __L::Passed, __L>,
+                __reply: &mut #msg::Message<__L::Sent>,
+                __flows: &mut #path::Flows<__L>,
             ) -> ::core::result::Result<(), #msg::Failure> {
                 match __rpc.0 {
                     #(#arms)*
@@ -75,7 +75,7 @@ fn arm(method: &Method, number: usize, names: &Names) -> TokenStream {
             #path::made::admit(__method, __request)?;
             #(#receive)*
             #path::made::finish(__request)?;
-            let __stream = <S as #of>::#ident(&self.0, #(#pass),*);
+            let __stream = <__S as #of>::#ident(&self.0, #(#pass),*);
             #path::made::give_items(__flows, __method, __stream, #write);
             ::core::result::Result::Ok(())
         };
@@ -86,7 +86,7 @@ fn arm(method: &Method, number: usize, names: &Names) -> TokenStream {
         #path::made::admit(__method, __request)?;
         #(#receive)*
         #path::made::finish(__request)?;
-        match <S as #of>::#ident(&self.0, #(#pass),*) {
+        match <__S as #of>::#ident(&self.0, #(#pass),*) {
             ::core::result::Result::Ok(#pattern) => {
                 #path::made::succeed(__method, __reply)?;
                 #append
@@ -116,7 +116,7 @@ fn receive(argument: &Argument, at: usize, names: &Names) -> TokenStream {
             quote_spanned!(span=> let #name: ::std::vec::Vec<#element> = __request.recv()?;)
         }
         Kind::Descriptor => quote! {
-            let #name = <#ty as ::core::convert::From<L::Passed>>::from(#path::made::descriptor(__method, __request)?);
+            let #name = <#ty as ::core::convert::From<__L::Passed>>::from(#path::made::descriptor(__method, __request)?);
         },
         Kind::Link => quote_spanned!(span=> let #name: #ty = #path::made::take(__request)?;),
         Kind::Stream => {
@@ -145,7 +145,7 @@ fn reply(method: &Method, names: &Names) -> (TokenStream, TokenStream) {
     let values: Vec<_> = (0..method.elements.len()).map(|at| format_ident!("__value_{}", at)).collect();
     let steps = method.elements.iter().zip(&values).map(|(Element { kind, .. }, name)| match kind {
         Kind::ByteVec => quote!(__reply.append_bytes(&#name)?;),
-        Kind::Descriptor => quote!(__reply.attach(<L::Sent as ::core::convert::From<_>>::from(#name))?;),
+        Kind::Descriptor => quote!(__reply.attach(<__L::Sent as ::core::convert::From<_>>::from(#name))?;),
         Kind::Link => quote!(#path::made::give(&#name, false, __reply)?;),
         _ => quote!(__reply.append(&#name)?;),
     });

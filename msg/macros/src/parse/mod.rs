@@ -10,7 +10,7 @@ use quote::ToTokens;
 use syn::{Attribute, Error, GenericParam, Ident, Item, ItemTrait, LitInt, LitStr, Result, TraitItem, Visibility};
 
 pub use answer::Element;
-use argument::CARRIER;
+pub use argument::CARRIER;
 pub use argument::{Argument, Kind};
 pub use method::Method;
 pub use options::Options;
