@@ -104,7 +104,7 @@ pub enum Gone {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
 pub enum Refusal {
     /// There is no such peer, or it is not for the asker to see. The two are not told apart.
-    #[error("no such peer")]
+    #[error("no such peer, or none that the policy grants")]
     NotFound,
     /// The peer exists but does not run, and will not be started again.
     #[error("the peer has ended for good: {0}")]

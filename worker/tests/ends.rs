@@ -74,7 +74,7 @@ fn a_link_is_waited_for_or_refused(route: Route) {
     assert!(matches!(open("nobody").why, OpenFailure::Refused(Refusal::NotFound)));
     assert!(matches!(open("No Name").why, OpenFailure::Role(_)));
     assert!(matches!(open("later").why, OpenFailure::Deadline(_)));
-    assert_eq!(open("nobody").to_string(), "link to \"nobody\" by test: no such peer");
+    assert_eq!(open("nobody").to_string(), "link to \"nobody\" by test: no such peer, or none that the policy grants");
     let control = world.port("late");
     let late = std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(20));

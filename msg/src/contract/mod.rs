@@ -67,8 +67,8 @@
 //! | … [`Undecodable`](crate::Failure::Undecodable) | it was not served: the server could not read the arguments | build both sides from one release |
 //! | … [`Unanswerable`](crate::Failure::Unanswerable) | it was served, or given up unserved; the answer did not fit, or came too late | ask for less, or earlier |
 //! | … [`WouldDeadlock`](crate::Failure::WouldDeadlock) | it was not served: it would wait for itself, as the text shows | let go of what you serve, and try later; or make one direction oneways |
-//! | [`Cancelled`](crate::CallFailure::Cancelled) | whoever asked for what you serve waits no more | return: what you return is not heard |
 //! | … [`Remote`](crate::Failure::Remote) with [`NESTED`](crate::Failure::NESTED) | the server made a call of its own, which failed as the text says | as the peer would |
+//! | [`Cancelled`](crate::CallFailure::Cancelled) | whoever asked for what you serve waits no more | return: what you return is not heard |
 //! | [`BindError::Mismatch`](bind::BindError::Mismatch) | both sides, and the first method that differs | build both from one release, or add a new interface |
 //! | [`BindError::Ask`](bind::BindError::Ask) | the server does not say what it serves | as its call's failure says |
 //!
@@ -144,7 +144,7 @@
 //! | remove a method | leave it, and have it fail: those behind it would get other numbers |
 //! | add a field to a struct, a variant to an enum | that changes the shape of each method that has it: the same as the second row |
 //! | change a deadline, a limit, descriptor classes | nothing: each side keeps its own |
-//! | break with everything | give the new trait another name: both can be served side by side, by two roles |
+//! | break with everything | give the new trait another name: both can be served side by side, by one worker (`Stages`) or by two roles |
 //!
 //! # On the wire
 //!
