@@ -98,10 +98,9 @@ impl Driver {
         let incoming = || Incoming::new(core.clone(), *header, payload.to_vec(), descriptors, links);
         match arrival {
             Ok(Arrival::Request) => {
-                let (end, hoard) = (self.desk.ends.get_mut(link), &self.desk.hoard);
-                let (standing, stream, object) = end.map_or((None, None, None), |end| {
-                    (end.open(header), end.note_served(header, hoard), end.object.clone())
-                });
+                let (end, feeds) = (self.desk.ends.get_mut(link), &mut self.desk.feeds);
+                let (standing, stream, object) = end
+                    .map_or((None, None, None), |end| (end.open(header), feeds.open(header, end), end.object.clone()));
                 let incoming = incoming().standing(standing).streaming(stream).for_object(object);
                 self.desk.mailbox.put(Item::Message(incoming));
                 self.note_crowd();
