@@ -28,8 +28,12 @@ impl Driver {
         }
     }
 
-    /// Sends what the host has made of its streams over that link, as far as there is credit.
+    /// Sends what the host has made of its streams over that link, as far as there is credit; but not before the call has
+    /// left that it is of.
     pub(super) fn host_feeds(&mut self, link: Destination) {
+        if self.desk.ends.get(link).is_none_or(|end| end.is_resuming) {
+            return;
+        }
         let mut at = 0;
         while let Some(stream) = self.desk.ends.get(link).and_then(|end| end.streams.get(at)).cloned() {
             at += 1;
