@@ -118,11 +118,16 @@ impl Crew {
         self.threads.is_empty()
     }
 
-    /// What is readable when a thread has said something, as long as any has something to say.
+    /// What is readable when a thread has said something. One that has nothing to do may have, too: what it drops can do
+    /// anything, close links and call others.
     pub(crate) fn bell(&self) -> Option<BorrowedFd<'_>> {
+        self.mail.as_ref().map(|mail| mail.as_fd())
+    }
+
+    /// Whether a thread is about to say something.
+    pub(crate) fn is_awaited(&self) -> bool {
         let is_busy = |thread: &Thread| !thread.is_ready || thread.is_pulling;
-        let is_awaited = !self.out.is_empty() || self.threads.iter().any(is_busy);
-        self.mail.as_ref().filter(|_| is_awaited).map(|mail| mail.as_fd())
+        !self.out.is_empty() || !self.errands.is_empty() || self.threads.iter().any(is_busy)
     }
 
     /// The bell has rung.
