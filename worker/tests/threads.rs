@@ -14,13 +14,14 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use cloison_msg::contract::serving;
-use cloison_msg::{CallFailure, Gone, Message, Route, STREAM_ITEMS};
+use cloison_msg::contract::{bind, serving};
+use cloison_msg::{CALL_DEPTH_MAX, CallFailure, Gone, Kind, Message, Reader, Route, STREAM_ITEMS};
 use cloison_worker::{
     Answer, Answers, Link, MethodError, OpenFailure, ServeError, Stream, THREADS_MAX, Thread, ThreadLink, Threads,
     ThreadsError, Worker, interface,
 };
 use world::World;
+use world::raw::{self, Raw};
 
 over_both_routes![
     as_many_calls_run_at_a_time_as_there_are_threads,
@@ -44,6 +45,7 @@ over_both_routes![
     streams_and_calls_take_turns,
     links_are_taken_and_given,
     a_chain_goes_on_on_the_thread_that_waits_for_it,
+    a_chain_is_no_deeper_than_the_crew_can_count,
     a_thread_has_many_calls_in_flight,
     what_a_thread_tells_stays_in_its_order,
     what_a_thread_calls_has_no_streams,
@@ -810,6 +812,40 @@ fn a_chain_goes_on_on_the_thread_that_waits_for_it(route: Route) {
     }
     assert_eq!(client.relay(20).map_err(|error| matches!(error, MethodError::Call(_))), Err(true), "that is too deep");
     assert_eq!(client.relay(1), Ok(101));
+}
+
+/// A peer that says of each call that it is the first: a stack has an end all the same, and this one is small.
+fn a_chain_is_no_deeper_than_the_crew_can_count(route: Route) {
+    let mut world = World::new(route);
+    let mut peer = Raw::new(&mut world, "peer");
+    let shared = Arc::<Shared>::default();
+    let (threads, relay) = (threads(&shared, 1), WORK.method("relay"));
+    world.worker("crew", move |worker| worker.serve_on(threads));
+    let (_worker, client) = client(&mut world);
+    let call = client.start().relay(1);
+    peer.granted();
+    let (bind, asked) = peer.recv();
+    let mut bound = Message::<()>::new();
+    bind::answer(&PEER, &mut Reader::new(&asked, Vec::<()>::new()), &mut bound).unwrap();
+    peer.reply(&bind, bound.payload());
+    let payload = |value: u32| {
+        let mut message = Message::<()>::new();
+        message.append(&value).unwrap();
+        message.payload().to_vec()
+    };
+    let deepest = u64::from(CALL_DEPTH_MAX) + 1;
+    let (mut nested, _) = peer.recv();
+    for call in 2..=deepest + 1 {
+        peer.send(cloison_msg::Header { chain: nested.chain, ..raw::call(relay.0, call) }, &payload(1));
+        if call <= deepest {
+            (nested, _) = peer.recv();
+        }
+    }
+    peer.reply(&nested, &payload(0));
+    let (answer, _) = peer.recv();
+    assert_eq!((answer.kind, answer.call.0), (Kind::Reply, deepest), "before anything is begun that is deeper");
+    assert_eq!(shared.most.load(Ordering::Relaxed), u32::from(CALL_DEPTH_MAX) + 1);
+    drop(call);
 }
 
 fn a_thread_has_many_calls_in_flight(route: Route) {

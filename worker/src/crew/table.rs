@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 use cloison_msg::contract::Contract;
-use cloison_msg::{ChainId, Destination, Header, Message, Text, Time};
+use cloison_msg::{CALL_DEPTH_MAX, ChainId, Destination, Header, Message, Text, Time};
 use smallvec::SmallVec;
 
 use super::THREADS_MAX;
@@ -206,11 +206,15 @@ impl Crew {
         self.threads[thread].waits.last().filter(|wait| wait.depth == self.depth(thread))
     }
 
-    /// The chains that threads wait for, or on behalf of which they do, and these threads.
+    /// The chains that threads wait for, or on behalf of which they do, and these threads. How deep a request is is what its
+    /// sender says, so it is counted here.
     pub(super) fn waiting_chains(&self) -> SmallVec<[(ChainId, usize); 8]> {
         let served = self.begun().map(|(thread, call)| (call.frame.chain, thread));
         let asked = self.errands.iter().filter_map(|errand| Some((errand.chain()?, errand.thread)));
-        let waits = |thread: usize| self.threads[thread].is_ready && self.waiting(thread).is_some();
+        let waits = |thread: usize| {
+            let depth = self.depth(thread);
+            self.threads[thread].is_ready && depth <= usize::from(CALL_DEPTH_MAX) && self.waiting(thread).is_some()
+        };
         served.chain(asked).filter(|&(_, thread)| waits(thread)).collect()
     }
 
