@@ -24,9 +24,12 @@ impl Silo for Barn {
     }
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "a stream's credit is a small number")]
+const CREDIT: usize = STREAM_BYTES as usize;
+
 /// Items that take all of a packet each, so many that a stream is full.
 const BLOCK: usize = 60_000;
-const BLOCKS: usize = (STREAM_BYTES as usize).div_ceil(BLOCK);
+const BLOCKS: usize = CREDIT.div_ceil(BLOCK);
 
 /// So many links, each with as many calls as can be, feed the host more than it keeps.
 const LINKS: usize = HOST_FED_BYTES_MAX / (BLOCKS * BLOCK * CALLS_IN_FLIGHT as usize) + 1;

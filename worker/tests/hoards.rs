@@ -112,7 +112,7 @@ fn who_gives_a_link_away_keeps_what_it_has_fed(route: Route) {
     // As much as there may be, almost, and none of it is taken: its callers do not take what is made of it.
     let links: Vec<_> = (0..3).map(|_| open(&hog)).collect();
     let mut calls = Vec::new();
-    for silo in links.iter().cycle().take(FED_BYTES_MAX / BLOCK / BLOCKS as usize - 8) {
+    for silo in links.iter().cycle().take(FED_BYTES_MAX / usize::try_from(BLOCKS).unwrap() / BLOCK - 8) {
         let (mut feeder, lengths) = silo.start().lengths();
         (0..STREAM_ITEMS).for_each(|_| feeder.push(&vec![1]).unwrap());
         (0..BLOCKS).for_each(|_| feeder.push(&vec![7; BLOCK]).unwrap());

@@ -149,6 +149,7 @@ impl Session {
     pub(super) fn give_up_errand(&mut self, thread: usize, ask: u64) {
         let is_it = |errand: &Errand| (errand.thread, errand.ask) == (thread, ask);
         let Some(at) = self.crew.errands.iter().position(is_it) else { return };
+        self.crew.threads[thread].waits.retain(|wait| !wait.asks.contains(&ask));
         match self.crew.errands.remove(at).state {
             State::Waiting(waiting) => self.drop_unsent(&waiting),
             State::Underway(underway) => self.forget(&underway),
