@@ -98,7 +98,8 @@ fn a_crash_of_any_worker_loses_nothing() {
     for way in &WAYS[1..] {
         let stage = Stage::new(way);
         let sound = stage.output("--wav", "ffmpeg/both.mp4", THREADS[1]);
-        for fault in ["demux@60", "audio@30", "video@20"] {
+        // Much later all packets of so short a clip are with the decoders, and nobody misses the demuxer.
+        for fault in ["demux@5", "audio@30", "video@20"] {
             let file = clip("ffmpeg/both.mp4");
             let outputs = ["--framemd5", "list", "--wav", "sound", "--crash", fault, &file];
             let run = stage.run(&[THREADS[1], &outputs].concat());

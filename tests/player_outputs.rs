@@ -4,7 +4,9 @@
 mod player;
 
 use std::fs::File;
-use std::process::Command;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use player::{Stage, WAYS, clip, program};
 
@@ -33,6 +35,32 @@ fn piped(stage: &Stage, option: &str, name: &str) -> Vec<u8> {
     let run = player.output().expect("the player starts");
     assert_eq!((run.status.code(), String::from_utf8_lossy(&run.stderr).as_ref()), (Some(0), ""), "{name}");
     run.stdout
+}
+
+/// Longer than any deadline: nobody waits for a stage that waits for the host.
+#[test]
+fn a_pipe_that_is_not_read_for_a_while_costs_no_worker() {
+    const PAUSE: Duration = Duration::from_secs(7);
+    std::thread::scope(|scope| {
+        for way in &WAYS[1..] {
+            scope.spawn(move || {
+                let stage = Stage::new(way);
+                let mut player = Command::new(program());
+                player.args(stage.way).args(["--y4m", "/dev/stdout", "--quiet", "--json", &clip("clip-av1.webm")]);
+                let mut child =
+                    player.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the player starts");
+                let mut pictures = vec![0; 1000];
+                child.stdout.as_mut().expect("a pipe").read_exact(&mut pictures).expect("it has begun");
+                std::thread::sleep(PAUSE);
+                let run = child.wait_with_output().expect("the player ends");
+                pictures.extend(run.stdout);
+                assert!(pictures == stage.output("--y4m", "clip-av1.webm", &[]));
+                let report: serde_json::Value = serde_json::from_slice(&run.stderr).expect("nothing but the report");
+                let workers = report["workers"].as_array().expect("a list");
+                assert!(workers.iter().skip(1).all(|worker| worker["restarts"] == 0), "{report}");
+            });
+        }
+    });
 }
 
 #[test]

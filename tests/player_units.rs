@@ -6,10 +6,12 @@
 mod cli;
 #[path = "../examples/player/host/mod.rs"]
 mod host;
-#[path = "../examples/player/in_process.rs"]
+#[path = "../examples/player/in_process/mod.rs"]
 mod in_process;
 #[path = "../examples/player/input.rs"]
 mod input;
+#[path = "../examples/player/pipeline/mod.rs"]
+mod pipeline;
 #[path = "../examples/player/place.rs"]
 mod place;
 #[path = "../examples/player/play.rs"]
@@ -22,6 +24,8 @@ mod progress;
 mod protocol;
 #[path = "../examples/player/report.rs"]
 mod report;
+#[path = "../examples/player/service/mod.rs"]
+mod service;
 #[path = "../examples/player/sink/mod.rs"]
 mod sink;
 #[path = "../examples/player/stage/mod.rs"]

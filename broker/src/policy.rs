@@ -114,7 +114,7 @@ impl Rules {
     }
 
     /// `from` may use all that `contract` says of `to`: its methods, the descriptors that they take and give, the buffers
-    /// that they are lent.
+    /// that they are lent, and those that it lends.
     ///
     /// # Panics
     /// If a role is no [`Name`].
@@ -132,7 +132,13 @@ impl Rules {
         self.allow_grant(from, to, interface, Grant { rights, back: Rights::default() })
     }
 
-    fn allow_grant(self, from: &str, to: &str, interface: &Interface, grant: Grant) -> Self {
+    /// `from` may use `interface` of `to` with the rights of this grant, and `to` has those that it gives back: such as
+    /// [`Contract::answer_rights`].
+    ///
+    /// # Panics
+    /// If a role is no [`Name`].
+    #[must_use]
+    pub fn allow_grant(self, from: &str, to: &str, interface: &Interface, grant: Grant) -> Self {
         self.rule(from, to, interface, Decision::Grant(grant))
     }
 

@@ -1,9 +1,10 @@
 //! A media player that runs its dangerous parts as confined workers.
 //!
-//! `stage` holds those parts as plain Rust: a demuxer, an audio decoder and a video decoder. `worker` makes each a worker,
-//! `host` spawns them, says who may talk to whom, and goes on when one dies. `playback` decides what is played and takes in
-//! what arrives, `sink` writes files, `protocol` is what all of them say to each other. `in_process` joins the same stages by
-//! plain calls, for comparison.
+//! `stage` holds those parts as plain Rust: a demuxer, an audio decoder and a video decoder. `protocol` is what is said to them,
+//! three contracts, and `service` serves these with the stages, wherever that is: `worker` makes each a worker, `in_process`
+//! has them in this process, for comparison. `pipeline` plays, whichever it is: it links each decoder to its track and pulls
+//! what is decoded. `host` spawns the workers, says who may talk to whom, and has playing taken up again when one dies.
+//! `playback` decides what is played and takes in what arrives, `sink` writes files.
 
 #![deny(unsafe_code)]
 
@@ -11,12 +12,14 @@ mod cli;
 mod host;
 mod in_process;
 mod input;
+mod pipeline;
 mod place;
 mod play;
 mod playback;
 mod progress;
 mod protocol;
 mod report;
+mod service;
 mod sink;
 mod stage;
 mod text;
@@ -37,7 +40,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use cli::{Options, TierName};
 use host::Order;
 use input::Input;
-use play::{EXIT_NOTHING, EXIT_OUTPUT, EXIT_PLAYED, EXIT_STOPPED, PlayError, Played};
+use play::{EXIT_NOTHING, EXIT_OUTPUT, EXIT_PLAYED, EXIT_STOPPED, Job, PlayError, Played};
 use progress::Progress;
 use report::Report;
 use text::plain;
@@ -108,9 +111,9 @@ fn run(options: &Options, stop: &AtomicBool) -> Report {
 
 fn play(options: &Options, input: Input, progress: &mut Progress, stop: &AtomicBool) -> Result<Played, PlayError> {
     let (wanted, faults, family) = (options.wanted(), options.faults(), options.family());
-    let (seek, repeat) = (options.seek, options.repeat);
+    let job = Job { input, family, wanted: &wanted, seek: options.seek, repeat: options.repeat };
     if options.in_process {
-        return in_process::play(input, &wanted, family, (seek, repeat), progress, stop);
+        return in_process::play(&job, progress, stop);
     }
     if options.sandbox == TierName::Off {
         eprintln!("player: WARNING: --sandbox off: NOTHING IS CONFINED; whoever made the file can do all that you can");
@@ -120,8 +123,7 @@ fn play(options: &Options, input: Input, progress: &mut Progress, stop: &AtomicB
     }
     let (model, sandbox, learn) = (options.model.into(), options.sandbox.into(), options.learns());
     let trace = options.trace.as_deref().map(Trace::create).transpose()?;
-    let (wanted, faults, gathering) = (&wanted, &faults, trace.as_ref());
-    let order = Order { input, family, wanted, seek, repeat, model, sandbox, learn, faults, trace: gathering };
+    let order = Order { job: &job, model, sandbox, learn, faults: &faults, trace: trace.as_ref() };
     let played = host::play(&order, progress, stop);
     match trace.map(Trace::write) {
         None => played,

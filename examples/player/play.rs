@@ -1,12 +1,12 @@
 //! What every way of playing a file comes to.
 
-use cloison_broker::msg::AppendError;
 use cloison_broker::{OpenError, SpawnError, StartError};
 
-use crate::input::InputError;
+use crate::input::{Input, InputError};
 use crate::playback::{PlaybackError, Summary};
+use crate::protocol::{Family, Nanos};
 use crate::report::Worker;
-use crate::sink::OutputError;
+use crate::sink::{OutputError, Wanted};
 use crate::trace::Traced;
 
 /// Something was played.
@@ -19,6 +19,20 @@ pub const EXIT_NOTHING: u8 = 2;
 pub const EXIT_GIVEN_UP: u8 = 3;
 /// Ended by a signal, as shells count it for Ctrl-C.
 pub const EXIT_STOPPED: u8 = 130;
+
+/// What is to be played.
+pub struct Job<'a> {
+    /// The file.
+    pub input: Input,
+    /// Whose demuxers and decoders do the work.
+    pub family: Family,
+    /// The files to write.
+    pub wanted: &'a Wanted,
+    /// Where to start.
+    pub seek: Option<Nanos>,
+    /// How often.
+    pub repeat: u32,
+}
 
 /// What a way of playing reports.
 pub struct Played {
@@ -86,9 +100,17 @@ pub enum PlayError {
     /// What the workers do cannot be gathered.
     #[error("no thread for the trace: {0}")]
     Trace(std::io::Error),
-    /// What is to be said to a worker does not fit into a message.
-    #[error(transparent)]
-    Message(#[from] AppendError),
+    /// There is no clock to play by.
+    #[error("the host's own loop cannot start: {0}")]
+    Runtime(std::io::Error),
+    /// A stage is gone, or does not do what it should, and there is no other.
+    #[error("{role}: {why}")]
+    Stage {
+        /// Its role.
+        role: &'static str,
+        /// What is wrong.
+        why: String,
+    },
 }
 
 impl PlayError {

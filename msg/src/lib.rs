@@ -41,6 +41,7 @@ mod message;
 mod meter;
 mod name;
 mod probe;
+mod reader;
 mod rights;
 mod route;
 mod table;
@@ -64,16 +65,14 @@ pub use link_end::{
     STREAM_ITEMS, Via,
 };
 pub use link_ref::{LINK_REF_LEN, LINKS_MAX, LinkRef, LinkRefError, Transfer};
-pub use message::{
-    AppendError, DESCRIPTORS_MAX, Descriptor, Message, Messages, Named, PACKET_MAX, PAYLOAD_MAX, Reader, RecvError,
-    decode_whole,
-};
+pub use message::{AppendError, DESCRIPTORS_MAX, Descriptor, Message, Named, PACKET_MAX, PAYLOAD_MAX};
 pub use meter::{
     Account, CALLS_IN_FLIGHT, Credit, Meter, Overdraft, Receipt, Taken, WINDOW_BYTES, WINDOW_DESCRIPTORS,
     WINDOW_MESSAGES,
 };
 pub use name::{HOST, NAME_MAX, Name, NameError};
 pub use probe::{Age, Circle, PROBE_LEN_MAX, Probe};
+pub use reader::{Messages, Reader, RecvError, decode_whole};
 pub use rights::{DescriptorClasses, Relayed, Rights, RightsFlags, RpcSet};
 pub use route::Route;
 pub use table::{Entry, Key, Table};

@@ -9,8 +9,8 @@ use crate::meter::{Account, Receipt, Taken};
 
 pub use self::streams::{Caller, Drawn, Room, STREAM_BYTES, STREAM_ITEMS};
 use crate::{
-    Credit, DEADLINE_MAX, Denial, DescriptorClasses, Destination, Header, Kind, Meter, Name, Overdraft, Rights, Route,
-    RpcIndex, Shape, Time, Use, Verdict, decide, decode_whole,
+    Credit, DEADLINE_MAX, Denial, Destination, Header, Kind, Meter, Name, Overdraft, Rights, Route, RpcIndex, Shape,
+    Time, Use,
 };
 
 /// How many nested calls one chain may have. A deeper call is refused by name, never hung.
@@ -243,89 +243,6 @@ impl<C> LinkEnd<C> {
         self.inbound
     }
 
-    /// How the message with this header leaves, if it is no credit.
-    #[must_use]
-    pub const fn passage(&self, header: &Header) -> Passage {
-        match self.outbound {
-            Route::Direct if header.links > 0 => Passage::Excursion,
-            route => Passage::By(route),
-        }
-    }
-
-    /// The header of the word that what this end says next comes by the other route.
-    #[must_use]
-    pub fn switch(&self) -> Header {
-        self.header(Kind::Switch, RpcIndex::default(), Shape::default())
-    }
-
-    /// From now on messages leave by `route`; for the direct one there is a socket from now on. The caller sends a
-    /// [`switch`](Self::switch) over the broker first when the new route is the direct one, and tells the broker that it
-    /// has left when it is the relayed one; what could not leave by the old socket goes by the new route, and is counted
-    /// there with [`resend`](Self::resend).
-    pub fn reroute(&mut self, route: Route) {
-        if route == Route::Direct && self.socket == Socket::Absent {
-            self.socket = Socket::Announced;
-        }
-        self.outbound = route;
-        self.switching = true;
-    }
-
-    /// A message that was to leave by the direct route leaves by the relayed one.
-    pub fn resend(&mut self, header: &Header) {
-        self.sent.divert(header.kind, header.shape());
-    }
-
-    /// Nothing more comes by the socket: whatever follows comes over the broker.
-    pub fn handle_end(&mut self) {
-        self.socket = Socket::Ended;
-        self.inbound = Route::Relayed;
-    }
-
-    /// Whether a change of routes has just been completed, in both directions as far as this end is concerned. If the
-    /// link is relayed then, its socket is of no more use.
-    pub fn take_settled(&mut self) -> bool {
-        let is_complete = match self.outbound {
-            Route::Direct => self.socket == Socket::Open,
-            Route::Relayed => matches!(self.socket, Socket::Absent | Socket::Ended),
-        };
-        let settled = self.switching && is_complete;
-        if settled {
-            self.switching = false;
-            if self.outbound == Route::Relayed {
-                self.socket = Socket::Absent;
-            }
-        }
-        settled
-    }
-
-    /// Whether a relayed message may have overtaken what is to be read on the socket before it. A credit, too: one for what
-    /// came by the direct route is behind those that went by the socket, and totals never go back.
-    #[must_use]
-    pub fn may_outrun(&self) -> bool {
-        self.inbound == Route::Direct
-    }
-
-    /// The peer's end has another holder, and the link is relayed. Calls of this end's up to `own` went to the former one,
-    /// who will not answer them: they are given back, to fail. The former one's calls are not answered any more.
-    pub fn handle_move(&mut self, peer: Name, own: CallId) -> Vec<Pending<C>> {
-        self.peer = peer;
-        self.peer_moves = self.peer_moves.saturating_add(1);
-        self.orphans = self.last_call;
-        self.received.hand_over();
-        self.received.set_calls(0);
-        self.sent.hand_over();
-        self.sent.set_calls(self.calls.minted_after(own));
-        self.taken.hand_over();
-        self.streams.close_all(|call, caller| caller == Caller::Peer || call <= own);
-        self.calls.finish_up_to(own)
-    }
-
-    /// What to remember of a message that arrives by `route` now, for [`taken`](Self::taken).
-    #[must_use]
-    pub const fn via(&self, route: Route) -> Via {
-        Via { route, peer_moves: self.peer_moves }
-    }
-
     /// The last call that was made from this end.
     #[must_use]
     pub const fn last_made(&self) -> CallId {
@@ -415,128 +332,6 @@ impl<C> LinkEnd<C> {
             .inspect_err(|_| self.sent.unsend(Route::Relayed, kind, shape))
     }
 
-    /// Says what a message that arrived by `via` is, and keeps the account.
-    ///
-    /// # Errors
-    /// [`Breach`]: the peer does not keep the protocol. On a link that was never direct that cannot happen, since the
-    /// broker checks.
-    pub fn handle(
-        &mut self,
-        via: Route,
-        header: &Header,
-        payload: &[u8],
-        classes: DescriptorClasses,
-        now: Time,
-    ) -> Result<Arrival<C>, Breach> {
-        match header.kind {
-            Kind::Control => Err(Breach::Control),
-            Kind::Switch => self.handle_switch(via).map(|()| Arrival::Switched),
-            Kind::Credit => {
-                let receipt: Receipt = decode_whole(payload).map_err(|_| Breach::Credit)?;
-                // What the broker has counted, it must hear of: else this end would send what the broker takes for too much.
-                if via == Route::Direct && receipt.route == Route::Relayed {
-                    return Err(Breach::Credit);
-                }
-                self.sent.credit(receipt)?;
-                Ok(Arrival::Credit)
-            }
-            Kind::Reply | Kind::Error => {
-                self.sent.answer()?;
-                self.received.send(via, header.kind, header.shape())?;
-                self.streams.close(header.call, Caller::Own);
-                Ok(self.calls.finish(header.call).map_or(Arrival::Late, Arrival::Outcome))
-            }
-            Kind::Release => {
-                self.received.send(via, header.kind, header.shape())?;
-                Ok(Arrival::Release)
-            }
-            Kind::Cancel => {
-                self.received.send(via, header.kind, header.shape())?;
-                self.streams.cancel(header.call);
-                Ok(self.judge(via, header, classes, now).map_or(Arrival::Cancel, Arrival::Denied))
-            }
-            Kind::Probe => {
-                self.received.send(via, header.kind, header.shape())?;
-                Ok(self.judge(via, header, classes, now).map_or(Arrival::Probe, Arrival::Denied))
-            }
-            Kind::Item => {
-                self.received.send(via, header.kind, header.shape())?;
-                if let Some(denial) = self.judge(via, header, classes, now) {
-                    return Ok(Arrival::Denied(denial));
-                }
-                Ok(if self.streams.receive(header)? { Arrival::Item } else { Arrival::Stray })
-            }
-            Kind::Demand => {
-                let drawn = decode_whole(payload).map_err(|_| Breach::Demand)?;
-                self.streams.demand(header, drawn)?;
-                Ok(Arrival::Demand)
-            }
-            Kind::Call | Kind::Oneway => {
-                self.received.send(via, header.kind, header.shape())?;
-                if header.kind == Kind::Call {
-                    self.received.open()?;
-                    if !header.call.follows(self.last_call, self.peer_moves) {
-                        return Err(Breach::Call);
-                    }
-                    self.last_call = header.call;
-                }
-                let denial = self.judge(via, header, classes, now);
-                if denial.is_none() {
-                    self.streams.open(header, Caller::Peer);
-                }
-                Ok(denial.map_or(Arrival::Request, Arrival::Denied))
-            }
-        }
-    }
-
-    fn handle_switch(&mut self, via: Route) -> Result<(), Breach> {
-        match (via, self.socket) {
-            (Route::Direct, _) if self.inbound == Route::Direct => self.inbound = Route::Relayed,
-            (Route::Relayed, Socket::Announced) => {
-                self.socket = Socket::Open;
-                self.inbound = Route::Direct;
-            }
-            (Route::Relayed, Socket::Open | Socket::Ended) if self.inbound == Route::Relayed => {
-                // The end of an excursion has its place in the window, and is taken at once.
-                self.received.send(via, Kind::Switch, Shape::default())?;
-                self.taken.take(via, Kind::Switch, Shape::default());
-                self.inbound = Route::Direct;
-            }
-            _ => return Err(Breach::Switch),
-        }
-        Ok(())
-    }
-
-    /// What came by the direct route nobody has checked yet.
-    fn judge(&mut self, via: Route, header: &Header, classes: DescriptorClasses, now: Time) -> Option<Denial> {
-        if via == Route::Relayed {
-            return None;
-        }
-        match decide(&self.peer_rights, &self.peer_used, header, classes, now) {
-            Verdict::Deny(denial) => Some(denial),
-            Verdict::Allow => {
-                self.peer_used.note(&self.peer_rights, header);
-                None
-            }
-        }
-    }
-
-    /// Notes that the application has taken a request or a returned buffer that came by `via`, or that an answer was
-    /// received.
-    pub fn taken(&mut self, via: Via, header: &Header) {
-        // A former holder's account of what came by the socket is closed; the broker's goes on.
-        if via.route == Route::Relayed || via.peer_moves == self.peer_moves {
-            self.taken.take(via.route, header.kind, header.shape());
-        }
-    }
-
-    /// The credit to send now, if one is due. Ask after `taken`, `handle` and `handle_end`, until there is none.
-    pub fn due(&mut self) -> Option<Receipt> {
-        // Only the peer can check what came by the socket, and the broker lets a few such receipts pass at the end.
-        let hold = self.outbound == Route::Relayed && matches!(self.socket, Socket::Announced | Socket::Open);
-        self.taken.due(hold)
-    }
-
     /// Takes back what was counted for a message that could not be sent after all. A call that was to be answered by it
     /// counts as answered: send an error without descriptors under the same header.
     pub fn unsend(&mut self, header: &Header) -> Option<Pending<C>> {
@@ -585,7 +380,8 @@ impl<C> LinkEnd<C> {
 }
 
 mod about;
-
+mod arriving;
+mod routes;
 mod streams;
 
 #[cfg(test)]

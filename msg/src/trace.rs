@@ -194,11 +194,12 @@ pub enum MarkKind {
     Error,
     /// A message that nobody answers.
     Oneway,
+    /// An item of a stream, or the end of one that is fed.
+    Item,
 }
 
 impl MarkKind {
-    /// What is recorded of a message of that kind; `None` for what the runtimes say to each other, and for the items of a
-    /// stream, which are many: it shows as its call.
+    /// What is recorded of a message of that kind; `None` for what the runtimes say to each other.
     #[must_use]
     pub const fn of(kind: Kind) -> Option<Self> {
         match kind {
@@ -206,14 +207,10 @@ impl MarkKind {
             Kind::Reply => Some(Self::Reply),
             Kind::Error => Some(Self::Error),
             Kind::Oneway => Some(Self::Oneway),
-            Kind::Credit
-            | Kind::Release
-            | Kind::Control
-            | Kind::Switch
-            | Kind::Cancel
-            | Kind::Probe
-            | Kind::Item
-            | Kind::Demand => None,
+            Kind::Item => Some(Self::Item),
+            Kind::Credit | Kind::Release | Kind::Control | Kind::Switch | Kind::Cancel | Kind::Probe | Kind::Demand => {
+                None
+            }
         }
     }
 }

@@ -44,6 +44,7 @@
 //! | a [`Link`] | to tell many small things at a time | [`Link::batch`] |
 //! | a [`Worker`] | to tell all that play a role | [`Worker::oneway_to_all`] |
 //! | a [`Link`] | to hand pictures over | [`Link::pool`], then [`Pool::acquire`], [`BufferMut::lend`] |
+//! | a method of a contract | the link by which it is called, to lend over | [`Worker::link_served`] |
 //! | a descriptor | to pass it, if the policy grants its class | [`Message::attach`](msg::Message::attach) |
 //! | a [`Link`] that may be handed on | to let another worker use its peer, too | [`Message::append_link`](msg::Message::append_link) |
 //! | a [`Link`] that may be handed on | to give it away | [`Message::move_link`](msg::Message::move_link) |

@@ -50,6 +50,8 @@ impl Session {
     /// Takes in what is there already, and waits for nothing.
     pub(crate) fn pump_at_once(&mut self) {
         self.send_batched();
+        // Who always has something to do never comes to wait.
+        self.flush_trace_if_due();
         if let Ok(ready) = self.poll(Time(0)) {
             self.attend(&ready);
         }
@@ -131,7 +133,9 @@ impl Session {
             until = until.min(wire.retry_at().unwrap_or(NEVER));
         }
         let bell = self.crew.bell();
-        polled.extend(bell.map(|bell| PollFd::from_borrowed_fd(bell, PollFlags::IN)));
+        if let Some(bell) = bell {
+            polled.push(PollFd::from_borrowed_fd(bell, PollFlags::IN));
+        }
         let outcome = poll(&mut polled, timeout(self.time, until).as_ref());
         for ((_, events), fd) in ready.iter_mut().zip(&polled) {
             *events = fd.revents();

@@ -62,6 +62,7 @@ impl Session {
         }
         let result = match received {
             Ok(len) => {
+                self.arrived = self.arrived.wrapping_add(1);
                 self.take_packet(from, &mut packet, len, &mut passed);
                 Received::Packet
             }

@@ -206,7 +206,7 @@ impl Worker {
     fn answer_by_stream(&self, served: &Serving, output: Output<Link>) {
         let call = served.header;
         if call.streams.contains(Streams::ITEMS) {
-            return self.producers().push(Producer { call, chain: served.frame, output, held: None });
+            return self.producers().push(Producer { call, chain: served.frame, output, held: None, stalled: None });
         }
         let mut session = self.session();
         let why = "its answer is a stream, for which nobody asked";

@@ -64,6 +64,8 @@ pub(crate) struct Session {
     pub(crate) late: u64,
     /// How many answers were made that nobody could hear any more.
     pub(crate) unheard: u64,
+    /// How many packets have arrived.
+    pub(crate) arrived: u64,
     pub(crate) buffers: Buffers,
     pub(crate) disconnect: Option<Disconnect>,
     /// The socket on which more is probably queued already, so that looking at once is better than polling first.
@@ -177,6 +179,7 @@ impl Session {
             numbers: Numbers::default(),
             late: 0,
             unheard: 0,
+            arrived: 0,
             buffers: Buffers::default(),
             disconnect: None,
             eager: None,

@@ -146,6 +146,14 @@ impl Worker {
         self.session().disconnect.clone()
     }
 
+    /// The link by which the request came that is being served, or that the stream answers which is being pulled: for an object
+    /// to which several links lead, and that lends something to whoever asks. `None` where nothing is being served.
+    #[must_use]
+    pub fn link_served(&self) -> Option<Link> {
+        let name = self.session().serving.last()?.header.destination;
+        Some(self.link(name))
+    }
+
     /// How many answers came to calls that nobody waited for any more: they were given up, or their deadlines had passed.
     #[must_use]
     pub fn late_answers(&self) -> u64 {

@@ -7,13 +7,14 @@
 mod world;
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use cloison_msg::control::ToWorker;
 use cloison_msg::trace::{MarkKind, Record, Task, TraceLevel, What};
 use cloison_msg::{Interface, Message, Route, RpcIndex, Text};
-use cloison_worker::{Answer, Link, Request, Threads, Worker, interface};
+use cloison_worker::{Answer, Link, Request, Stream, Threads, Worker, interface};
 use world::World;
 
 const TEST: Interface = Interface::new("test", &["echo"]);
@@ -26,7 +27,23 @@ over_both_routes![
     what_is_off_says_nothing,
     a_call_comes_after_the_span_that_makes_it,
     what_threads_serve_is_told_while_they_serve_it,
+    items_are_told_by_both_ends,
+    who_always_has_something_to_do_tells_it_all_the_same,
 ];
+
+#[interface]
+trait Numbers {
+    /// As many as are wanted, each of which takes a millisecond to make.
+    fn numbers(&self) -> Stream<u32>;
+}
+
+struct Slow;
+
+impl Numbers for Slow {
+    fn numbers(&self) -> Stream<u32> {
+        Stream::of((0..).inspect(|_| std::thread::sleep(Duration::from_millis(1))))
+    }
+}
 
 fn echo(_: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> Result<(), cloison_msg::Failure> {
     reply.append_bytes(request.recv::<&[u8]>()?)?;
@@ -125,7 +142,10 @@ fn what_is_off_says_nothing(route: Route) {
 /// Else what the call causes could be told before what caused it.
 fn a_call_comes_after_the_span_that_makes_it(route: Route) {
     let mut world = World::new(route);
+    // Each hears of it before of any link, by whose own socket a call could come first.
+    let trace = |world: &World, role: &str| world.say(role, &ToWorker::Trace { level: TraceLevel::Debug });
     let last = world.worker("last", |worker| serve(worker, 1));
+    trace(&world, "last");
     let middle = world.worker("middle", |worker| {
         let last = worker.open("last", &TEST).unwrap();
         worker.provide(move |_: &Worker, request: &mut Request<'_>, _: &mut Message<OwnedFd>| {
@@ -136,9 +156,9 @@ fn a_call_comes_after_the_span_that_makes_it(route: Route) {
         assert!(worker.serve_once(SOON).unwrap());
         assert!(!worker.serve_once(Duration::from_millis(100)).unwrap());
     });
+    trace(&world, "middle");
     let client = world.here("client");
     let link = client.open("middle", &TEST).unwrap();
-    ["middle", "last"].iter().for_each(|role| world.say(role, &ToWorker::Trace { level: TraceLevel::Debug }));
     let mut message = Message::new();
     message.append_bytes(&[]).unwrap();
     link.call(ECHO, &mut message).unwrap();
@@ -200,4 +220,50 @@ fn what_threads_serve_is_told_while_they_serve_it(route: Route) {
     }
     let threads: Vec<u32> = began.iter().map(|(_, thread)| *thread).collect();
     assert!(threads.len() == 2 && threads[0] != threads[1], "{threads:?}");
+}
+
+fn is_item(record: &Record<Text>, by: &str) -> bool {
+    match &record.what {
+        What::Sent { mark, .. } => by == "sent" && mark.kind == MarkKind::Item,
+        What::Taken(mark) => by == "taken" && mark.kind == MarkKind::Item,
+        _ => false,
+    }
+}
+
+fn items_are_told_by_both_ends(route: Route) {
+    let mut world = World::new(route);
+    world.worker("server", |worker| worker.serve(NumbersServer::new(Slow)));
+    let client = world.here("client");
+    let numbers = NumbersClient::bind(&client, "server").unwrap();
+    ["server", "client"].iter().for_each(|role| world.say(role, &ToWorker::Trace { level: TraceLevel::Trace }));
+    client.open("nobody", &TEST).unwrap_err();
+    assert!(numbers.numbers().take(10).eq((0..10).map(Ok)));
+    drop((numbers, client));
+    let start = std::time::Instant::now();
+    let is_told = |by| told(&world, 1).0.iter().filter(|record| is_item(record, by)).count() >= 10;
+    while !["sent", "taken"].into_iter().all(is_told) {
+        assert!(start.elapsed() < SOON, "not all were told");
+        std::thread::yield_now();
+    }
+}
+
+/// A stream that is always wanted keeps its maker from ever waiting.
+fn who_always_has_something_to_do_tells_it_all_the_same(route: Route) {
+    let mut world = World::new(route);
+    world.worker("server", |worker| worker.serve(NumbersServer::new(Slow)));
+    let is_enough = Arc::new(AtomicBool::new(false));
+    let enough = is_enough.clone();
+    let client = world.worker("client", move |worker| {
+        let numbers = NumbersClient::bind(worker, "server").unwrap();
+        numbers.numbers().take_while(|_| !enough.load(Ordering::Relaxed)).count()
+    });
+    world.say("server", &ToWorker::Trace { level: TraceLevel::Trace });
+    let start = std::time::Instant::now();
+    let has_told = || world.traced().iter().any(|batch| !batch.is_empty());
+    while !has_told() {
+        assert!(start.elapsed() < SOON, "nothing was told");
+        std::thread::yield_now();
+    }
+    is_enough.store(true, Ordering::Relaxed);
+    client.join().unwrap();
 }

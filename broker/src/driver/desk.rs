@@ -130,10 +130,10 @@ impl Desk {
     }
 
     /// The host has a link, maybe one that another had before: then its accounts stand like this.
-    pub(super) fn granted(&mut self, link: Destination, end: LinkEnd<Done>, balance: Balance) {
+    pub(super) fn granted(&mut self, link: Destination, interface: Name, end: LinkEnd<Done>, balance: Balance) {
         let core = LinkCore::new(link, end.peer().clone(), Taken::resume(balance.received), self.commands.clone());
         let end = end.resume(balance);
-        self.ends.insert(link, HostEnd::new(end, core));
+        self.ends.insert(link, HostEnd::new(end, interface, core));
     }
 
     /// Answers whoever asked for a link. A link for which nobody waits any more comes back, to be closed.
@@ -301,7 +301,7 @@ mod tests {
         let link = Destination { index: 1, generation: 1 };
         let received = Credit { messages: 1000, bytes: 0, descriptors: 0 };
         let end = LinkEnd::new(link, Name::new("peer").unwrap(), Route::Relayed, Rights::default());
-        desk.granted(link, end, Balance { received, ..Balance::default() });
+        desk.granted(link, Name::new("test").unwrap(), end, Balance { received, ..Balance::default() });
         for _ in 0..WINDOW_MESSAGES / 2 {
             desk.ends.get(link).unwrap().core.take(&Header::default());
         }
@@ -319,7 +319,7 @@ mod tests {
         let mut desk = Desk::new(Inbox::new(commands.clone()).0, commands);
         let link = Destination { index: 1, generation: 1 };
         let end = LinkEnd::new(link, Name::new("peer").unwrap(), Route::Relayed, Rights::default());
-        desk.granted(link, end, Balance::default());
+        desk.granted(link, Name::new("test").unwrap(), end, Balance::default());
         let unread = desk.ends.get(link).unwrap().core.clone();
         desk.gone(link, &Gone::Moved, false);
         assert!(!unread.is_revoked());

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use cloison_ipc::BUFFERS_MAX;
-use cloison_msg::{CallFrame, ChainId, Header, LinkEnd, Time};
+use cloison_msg::{CallFrame, ChainId, Header, LinkEnd, Name, Time};
 
 use super::desk::Waiting;
 use super::given_up::Open;
@@ -19,6 +19,8 @@ const RETURNS_WAITING: usize = POOLS_PER_LINK * BUFFERS_MAX as usize;
 /// What the driver keeps of one link of the host's.
 pub(super) struct HostEnd {
     pub(super) end: LinkEnd<Done>,
+    /// For which the link was granted.
+    interface: Name,
     pub(super) core: Arc<LinkCore>,
     /// What waits for credit, in order.
     pub(super) waiting: VecDeque<Waiting>,
@@ -35,10 +37,15 @@ pub(super) struct HostEnd {
 }
 
 impl HostEnd {
-    pub(super) fn new(end: LinkEnd<Done>, core: Arc<LinkCore>) -> Self {
+    pub(super) fn new(end: LinkEnd<Done>, interface: Name, core: Arc<LinkCore>) -> Self {
         let (open, detached, streams) = (Vec::new(), Vec::new(), Vec::new());
         let waiting = VecDeque::new();
-        Self { end, core, waiting, is_resuming: false, open, detached, streams, object: None }
+        Self { end, interface, core, waiting, is_resuming: false, open, detached, streams, object: None }
+    }
+
+    /// Who is at the other end, and what the numbers of methods mean.
+    pub(super) fn parties(&self) -> (&Name, &Name) {
+        (self.end.peer(), &self.interface)
     }
 
     pub(super) fn unclaimed(&self) -> Unclaimed {

@@ -28,8 +28,8 @@ impl Driver {
 
     fn host_word(&mut self, word: ToWorker, mut descriptors: Vec<Passed>) {
         match word {
-            ToWorker::Granted { link, peer, route, peer_rights, balance, copy_of, .. } => {
-                self.desk.granted(link, LinkEnd::new(link, peer, route, peer_rights), balance);
+            ToWorker::Granted { link, peer, interface, route, peer_rights, balance, copy_of, .. } => {
+                self.desk.granted(link, interface, LinkEnd::new(link, peer, route, peer_rights), balance);
                 copy_of.iter().for_each(|&original| self.desk.share(original, link));
             }
             ToWorker::Offered { request, ends } => self.host_is_offered(request, ends),
@@ -91,8 +91,8 @@ impl Driver {
         let Some(end) = self.desk.ends.get_mut(link) else { return };
         let classes = descriptors.iter().map(Descriptor::class).fold(DescriptorClasses::empty(), |a, b| a | b);
         let arrival = end.end.handle(Route::Relayed, header, payload, classes, now());
-        if matches!(arrival, Ok(Arrival::Request | Arrival::Outcome(_))) {
-            self.tracing.host_taken(header, end.end.peer(), now());
+        if matches!(arrival, Ok(Arrival::Request | Arrival::Outcome(_) | Arrival::Item)) {
+            self.tracing.host_taken(header, end.parties(), now());
         }
         let core = end.core.clone();
         let links =
@@ -177,7 +177,7 @@ impl Driver {
         let (cause, until) = waiting.take_cause();
         match end.admit(waiting, chain, now()) {
             Ok((header, message)) => {
-                self.tracing.host_sent(&header, end.end.peer(), cause, until, now());
+                self.tracing.host_sent(&header, end.parties(), cause, until, now());
                 self.host_message(&header, message);
                 true
             }
@@ -227,7 +227,7 @@ impl Driver {
         end.note_answered(call.call);
         // An error carries no descriptor, so there is room for it.
         if let Ok(header) = header {
-            self.tracing.host_sent(&header, end.end.peer(), Cause::default(), now(), now());
+            self.tracing.host_sent(&header, end.parties(), Cause::default(), now(), now());
             self.host_message(&header, message);
         }
     }

@@ -7,6 +7,7 @@ use cloison_msg::{CallFailure, CallId, Caller, Destination, Drawn, Gone, Header,
 use super::host_end::HostEnd;
 use super::{Done, Driver, HostMessage, now};
 use crate::host::{Piece, StreamCore};
+use crate::trace::Cause;
 
 /// So late that it never comes: whoever waits for no item may wait for ever.
 const NEVER: Time = Time(u64::MAX);
@@ -37,7 +38,10 @@ impl Driver {
         let mut at = 0;
         while let Some(stream) = self.desk.ends.get(link).and_then(|end| end.streams.get(at)).cloned() {
             at += 1;
-            while let Some((header, message)) = self.desk.ends.get_mut(link).and_then(|end| end.admit_made(&stream)) {
+            while let Some(end) = self.desk.ends.get_mut(link)
+                && let Some((header, message)) = end.admit_made(&stream)
+            {
+                self.tracing.host_sent(&header, end.parties(), Cause::default(), now(), now());
                 self.host_message(&header, message);
                 // It was a wait of its own.
                 self.host_awaits_item(link, &stream);

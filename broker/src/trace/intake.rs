@@ -84,23 +84,23 @@ impl Intake {
     }
 
     /// The host sends a message, which it has been waiting to send; a call ends by `until`.
-    pub(crate) fn host_sent(&mut self, header: &Header, peer: &Name, cause: Cause, until: Time, at: Time) {
-        if let Some(mark) = self.host_mark(header, peer) {
+    pub(crate) fn host_sent(&mut self, header: &Header, parties: (&Name, &Name), cause: Cause, until: Time, at: Time) {
+        if let Some(mark) = self.host_mark(header, parties) {
             self.entries.push(Entry::Sent { at, mark, cause, until });
         }
     }
 
     /// The host takes a message in.
-    pub(crate) fn host_taken(&mut self, header: &Header, peer: &Name, at: Time) {
-        if let Some(mark) = self.host_mark(header, peer) {
+    pub(crate) fn host_taken(&mut self, header: &Header, parties: (&Name, &Name), at: Time) {
+        if let Some(mark) = self.host_mark(header, parties) {
             self.entries.push(Entry::Taken { at, mark });
         }
     }
 
-    fn host_mark(&self, header: &Header, peer: &Name) -> Option<Mark<Text>> {
+    fn host_mark(&self, header: &Header, parties: (&Name, &Name)) -> Option<Mark<Text>> {
         let waiting = &self.hub.host_waiting;
         let is_welcome = self.hub.is_on() && waiting.load(Ordering::Relaxed) < HOST_WAITING_MAX;
-        let mark = is_welcome.then(|| host_mark(header, peer)).flatten();
+        let mark = is_welcome.then(|| host_mark(header, parties)).flatten();
         waiting.fetch_add(usize::from(mark.is_some()), Ordering::Relaxed);
         mark
     }

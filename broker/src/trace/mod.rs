@@ -176,9 +176,9 @@ impl TraceProcess {
     }
 }
 
-/// The mark of a message of the host's own; the interface of its links it does not know.
-fn host_mark(header: &Header, peer: &Name) -> Option<Mark<Text>> {
-    Mark::of(header, Text::new(peer.as_str()), Text::default())
+/// The mark of a message of the host's own, to or from that peer by that interface.
+fn host_mark(header: &Header, (peer, interface): (&Name, &Name)) -> Option<Mark<Text>> {
+    Mark::of(header, Text::new(peer.as_str()), Text::new(interface.as_str()))
 }
 
 impl fmt::Debug for Hub {

@@ -164,7 +164,9 @@ impl Desk {
                 }
                 Waiting::Taken(mark) => {
                     self.hub.host_waiting.fetch_sub(1, Ordering::Relaxed);
-                    self.chains.end_call(mark.chain, now);
+                    if mark.kind != MarkKind::Item {
+                        self.chains.end_call(mark.chain, now);
+                    }
                     self.host_says(at, What::Taken(mark));
                 }
                 Waiting::Gone(port) => self.bury(port, at),
@@ -208,6 +210,7 @@ impl Desk {
                 let span = emit::call_of(&process, parent, mark);
                 self.chains.begin(mark.chain, &process, Deed::Calls(mark.call), mark.depth, span, at);
             }
+            What::Taken(mark) if mark.kind == MarkKind::Item => {}
             What::Taken(mark) => self.chains.end(mark.chain, port, Deed::Calls(mark.call), at),
             What::Ended { span } | What::Closed { span } => self.close(port, *span, at),
             What::Lost(lost) => voice.lost = voice.lost.saturating_add(*lost),

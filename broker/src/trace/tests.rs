@@ -123,7 +123,10 @@ fn what_was_caused_stands_beneath_its_cause_in_whatever_order_it_comes() {
         let cause = Cause(Some(tracing::info_span!("playing")));
         desk.take(entry(&second, batch(&[(30, serve(1, "first", 1)), (40, event(0, "two"))]), 50));
         desk.take(entry(&first, batch(&[(20, serve(9, "host", 0)), (60, event(9, "one"))]), 70));
-        let mark = host_mark(&Header { chain: CHAIN, kind: cloison_msg::Kind::Call, ..Header::default() }, &first.role);
+        let mark = host_mark(
+            &Header { chain: CHAIN, kind: cloison_msg::Kind::Call, ..Header::default() },
+            (&first.role, &first.role),
+        );
         desk.take(Entry::Sent { at: Time(10), mark: mark.unwrap(), cause, until: Time(1000) });
         desk.show(Time(1000), Time(1000));
     });

@@ -2,15 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use cloison_broker::msg::Message;
+use cloison_broker::msg::contract::{Client, Stub};
 use cloison_broker::sandbox::{Profile, Tier};
-use cloison_broker::{Broker, SpawnError, WorkerSpec, WorkerState, WorkerStatus};
+use cloison_broker::{Broker, Contract, SpawnError, WorkerSpec, WorkerState, WorkerStatus};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::Order;
-use super::awaited::Awaited;
 use super::fault::{Fault, FaultKind};
-use crate::protocol::{decoder, demux};
+use crate::protocol::{DECODER, DEMUXER, Decoder, DecoderClient, Demuxer, DemuxerClient};
 use crate::report::Worker;
 use crate::worker::{AUDIO, DEMUX, VIDEO};
 
@@ -21,22 +20,29 @@ pub const ROLES: [&str; 3] = [DEMUX, AUDIO, VIDEO];
 /// so this is enough for two bad stretches, one right after the other.
 const RESTARTS: u32 = 5;
 
+/// How long after something was recorded, at most, a worker tells it that has nothing to do; twice that.
+const TOLD_WITHIN: Duration = Duration::from_millis(10);
+
 /// How long workers may take to end when playing is over.
 const END_WITHIN: Duration = Duration::from_millis(500);
 
 /// Starts the workers, all at the same time, with the least confinement, and for the family of demuxers and decoders, that
 /// the order names. If they are to learn, their calls are let through.
-pub fn spawn<'a>(broker: &'a Broker, order: &Order<'_>) -> Vec<Awaited<'a, Result<(), SpawnError>>> {
+///
+/// # Errors
+/// Why one of them does not start.
+pub async fn spawn(broker: &Broker, order: &Order<'_>) -> Result<(), SpawnError> {
     let least = order.sandbox;
     let most = if least == Tier::Off { Tier::Off } else { Tier::Full };
     let spec = |role| {
         let spec = WorkerSpec::own(role).expect("roles are names");
         // The strict profile, narrowed to the threads that the role needs.
-        let threads = if role == VIDEO { 1 + order.family.helpers() } else { 1 };
+        let threads = if role == VIDEO { 1 + order.job.family.helpers() } else { 1 };
         let profile = Profile::decoder().threads(threads);
         spec.profile(if order.learn { profile.learning() } else { profile }).least(least).most(most).restarts(RESTARTS)
     };
-    ROLES.map(|role| Awaited::new(broker.spawn_async(spec(role)))).into()
+    let [demux, audio, video] = ROLES.map(|role| broker.spawn_async(spec(role)));
+    tokio::try_join!(demux, audio, video).map(drop)
 }
 
 /// Makes `fault` happen. What cannot be done is dropped: the worker is gone already.
@@ -49,8 +55,11 @@ pub fn provoke(broker: &Broker, fault: &Fault) {
     }
 }
 
-/// The rows of the table, once every worker has ended and its use is known in full.
-pub fn dismiss(broker: &Broker) -> Vec<Worker> {
+/// The rows of the table, once every worker has ended and its use is known in full; and what it has recorded, if that is wanted.
+pub fn dismiss(broker: &Broker, is_traced: bool) -> Vec<Worker> {
+    if is_traced {
+        std::thread::sleep(TOLD_WITHIN);
+    }
     // They can still say what they sent to each other directly.
     let _ = broker.workers();
     for role in ROLES {
@@ -92,12 +101,14 @@ fn crash(broker: &Broker, role: &str) {
     }
 }
 
+/// A worker that ends meanwhile hangs for good, so failures are dropped. It has no time to say what it serves.
 fn tell_to_hang(broker: &Broker, fault: &Fault, busy: bool) {
-    let method = if fault.role == DEMUX { demux::HANG } else { decoder::HANG };
-    let Ok(link) = broker.open(fault.role, fault.interface()) else { return };
-    let mut message = Message::new();
-    if message.append(&busy).is_ok() {
-        // A worker that ends meanwhile hangs for good.
-        let _ = link.oneway(method, message);
+    let methods = |contract: &Contract| u16::try_from(contract.methods().len()).unwrap_or(u16::MAX);
+    if fault.role == DEMUX {
+        let link = broker.open(fault.role, &DEMUXER);
+        let _ = link.map(|link| DemuxerClient::over(Stub::new(link, methods(&DEMUXER))).hang(busy));
+    } else {
+        let link = broker.open(fault.role, &DECODER);
+        let _ = link.map(|link| DecoderClient::over(Stub::new(link, methods(&DECODER))).hang(busy));
     }
 }

@@ -3,11 +3,8 @@
 use std::collections::HashMap;
 use std::str::FromStr;
 
-use cloison_broker::msg::Interface;
-
-use crate::protocol::{DECODER, DEMUX};
 use crate::text::counted;
-use crate::worker::{AUDIO, DEMUX as DEMUXER, VIDEO};
+use crate::worker::{AUDIO, DEMUX, VIDEO};
 
 /// A fault of one worker: `ROLE@N`, after its Nth packet or picture; `ROLE@N:always` in each of its processes anew.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +36,7 @@ pub enum FaultKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
     /// There is no such worker.
-    #[error("the workers are {DEMUXER}, {AUDIO} and {VIDEO}")]
+    #[error("the workers are {DEMUX}, {AUDIO} and {VIDEO}")]
     Role,
     /// It is not said when.
     #[error("write ROLE@N, where N is a number of packets, pieces of sound or pictures: video@20")]
@@ -82,11 +79,6 @@ impl Fault {
         Ok(fault)
     }
 
-    /// The interface by which the worker is told to misbehave.
-    pub fn interface(&self) -> &'static Interface {
-        if self.role == DEMUXER { &DEMUX } else { &DECODER }
-    }
-
     /// Whether the worker must be told to misbehave.
     pub fn is_told(&self) -> bool {
         matches!(self.kind, FaultKind::Silence | FaultKind::Busy)
@@ -95,7 +87,7 @@ impl Fault {
     /// What is said if the worker only came to `count`.
     fn unreached(&self, count: u64) -> String {
         let noun = match self.role {
-            DEMUXER => "packet",
+            DEMUX => "packet",
             VIDEO => "picture",
             _ => "piece",
         };
@@ -105,7 +97,7 @@ impl Fault {
 
     fn parse(text: &str, kind: FaultKind) -> Result<(Self, impl Iterator<Item = &str>), FaultError> {
         let (role, rest) = text.split_once('@').ok_or(FaultError::After)?;
-        let role = [DEMUXER, AUDIO, VIDEO].into_iter().find(|known| *known == role).ok_or(FaultError::Role)?;
+        let role = [DEMUX, AUDIO, VIDEO].into_iter().find(|known| *known == role).ok_or(FaultError::Role)?;
         let mut words = rest.split(':');
         let after = words.next().and_then(|number| u64::from_str(number).ok()).ok_or(FaultError::After)?;
         Ok((Self { role, kind, after, always: false }, words))
@@ -178,7 +170,7 @@ mod tests {
     fn faults_are_written_as_the_command_line_does() {
         let fault = |role, kind, after, always| Fault { role, kind, after, always };
         assert_eq!(Fault::crash("video@24"), Ok(fault(VIDEO, FaultKind::Crash, 24, false)));
-        assert_eq!(Fault::crash("demux@0:always"), Ok(fault(DEMUXER, FaultKind::Crash, 0, true)));
+        assert_eq!(Fault::crash("demux@0:always"), Ok(fault(DEMUX, FaultKind::Crash, 0, true)));
         assert_eq!(Fault::hang("audio@3"), Ok(fault(AUDIO, FaultKind::Silence, 3, false)));
         assert_eq!(Fault::hang("audio@3:busy:always"), Ok(fault(AUDIO, FaultKind::Busy, 3, true)));
         assert_eq!(Fault::hang("audio@3:stop"), Ok(fault(AUDIO, FaultKind::Stop, 3, false)));

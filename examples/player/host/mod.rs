@@ -1,14 +1,11 @@
 //! The host: embeds a broker, has the file played by confined workers, and goes on when one of them dies.
 
-mod awaited;
 mod conductor;
 mod crew;
-mod delivery;
 mod fault;
 mod policy;
 mod recovery;
-mod start;
-mod steps;
+mod stages;
 
 use std::sync::atomic::AtomicBool;
 
@@ -18,28 +15,19 @@ use cloison_broker::{Broker, Model};
 
 pub use fault::Fault;
 
-use crate::input::Input;
-use crate::play::{PlayError, Played};
+use crate::pipeline::{self, Play};
+use crate::play::{Job, PlayError, Played};
 use crate::progress::Progress;
-use crate::protocol::{Family, Nanos};
-use crate::sink::Wanted;
 use crate::trace::Trace;
 use crate::usage::this_process;
 
 use conductor::Conductor;
+use stages::Stages;
 
-/// How a file is to be played.
+/// How a file is to be played by workers.
 pub struct Order<'a> {
-    /// The file.
-    pub input: Input,
-    /// Whose demuxers and decoders do the work.
-    pub family: Family,
-    /// The files to write.
-    pub wanted: &'a Wanted,
-    /// Where to start.
-    pub seek: Option<Nanos>,
-    /// How often.
-    pub repeat: u32,
+    /// What is to be played.
+    pub job: &'a Job<'a>,
     /// How the workers are linked.
     pub model: Model,
     /// The least confinement that is accepted.
@@ -64,21 +52,16 @@ pub fn play(order: &Order<'_>, progress: &mut Progress, stop: &AtomicBool) -> Re
             .and_then(|()| broker.set_trace_level(TraceLevel::Trace))
             .map_err(PlayError::Trace)?;
     }
-    let mut conductor = Conductor::new(&broker, inbox, order);
-    let failure = conductor.conduct(progress, stop).err();
-    let playback = conductor.into_playback();
-    let mut workers = vec![this_process("host")];
-    workers.extend(crew::dismiss(&broker));
-    drop(broker);
-    match (playback, failure) {
-        (Some(mut playback), failure) => {
-            if failure.is_some() {
-                playback.given_up();
-            }
-            let container = playback.container();
-            Ok(Played { container, summary: playback.finish()?, workers, failure })
-        }
-        (None, Some(error)) => Err(error),
-        (None, None) => Ok(Played { container: String::new(), summary: Default::default(), workers, failure: None }),
-    }
+    let mut play = Play::new(order.job);
+    let runtime = pipeline::runtime().map_err(PlayError::Runtime)?;
+    let stages = Stages::new(&broker, order, progress);
+    let failure = runtime.block_on(async { Conductor::new(&stages, inbox, stop).conduct(&mut play).await.err() });
+    stages.tell_of_faults(&mut play);
+    drop(stages);
+    play.played(failure, || {
+        let mut workers = vec![this_process("host")];
+        workers.extend(crew::dismiss(&broker, order.trace.is_some()));
+        drop(broker);
+        workers
+    })
 }

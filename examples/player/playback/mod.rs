@@ -8,7 +8,7 @@ mod video;
 
 use std::collections::HashMap;
 
-use crate::protocol::{Family, Kind, MAX_TRACKS, Media, Nanos, Picture, Samples, Stepped, Track};
+use crate::protocol::{Family, Kind, MAX_TRACKS, Media, Nanos, Picture, Samples, Track};
 use crate::sink::{OutputError, PictureData, Sinks, Wanted};
 use crate::stage::codec;
 use crate::text::{counted, plain};
@@ -133,18 +133,18 @@ impl Playback {
         }
     }
 
-    /// The demuxer handed on a packet.
-    pub fn stepped(&mut self, step: &Stepped) {
-        let Some(track) = self.selected().find(|track| track.id == step.track) else { return };
-        let (time, is_video) = (track.time_base.nanos(step.pts), track.kind == Kind::Video);
-        if let (true, true, Some(video)) = (is_video, step.key, &mut self.video) {
+    /// A decoder has taken a packet of its track, which is played at tick `pts`.
+    pub fn taken(&mut self, track: u32, pts: i64, key: bool) {
+        let Some(selected) = self.selected().find(|selected| selected.id == track) else { return };
+        let (time, is_video) = (selected.time_base.nanos(pts), selected.kind == Kind::Video);
+        if let (true, true, Some(video)) = (is_video, key, &mut self.video) {
             video.key(time);
         }
         self.position = self.position.max(time);
-        self.packets.entry(step.track).or_default().count += 1;
+        self.packets.entry(track).or_default().count += 1;
     }
 
-    /// A packet that the demuxer handed on could not be decoded.
+    /// A packet that its decoder has taken could not be decoded.
     pub fn undecodable(&mut self, track: u32, pts: i64, why: &str) {
         let Some(track) = self.selected().find(|selected| selected.id == track) else { return };
         let (id, time) = (track.id, track.time_base.nanos(pts));
@@ -248,7 +248,7 @@ impl Playback {
         }
     }
 
-    /// How far the demuxer is.
+    /// How far the decoders are.
     pub fn position(&self) -> Nanos {
         self.position
     }

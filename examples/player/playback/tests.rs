@@ -37,7 +37,7 @@ fn hear(playback: &mut Playback, pts: i64, frames: usize) {
 }
 
 fn step(playback: &mut Playback, track: u32, pts: i64, key: bool) {
-    playback.stepped(&Stepped { track, pts, key });
+    playback.taken(track, pts, key);
 }
 
 #[test]

@@ -113,14 +113,3 @@ pub struct Packet {
     /// At most [`MAX_PACKET_BYTES`].
     pub data: Vec<u8>,
 }
-
-/// A packet that the demuxer has handed on to a decoder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stepped {
-    /// The track it belongs to.
-    pub track: u32,
-    /// When it is played, in ticks.
-    pub pts: i64,
-    /// Whether decoding can start here.
-    pub key: bool,
-}

@@ -41,17 +41,6 @@ pub enum Parameters {
     Ffmpeg(FfmpegParameters),
 }
 
-impl Parameters {
-    /// What is decoded.
-    pub fn kind(&self) -> Kind {
-        match self {
-            Self::Av1 => Kind::Video,
-            Self::Sound(_) => Kind::Audio,
-            Self::Ffmpeg(parameters) => parameters.kind,
-        }
-    }
-}
-
 /// What FFmpeg's demuxers say to its decoders of a track: those of its parameters that decoders read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FfmpegParameters {

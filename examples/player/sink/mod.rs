@@ -28,7 +28,7 @@ impl PictureData for Vec<u8> {
     }
 }
 
-impl PictureData for cloison_broker::Borrowed {
+impl PictureData for cloison_broker::ipc::Borrowed {
     fn read(&self, offset: usize, buffer: &mut [u8]) {
         if self.copy_range_to(offset, buffer).is_err() {
             buffer.fill(0);

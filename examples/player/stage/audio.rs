@@ -43,17 +43,6 @@ pub enum AudioError {
         /// Channels.
         channels: usize,
     },
-    /// The track has no sound.
-    #[error("this is the audio decoder")]
-    NotSound,
-    /// It is FFmpeg's, and the player was built without.
-    #[cfg(not(feature = "ffmpeg"))]
-    #[error("{}", crate::stage::WITHOUT_FFMPEG)]
-    NotBuilt,
-    /// FFmpeg's own reason.
-    #[cfg(feature = "ffmpeg")]
-    #[error(transparent)]
-    Ffmpeg(#[from] super::ffmpeg::DecodeError),
 }
 
 impl AudioDecoder {

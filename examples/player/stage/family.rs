@@ -8,7 +8,9 @@ use super::demux::{self, OpenError, ReadError, SeekError};
 #[cfg(feature = "ffmpeg")]
 use super::ffmpeg;
 use super::source::ReadAt;
-use super::video::{self, PictureTarget, VideoError};
+use super::video::{self, VideoError};
+#[cfg(feature = "ffmpeg")]
+use crate::protocol::Kind;
 use crate::protocol::{Family, Media, Nanos, Packet, Parameters, Picture, Samples};
 
 /// Takes a file apart into packets.
@@ -20,22 +22,45 @@ pub enum Demuxer {
     Ffmpeg(ffmpeg::Demuxer),
 }
 
-/// Decodes the sound packets of one track.
-pub enum AudioDecoder {
-    /// In Rust.
-    Rust(audio::AudioDecoder),
-    /// FFmpeg's.
+/// Decodes the packets of one track.
+pub enum Decoder {
+    /// AV1, in Rust.
+    Av1(video::VideoDecoder),
+    /// Sound, in Rust.
+    Sound(audio::AudioDecoder),
+    /// Pictures, by FFmpeg.
     #[cfg(feature = "ffmpeg")]
-    Ffmpeg(ffmpeg::AudioDecoder),
+    FfmpegPictures(ffmpeg::VideoDecoder),
+    /// Sound, by FFmpeg.
+    #[cfg(feature = "ffmpeg")]
+    FfmpegSound(ffmpeg::AudioDecoder),
 }
 
-/// Decodes the picture packets of one track.
-pub enum VideoDecoder {
-    /// In Rust.
-    Rust(video::VideoDecoder),
-    /// FFmpeg's.
+/// What comes of packets.
+pub enum Made {
+    /// A picture.
+    Picture(DecodedPicture),
+    /// A piece of sound, of at most [`MAX_SAMPLES_BYTES`](crate::protocol::MAX_SAMPLES_BYTES).
+    Samples(Samples),
+}
+
+/// Why something cannot be decoded.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// The AV1 decoder's reason.
+    #[error(transparent)]
+    Video(#[from] VideoError),
+    /// The sound decoders' reason.
+    #[error(transparent)]
+    Audio(#[from] AudioError),
+    /// It is FFmpeg's, and the player was built without.
+    #[cfg(not(feature = "ffmpeg"))]
+    #[error("{}", super::WITHOUT_FFMPEG)]
+    NotBuilt,
+    /// FFmpeg's own reason.
     #[cfg(feature = "ffmpeg")]
-    Ffmpeg(ffmpeg::VideoDecoder),
+    #[error(transparent)]
+    Ffmpeg(#[from] ffmpeg::DecodeError),
 }
 
 /// A decoded picture, still in the decoder's own memory.
@@ -122,121 +147,89 @@ impl Demuxer {
     }
 }
 
-impl AudioDecoder {
-    /// A decoder for a track with these parameters.
+impl Decoder {
+    /// A decoder for a track with these parameters, with the memory of one that was used before, if that is of the kind which
+    /// takes any track.
     ///
     /// # Errors
-    /// If there is none.
-    pub fn open(parameters: &Parameters) -> Result<Self, AudioError> {
-        match parameters {
-            Parameters::Sound(parameters) => audio::AudioDecoder::open(parameters).map(Self::Rust),
-            Parameters::Av1 => Err(AudioError::NotSound),
+    /// If there is none, or no memory for it.
+    pub fn open(former: Option<Self>, parameters: &Parameters) -> Result<Self, CodecError> {
+        match (former, parameters) {
+            (Some(Self::Av1(mut decoder)), Parameters::Av1) => {
+                decoder.flush();
+                Ok(Self::Av1(decoder))
+            }
+            // Its threads must have ended before there are new ones: the worker may have only so many.
+            (former, parameters) => {
+                drop(former);
+                Self::new(parameters)
+            }
+        }
+    }
+
+    fn new(parameters: &Parameters) -> Result<Self, CodecError> {
+        Ok(match parameters {
+            Parameters::Av1 => Self::Av1(video::VideoDecoder::open()?),
+            Parameters::Sound(parameters) => Self::Sound(audio::AudioDecoder::open(parameters)?),
             #[cfg(feature = "ffmpeg")]
-            Parameters::Ffmpeg(parameters) => Ok(Self::Ffmpeg(ffmpeg::AudioDecoder::open(parameters)?)),
+            Parameters::Ffmpeg(parameters) if parameters.kind == Kind::Audio => {
+                Self::FfmpegSound(ffmpeg::AudioDecoder::open(parameters)?)
+            }
+            #[cfg(feature = "ffmpeg")]
+            Parameters::Ffmpeg(parameters) => Self::FfmpegPictures(ffmpeg::VideoDecoder::open(parameters)?),
             #[cfg(not(feature = "ffmpeg"))]
-            Parameters::Ffmpeg(_) => Err(AudioError::NotBuilt),
-        }
+            Parameters::Ffmpeg(_) => return Err(CodecError::NotBuilt),
+        })
     }
 
-    /// Decodes one packet, in pieces of at most [`MAX_SAMPLES_BYTES`](crate::protocol::MAX_SAMPLES_BYTES).
+    /// Decodes one packet, and hands over what is due.
     ///
     /// # Errors
-    /// If it cannot be decoded; the next one may be.
-    pub fn decode(&mut self, packet: Packet) -> Result<Vec<Samples>, AudioError> {
+    /// If it cannot be decoded; what was handed over counts, and later ones may be decoded.
+    pub fn decode(&mut self, packet: Packet, mut deliver: impl FnMut(Made)) -> Result<(), CodecError> {
         match self {
-            Self::Rust(decoder) => decoder.decode(packet).map(Iterator::collect),
+            Self::Av1(decoder) => {
+                decoder.decode(packet, |picture| deliver(Made::Picture(DecodedPicture::Rust(picture))))?
+            }
+            Self::Sound(decoder) => decoder.decode(packet)?.map(Made::Samples).for_each(deliver),
             #[cfg(feature = "ffmpeg")]
-            Self::Ffmpeg(decoder) => Ok(decoder.decode(&packet)?),
+            Self::FfmpegPictures(decoder) => {
+                decoder.decode(&packet, |picture| deliver(Made::Picture(DecodedPicture::Ffmpeg(picture))))?
+            }
+            #[cfg(feature = "ffmpeg")]
+            Self::FfmpegSound(decoder) => decoder.decode(&packet)?.into_iter().map(Made::Samples).for_each(deliver),
         }
+        Ok(())
     }
 
-    /// What the last packets left in the decoder; there are no more of them.
+    /// Hands over what the last packets left in the decoder; there are no more of them.
     ///
     /// # Errors
     /// If it cannot be decoded.
-    pub fn finish(&mut self) -> Result<Vec<Samples>, AudioError> {
+    #[cfg_attr(not(feature = "ffmpeg"), expect(unused_mut, unused_variables, reason = "the Rust decoders keep none"))]
+    pub fn finish(&mut self, mut deliver: impl FnMut(Made)) -> Result<(), CodecError> {
         match self {
-            Self::Rust(_) => Ok(Vec::new()),
+            Self::Av1(_) | Self::Sound(_) => {}
             #[cfg(feature = "ffmpeg")]
-            Self::Ffmpeg(decoder) => Ok(decoder.finish()?),
+            Self::FfmpegPictures(decoder) => {
+                decoder.finish(|picture| deliver(Made::Picture(DecodedPicture::Ffmpeg(picture))))?
+            }
+            #[cfg(feature = "ffmpeg")]
+            Self::FfmpegSound(decoder) => decoder.finish()?.into_iter().map(Made::Samples).for_each(deliver),
         }
+        Ok(())
     }
 
     /// Forgets what earlier packets left behind; for a new position in the file.
     pub fn flush(&mut self) {
-        whichever!(self, decoder => decoder.flush());
-    }
-}
-
-impl VideoDecoder {
-    /// A decoder for a track with these parameters.
-    ///
-    /// # Errors
-    /// If there is none, or no memory for it.
-    pub fn open(parameters: &Parameters) -> Result<Self, VideoError> {
-        match parameters {
-            Parameters::Av1 => video::VideoDecoder::open().map(Self::Rust),
-            Parameters::Sound(_) => Err(VideoError::NotPictures),
-            #[cfg(feature = "ffmpeg")]
-            Parameters::Ffmpeg(parameters) => Ok(Self::Ffmpeg(ffmpeg::VideoDecoder::open(parameters)?)),
-            #[cfg(not(feature = "ffmpeg"))]
-            Parameters::Ffmpeg(_) => Err(VideoError::NotBuilt),
-        }
-    }
-
-    /// The same, with the memory of a decoder that was used before, if that is of the kind which takes any track.
-    ///
-    /// # Errors
-    /// If there is none, or no memory for it.
-    pub fn reopen(former: Option<Self>, parameters: &Parameters) -> Result<Self, VideoError> {
-        match (former, parameters) {
-            (Some(Self::Rust(mut decoder)), Parameters::Av1) => {
-                decoder.flush();
-                Ok(Self::Rust(decoder))
-            }
-            // Its threads must have ended before there are new ones: the worker may have only so many.
-            (former, _) => {
-                drop(former);
-                Self::open(parameters)
-            }
-        }
-    }
-
-    /// Decodes one packet and hands each picture that is due to `deliver`.
-    ///
-    /// # Errors
-    /// If the packet cannot be decoded: the next key picture can. Whatever `deliver` returns.
-    pub fn decode<E: From<VideoError>>(
-        &mut self,
-        packet: Packet,
-        mut deliver: impl FnMut(DecodedPicture) -> Result<(), E>,
-    ) -> Result<(), E> {
         match self {
-            Self::Rust(decoder) => decoder.decode(packet, |picture| deliver(DecodedPicture::Rust(picture))),
+            Self::Av1(decoder) => decoder.flush(),
+            Self::Sound(decoder) => decoder.flush(),
             #[cfg(feature = "ffmpeg")]
-            Self::Ffmpeg(decoder) => decoder.decode(&packet, |picture| deliver(DecodedPicture::Ffmpeg(picture))),
-        }
-    }
-
-    /// Hands the pictures that are still in the decoder to `deliver`; there are no more packets.
-    ///
-    /// # Errors
-    /// If they cannot be decoded. Whatever `deliver` returns.
-    #[cfg_attr(not(feature = "ffmpeg"), expect(unused_mut, unused_variables, reason = "the Rust decoder keeps none"))]
-    pub fn finish<E: From<VideoError>>(
-        &mut self,
-        mut deliver: impl FnMut(DecodedPicture) -> Result<(), E>,
-    ) -> Result<(), E> {
-        match self {
-            Self::Rust(_) => Ok(()),
+            Self::FfmpegPictures(decoder) => decoder.flush(),
             #[cfg(feature = "ffmpeg")]
-            Self::Ffmpeg(decoder) => decoder.finish(|picture| deliver(DecodedPicture::Ffmpeg(picture))),
+            Self::FfmpegSound(decoder) => decoder.flush(),
         }
-    }
-
-    /// Forgets the pictures that later ones could build on; for a new position in the file.
-    pub fn flush(&mut self) {
-        whichever!(self, decoder => decoder.flush());
     }
 }
 
@@ -247,7 +240,8 @@ impl DecodedPicture {
     }
 
     /// Copies the picture out of the decoder: the one time that its samples are copied.
-    pub fn copy_to(&self, target: &mut impl PictureTarget) {
+    /// `target` is as long as its layout says.
+    pub fn copy_to(&self, target: &mut [u8]) {
         whichever!(self, decoded => decoded.copy_to(target));
     }
 }

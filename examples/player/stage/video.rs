@@ -6,21 +6,6 @@ use re_rav1d::dav1d::{Decoder, Error, Picture as Decoded, PixelLayout, PlanarIma
 
 use crate::protocol::{Chroma, Layout, MAX_PICTURE_PIXELS, Packet, Picture};
 
-/// Where a picture is copied to.
-pub trait PictureTarget {
-    /// Puts `row` at `offset`.
-    ///
-    /// Rows come in order and do not overlap; the last one ends where the layout ends.
-    fn write_row(&mut self, offset: usize, row: &[u8]);
-}
-
-impl PictureTarget for Vec<u8> {
-    fn write_row(&mut self, offset: usize, row: &[u8]) {
-        self.truncate(offset);
-        self.extend_from_slice(row);
-    }
-}
-
 /// Decodes the packets of one track.
 pub struct VideoDecoder {
     decoder: Decoder,
@@ -47,17 +32,6 @@ pub enum VideoError {
     /// The picture has a form that no picture has.
     #[error("a picture of {0}x{1} pixels is more than can be")]
     Excessive(u32, u32),
-    /// The track has no pictures.
-    #[error("this is the video decoder")]
-    NotPictures,
-    /// It is FFmpeg's, and the player was built without.
-    #[cfg(not(feature = "ffmpeg"))]
-    #[error("{}", crate::stage::WITHOUT_FFMPEG)]
-    NotBuilt,
-    /// FFmpeg's own reason.
-    #[cfg(feature = "ffmpeg")]
-    #[error(transparent)]
-    Ffmpeg(#[from] super::ffmpeg::DecodeError),
 }
 
 impl VideoDecoder {
@@ -77,14 +51,10 @@ impl VideoDecoder {
     /// Decodes one packet and hands each picture that is due to `deliver`.
     ///
     /// # Errors
-    /// If the packet cannot be decoded: the next key picture can. Whatever `deliver` returns.
-    pub fn decode<E: From<VideoError>>(
-        &mut self,
-        packet: Packet,
-        mut deliver: impl FnMut(DecodedPicture) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// If the packet cannot be decoded: the next key picture can.
+    pub fn decode(&mut self, packet: Packet, mut deliver: impl FnMut(DecodedPicture)) -> Result<(), VideoError> {
         if packet.data.is_empty() {
-            return Err(VideoError::Empty.into());
+            return Err(VideoError::Empty);
         }
         let duration = i64::try_from(packet.duration).unwrap_or(0);
         let mut sent = self.decoder.send_data(packet.data, None, Some(packet.pts), Some(duration));
@@ -98,9 +68,7 @@ impl VideoDecoder {
             match sent {
                 Ok(()) => return Ok(()),
                 Err(Error::Again) if delivered > 0 => sent = self.decoder.send_pending_data(),
-                Err(error) => {
-                    return Err(VideoError::Damaged(error).into());
-                }
+                Err(error) => return Err(VideoError::Damaged(error)),
             }
         }
     }
@@ -111,16 +79,13 @@ impl VideoDecoder {
     }
 
     /// Hands over every picture that is due; how many there were.
-    fn deliver_all<E: From<VideoError>>(
-        &mut self,
-        deliver: &mut impl FnMut(DecodedPicture) -> Result<(), E>,
-    ) -> Result<usize, E> {
+    fn deliver_all(&mut self, deliver: &mut impl FnMut(DecodedPicture)) -> Result<usize, VideoError> {
         let mut count = 0;
         loop {
             match self.decoder.get_picture() {
-                Ok(decoded) => deliver(DecodedPicture::new(decoded)?)?,
+                Ok(decoded) => deliver(DecodedPicture::new(decoded)?),
                 Err(Error::Again) => return Ok(count),
-                Err(error) => return Err(VideoError::Damaged(error).into()),
+                Err(error) => return Err(VideoError::Damaged(error)),
             }
             count += 1;
         }
@@ -153,15 +118,15 @@ impl DecodedPicture {
         self.picture
     }
 
-    /// Copies the picture out of the decoder: the one time that its samples are copied.
-    pub fn copy_to(&self, target: &mut impl PictureTarget) {
+    /// Copies the picture out of the decoder: the one time that its samples are copied. `target` is as long as its layout says.
+    pub fn copy_to(&self, target: &mut [u8]) {
         use PlanarImageComponent::{U, V, Y};
         let mut offset = 0;
         for (layout, component) in self.picture.layout.planes().zip([Y, U, V]) {
             let stride = self.decoded.stride(component) as usize;
             let plane = self.decoded.plane(component);
             for row in plane.chunks(stride).take(layout.rows) {
-                target.write_row(offset, &row[..layout.row_bytes]);
+                target[offset..offset + layout.row_bytes].copy_from_slice(&row[..layout.row_bytes]);
                 offset += layout.row_bytes;
             }
         }
@@ -182,10 +147,7 @@ mod tests {
 
     fn decode(decoder: &mut VideoDecoder, data: &[u8]) -> Result<usize, VideoError> {
         let mut count = 0;
-        decoder.decode(packet(data), |_| {
-            count += 1;
-            Ok::<_, VideoError>(())
-        })?;
+        decoder.decode(packet(data), |_| count += 1)?;
         Ok(count)
     }
 
@@ -198,13 +160,5 @@ mod tests {
         }
         // A temporal delimiter alone is valid, and shows nothing.
         assert!(matches!(decode(&mut decoder, &[0x12, 0x00]), Ok(0)));
-    }
-
-    #[test]
-    fn rows_are_put_where_they_belong() {
-        let mut target = vec![9; 10];
-        target.write_row(0, &[1, 2]);
-        target.write_row(2, &[3, 4]);
-        assert_eq!(target, [1, 2, 3, 4]);
     }
 }

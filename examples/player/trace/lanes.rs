@@ -3,14 +3,13 @@
 use std::collections::HashMap;
 
 use cloison_broker::msg::trace::{Mark, MarkKind, SpanId, Task, What};
-use cloison_broker::msg::{HOST, Text};
+use cloison_broker::msg::{HOST, RpcIndex, Text};
 use cloison_broker::{TraceProcess, TraceRecord};
 use serde_json::{Value, json};
 
 use super::chrome::{Chrome, Lane, Place};
 use super::flows::Flows;
-use crate::protocol::{DECODER, DEMUX as DEMUX_INTERFACE, SINK};
-use crate::worker::DEMUX;
+use crate::protocol::{DECODER, DEMUXER, TRACK_READER};
 
 /// How long the sending or taking of a message is drawn, in nanoseconds; less, if something else follows.
 const MOMENT: u64 = 1000;
@@ -104,7 +103,7 @@ impl Lanes {
     }
 
     fn begin(&mut self, role: &str, place: Place, span: SpanId, task: Task, mark: &Mark<Text>) {
-        let (method, args) = (method(role, mark), args(mark));
+        let (method, args) = (method(mark), args(mark));
         match task {
             Task::Serve => {
                 self.enter(place, Open { span, start: place.at, category: "serve", name: method.to_owned(), args });
@@ -119,7 +118,7 @@ impl Lanes {
 
     fn sent(&mut self, role: &str, place: Place, mark: &Mark<Text>) {
         let what = if mark.kind == MarkKind::Error { "error" } else { "send" };
-        self.begin_moment(place, format!("{what} {} to {}", method(role, mark), mark.peer), args(mark));
+        self.begin_moment(place, format!("{what} {} to {}", method(mark), mark.peer), args(mark));
         self.flows.sent(role, mark, place);
         if role == HOST && mark.kind == MarkKind::Call {
             self.calls.insert(mark.chain.0, place);
@@ -127,21 +126,21 @@ impl Lanes {
     }
 
     fn taken(&mut self, role: &str, place: Place, mark: &Mark<Text>) {
-        self.begin_moment(place, format!("take {} from {}", method(role, mark), mark.peer), args(mark));
+        self.begin_moment(place, format!("take {} from {}", method(mark), mark.peer), args(mark));
         self.arrive(role, place, mark);
         let is_answer = matches!(mark.kind, MarkKind::Reply | MarkKind::Error);
         if is_answer
             && role == HOST
             && let Some(start) = self.calls.remove(&mark.chain.0)
         {
-            self.chrome.lasting(start, place.at, &format!("{} {}", mark.peer, method(role, mark)));
+            self.chrome.lasting(start, place.at, &format!("{} {}", mark.peer, method(mark)));
         }
     }
 
     /// A message is where it was sent.
     fn arrive(&mut self, role: &str, place: Place, mark: &Mark<Text>) {
         if let Some(from) = self.flows.taken(role, mark).filter(|from| from.at <= place.at) {
-            self.chrome.arrow(from, place, method(role, mark));
+            self.chrome.arrow(from, place, method(mark));
         }
     }
 
@@ -178,16 +177,15 @@ impl Lanes {
     }
 }
 
-/// The name of the method that a message of `role`'s is about.
-fn method(role: &str, mark: &Mark<Text>) -> &'static str {
-    // Whoever it is, the host serves one interface, the demuxer another, and the decoders the third.
-    let roles = [role, mark.peer.as_str()];
-    let interface = match () {
-        () if roles == [HOST, DEMUX] || roles == [DEMUX, HOST] => &DEMUX_INTERFACE,
-        () if roles.contains(&DEMUX) => &DECODER,
-        () => &SINK,
-    };
-    interface.method_name(mark.rpc)
+/// The name of the method that a message is about.
+fn method(mark: &Mark<Text>) -> &'static str {
+    let contracts = [&DEMUXER, &TRACK_READER, &DECODER];
+    let contract = contracts.into_iter().find(|contract| contract.name().as_str() == mark.interface.as_str());
+    match contract {
+        _ if mark.rpc == RpcIndex::BIND => "bind",
+        Some(contract) => contract.method_name(mark.rpc),
+        None => "?",
+    }
 }
 
 fn args(mark: &Mark<Text>) -> Value {

@@ -58,6 +58,7 @@ use quote::quote;
 /// | `#[deadline("250ms")]` | a call takes no longer, whatever its caller says, and of one with streams no wait for an item; `us`, `ms`, `s`; an hour at most |
 /// | `#[limit(request = 4096, reply = 64)]` | bytes that arguments and answer may take, and each item of a stream; both sides see to it |
 /// | `#[descriptors(READ_ONLY_FILE, PIPE)]` | classes of the descriptors it takes or gives; both sides see to it |
+/// | `#[buffers]` | what it gives names buffers, in a type that does not say `BufferRef`; its server needs the right to lend |
 #[proc_macro_attribute]
 pub fn interface(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand(arguments, item, quote!(::cloison_msg))

@@ -48,6 +48,8 @@ pub struct Method {
     pub gives_descriptors: bool,
     /// Whether buffers of a pool are among its arguments.
     pub lends: bool,
+    /// Whether buffers of a pool are in its answer, or among the items that it gives.
+    pub gives_buffers: bool,
     /// Whether it has an error of its own, which the answer has to tell from a value.
     pub fallible: bool,
     /// Whether a stream is among its arguments, and whether its answer is one.
@@ -75,6 +77,7 @@ impl Method {
             takes_descriptors: false,
             gives_descriptors: false,
             lends: false,
+            gives_buffers: false,
             fallible: false,
             streams: Streams::empty(),
             sketch,
@@ -180,11 +183,13 @@ impl Contract {
         rights
     }
 
-    /// The rights of whoever serves it: to call nothing, and to answer with the descriptors that its methods give.
+    /// The rights of whoever serves it: to call nothing, to answer with the descriptors that its methods give, and to lend the
+    /// buffers.
     #[must_use]
     pub fn answer_rights(&self) -> Rights {
         let classes = self.methods.iter().map(Method::rights_of_answer).fold(DescriptorClasses::empty(), |a, b| a | b);
-        Rights { classes, ..Rights::default() }
+        let lends = self.methods.iter().any(|method| method.gives_buffers);
+        Rights { classes, flags: if lends { RightsFlags::LEND } else { RightsFlags::empty() }, ..Rights::default() }
     }
 }
 

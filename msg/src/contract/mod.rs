@@ -29,6 +29,7 @@
 //! | a client | to await answers | `client.start()`, whose methods give a [`Call`] each |
 //! | a client | many in flight | the same, and [`Answers`] |
 //! | a method | to give, or take, many things one after the other | [`Stream`]: `-> Stream<T, E>`, an argument `Stream<T>` |
+//! | a method | to give a stream whose items need a buffer, while all may be lent | [`Stream::ready_when`] |
 //! | a client | to feed a stream as its items come | `client.start()`, whose methods that take a stream give a [`Feeder`] beside their answer |
 //! | a client | the items of a stream, to be awaited | `client.start()`, whose methods give [`Items`] |
 //! | a [`Call`] that gives a `String` or bytes | to look at them without a copy | [`Call::view`] |
@@ -163,6 +164,7 @@ mod carrier;
 mod description;
 mod feeder;
 mod here;
+mod no_flow;
 mod placed;
 mod retry;
 mod serve;
@@ -178,11 +180,12 @@ pub use carrier::{Bind, BindAsync, Carrier, Client, Pending, Poll};
 pub use description::{Contract, Method};
 pub use feeder::{FedCall, FeedError, Feeder, NoSink, PollSink, Sink};
 pub use here::{Here, HereFlow, HereLink, HereSink, Served};
+pub use no_flow::NoFlow;
 pub use placed::Placed;
 pub use retry::{RETRIES_MAX, Retry};
 pub use serve::{Dispatch, Serve, Server};
 pub use sketch::Sketch;
-pub use stream::{Fed, Feed, Flow, Flows, Intake, Items, NoFlow, Output, PollFlow, Produced, ReadOne, Stream};
+pub use stream::{Fed, Feed, Flow, Flows, Intake, Items, Output, PollFlow, Produced, ReadOne, Stream};
 pub use stub::Stub;
 
 /// What the code that `interface` makes calls; not for anybody else.

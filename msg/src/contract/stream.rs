@@ -5,11 +5,11 @@ use std::future::poll_fn;
 use std::task::{Context, Poll as Progress};
 
 use super::call::Read;
-use super::feeder::{NoSink, Sink};
+use super::feeder::Sink;
 use super::serve::{fail, succeed};
 use super::stub::check_reply;
 use super::{Answer, Carrier, Method, MethodError, Never, View};
-use crate::{AppendError, CallError, CallFailure, Failure, Message, Name, Reader, RecvError, Text};
+use crate::{AppendError, CallError, Failure, Message, Reader, RecvError, Text};
 
 /// Items that come one after the other: what a method gives whose answer is one, or takes as an argument.
 ///
@@ -54,12 +54,29 @@ use crate::{AppendError, CallError, CallFailure, Failure, Message, Name, Reader,
 pub struct Stream<T, E = Never> {
     /// `None` at its end.
     items: Option<Box<dyn Iterator<Item = Answer<T, E>>>>,
+    /// Whether the next item can be made; `None` if it always can.
+    is_ready: Option<Box<dyn Fn() -> bool>>,
 }
 
 impl<T, E> Stream<T, E> {
     /// What this iterator gives, to its first error.
     pub fn new(items: impl IntoIterator<Item = Answer<T, E>, IntoIter: 'static>) -> Self {
-        Self { items: Some(Box::new(items.into_iter())) }
+        Self { items: Some(Box::new(items.into_iter())), is_ready: None }
+    }
+
+    /// The same, whose items need something that may be in use: a buffer of a pool, all of which are lent. As what a method
+    /// gives it is not pulled while `is_ready` says that there is none, however long that lasts; others are served meanwhile.
+    /// So its reader must give something back before it waits, also for the end, of which nobody knows before. `is_ready` is
+    /// asked whenever something has arrived, so what comes back must come by a message. It must not block.
+    ///
+    /// What is made of such a stream by an adaptor knows nothing of it, and neither does whoever calls `next`.
+    #[must_use]
+    pub fn ready_when(self, is_ready: impl Fn() -> bool + 'static) -> Self {
+        Self { is_ready: Some(Box::new(is_ready)), ..self }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.items.is_none() || self.is_ready.as_ref().is_none_or(|is_ready| is_ready())
     }
 
     /// What this iterator gives, which cannot fail.
@@ -294,6 +311,8 @@ pub type Output<L> = Box<dyn FnMut(&mut Message<<L as Carrier>::Sent>) -> Produc
 pub enum Produced {
     /// An item; there may be more.
     Item,
+    /// Nothing: what the next item needs is in use. It is to be asked again when something has arrived.
+    NotYet,
     /// The reply, or nothing, because of a failure: there are no more.
     End(Result<(), Failure>),
 }
@@ -362,46 +381,24 @@ pub fn give_items<L: Carrier, T: 'static, E: serde::Serialize + 'static>(
     mut stream: Stream<T, E>,
     write: WriteItem<L, T>,
 ) {
-    flows.output = Some(Box::new(move |message| match stream.next() {
+    flows.output = Some(Box::new(move |message| match stream.is_ready().then(|| stream.next()) {
+        None => Produced::NotYet,
+        Some(next) => give_item(method, next, message, write),
+    }));
+}
+
+fn give_item<T, E: serde::Serialize, S>(
+    method: &Method,
+    next: Option<Answer<T, E>>,
+    message: &mut Message<S>,
+    write: impl FnOnce(&mut Message<S>, &T) -> Result<(), AppendError>,
+) -> Produced {
+    match next {
         Some(Ok(item)) => match write(message, &item) {
             Ok(()) => Produced::Item,
             Err(error) => Produced::End(Err(error.into())),
         },
         Some(Err(error)) => Produced::End(fail(error, message)),
         None => Produced::End(succeed(method, message).map_err(Failure::from)),
-    }));
-}
-
-/// The streams of a carrier that has none: each call fails as one that cannot be sent.
-#[derive(Debug)]
-pub struct NoFlow<L>(CallError, std::marker::PhantomData<fn(L)>);
-
-impl<L: Carrier> NoFlow<L> {
-    /// Of a call of that method.
-    #[must_use]
-    pub fn new(peer: Name, rpc: crate::RpcIndex) -> Self {
-        let why = CallFailure::Unsendable(Text::new("there are no streams here"));
-        Self(CallError { peer, rpc, after: std::time::Duration::ZERO, why }, std::marker::PhantomData)
-    }
-}
-
-impl<L: Carrier> Flow for NoFlow<L> {
-    type Carrier = L;
-    type Sink = NoSink<L>;
-
-    fn sink(&mut self) -> NoSink<L> {
-        NoSink::new()
-    }
-
-    fn next<T>(
-        &mut self,
-        _: &mut Option<Feed<L>>,
-        _: impl FnOnce(&mut Reader<'_, L::Passed, L>) -> Result<T, RecvError>,
-    ) -> Option<Result<T, CallError>> {
-        None
-    }
-
-    fn reply<T>(self, _: impl FnOnce(&mut Reader<'_, L::Passed, L>) -> Result<T, RecvError>) -> Result<T, CallError> {
-        Err(self.0)
     }
 }

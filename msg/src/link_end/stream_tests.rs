@@ -1,4 +1,5 @@
 use super::*;
+use crate::DescriptorClasses;
 use crate::{Message, Streams};
 
 const NONE: DescriptorClasses = DescriptorClasses::empty();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::DescriptorClasses;
 use crate::{CALLS_IN_FLIGHT, Message, RpcSet};
 
 const NONE: DescriptorClasses = DescriptorClasses::empty();

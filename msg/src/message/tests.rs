@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Destination, Kind};
+use crate::{Destination, HeaderError, Kind, Messages, Reader, RecvError};
 
 #[test]
 fn left_overs_are_refused() {

@@ -26,6 +26,10 @@ pub(super) struct Given {
     end: Option<(Result<(), Failure>, Message<OwnedFd>)>,
     /// Whether its thread makes items at this moment.
     pub(super) is_pulled: bool,
+    /// How much had arrived when it was pulled last.
+    pulled_at: u64,
+    /// Whether what its next item needs was in use then.
+    is_stalled: bool,
 }
 
 /// How a stream ends.
@@ -37,7 +41,17 @@ enum Ending {
 
 impl Given {
     pub(super) const fn new(number: u64, thread: usize, call: Arc<Call>, queued: Queued) -> Self {
-        Self { number, thread, call, queued, held: VecDeque::new(), end: None, is_pulled: false }
+        Self {
+            number,
+            thread,
+            call,
+            queued,
+            held: VecDeque::new(),
+            end: None,
+            is_pulled: false,
+            pulled_at: 0,
+            is_stalled: false,
+        }
     }
 
     pub(super) fn into_queued(self) -> Queued {
@@ -57,7 +71,7 @@ impl Session {
 
     /// A thread has made items. The stream's next turn is behind those of the others.
     pub(super) fn take_pulled(&mut self, thread: usize, pulled: Pulled) {
-        let Pulled { number, items, unused, end } = pulled;
+        let Pulled { number, items, unused, is_stalled, end } = pulled;
         self.crew.threads[thread].is_pulling = false;
         unused.into_iter().for_each(|message| self.return_message(message));
         let Some(at) = self.crew.given.iter().position(|given| given.number == number) else {
@@ -66,7 +80,7 @@ impl Session {
         };
         let mut given = self.crew.given.remove(at);
         given.held.extend(items);
-        (given.end, given.is_pulled) = (end, false);
+        (given.end, given.is_pulled, given.is_stalled) = (end, false, is_stalled);
         self.crew.given.push(given);
         self.note_crew();
     }
@@ -132,13 +146,14 @@ impl Session {
         if *is_pulled || !held.is_empty() || self.crew.depth(thread) > 0 || (owed && !self.crew.threads[thread].owes) {
             return;
         }
-        if room(self, &header) != Room::Free || self.is_dry(&header) {
+        let is_stalled = self.crew.given[at].is_stalled && self.crew.given[at].pulled_at == self.arrived;
+        if is_stalled || room(self, &header) != Room::Free || self.is_dry(&header) {
             return;
         }
         // What is made of what is fed may have to wait for that, and is sent before.
         let many = if header.streams.contains(Streams::FEED) { 1 } else { ITEMS_IN_A_TURN };
         let messages = (0..many).map(|_| self.spare_message()).collect();
-        self.crew.given[at].is_pulled = true;
+        (self.crew.given[at].is_pulled, self.crew.given[at].pulled_at) = (true, self.arrived);
         let thread = &mut self.crew.threads[thread];
         (thread.is_pulling, thread.owes) = (true, false);
         // A thread that is gone has panicked, and its last word is about to be heard.

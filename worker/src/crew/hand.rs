@@ -108,7 +108,7 @@ impl Desk {
 
     /// Has a stream make items, into these messages, for a short time.
     fn pull(self: &Rc<Self>, number: u64, messages: Vec<Message<OwnedFd>>) -> Pulled {
-        let mut pulled = Pulled { number, items: Vec::new(), unused: messages, end: None };
+        let mut pulled = Pulled { number, items: Vec::new(), unused: messages, is_stalled: false, end: None };
         let Some((_, call, mut output)) = self.take_stream(number) else { return pulled };
         let until = now().after(TURN_MAX);
         call.renew(now().after(call.header.time_left()));
@@ -118,9 +118,13 @@ impl Desk {
             let made = serving::serve(Rc::new(Asked(Arc::clone(&call))), || output(&mut message));
             match made {
                 Produced::Item => pulled.items.push(message),
+                Produced::NotYet => {
+                    pulled.unused.push(message);
+                    pulled.is_stalled = true;
+                }
                 Produced::End(result) => pulled.end = Some((result, message)),
             }
-            if pulled.end.is_some() || now() >= until {
+            if pulled.is_stalled || pulled.end.is_some() || now() >= until {
                 break;
             }
         }

@@ -114,6 +114,8 @@ pub(super) struct Pulled {
     pub(super) items: Vec<Message<OwnedFd>>,
     /// Messages that were not needed.
     pub(super) unused: Vec<Message<OwnedFd>>,
+    /// What its next item needs was in use.
+    pub(super) is_stalled: bool,
     /// What it ends with, if that was all.
     pub(super) end: Option<(Result<(), Failure>, Message<OwnedFd>)>,
 }

@@ -89,6 +89,7 @@ impl Session {
 
     /// An item has arrived.
     pub(crate) fn take_item(&mut self, via: Via, header: &Header, place: Place<'_>) {
+        self.trace_item_taken(header);
         self.note_taken(via, header);
         let caller = if header.streams.contains(Streams::ITEMS) { Caller::Own } else { Caller::Peer };
         let is_end = header.streams.contains(Streams::END);
@@ -157,6 +158,7 @@ impl Session {
             return Some(ItemSent::Failed(Text::new("an item carries neither descriptors nor links")));
         }
         let header = end.link.item(call, caller, message.shape()).ok()?;
+        self.trace_sent(&header);
         match self.post(&header, message) {
             Ok(_) => Some(ItemSent::Sent),
             Err(error) => {
@@ -173,6 +175,7 @@ impl Session {
         let Some(end) = self.ends.get_mut(link) else { return Some(()) };
         if let Some(header) = end.link.end_feed(call).ok()? {
             let nothing = self.spare_message();
+            self.trace_sent(&header);
             self.post_own(&header, nothing);
         }
         Some(())

@@ -22,6 +22,8 @@ pub(crate) struct Producer {
     pub(crate) output: Output<Link>,
     /// An item for which the link has no room yet.
     pub(crate) held: Option<Message<OwnedFd>>,
+    /// What its next item needs was in use when so much had arrived.
+    pub(crate) stalled: Option<u64>,
 }
 
 /// What is to be done about a stream now.
@@ -81,9 +83,17 @@ impl Worker {
             let mut session = self.session();
             session.serving.pop();
             let now = session.tick();
-            if let Produced::End(result) = produced {
-                drop(session);
-                return self.end_stream(producer, Some((result, message)));
+            match produced {
+                Produced::End(result) => {
+                    drop(session);
+                    return self.end_stream(producer, Some((result, message)));
+                }
+                Produced::NotYet => {
+                    session.return_message(message);
+                    producer.stalled = Some(session.arrived);
+                    return self.producers().push(producer);
+                }
+                Produced::Item => {}
             }
             let (link, call) = (producer.call.destination, producer.call.call);
             match session.try_item(link, call, Caller::Peer, &mut message) {
@@ -130,6 +140,7 @@ fn is_ready(session: &mut Session, producer: &mut Producer) -> bool {
     match room(session, call) {
         Room::Over | Room::Unwanted => return true,
         Room::Full => return false,
+        Room::Free if producer.stalled == Some(session.arrived) => return false,
         // What is made of something that is fed would wait for that, and hold up everybody.
         Room::Free if producer.held.is_none() && session.is_dry(call) => return false,
         Room::Free => {}

@@ -108,6 +108,11 @@ impl Session {
         self.trace_message(TraceLevel::Debug, header, |_, mark| What::Taken(mark));
     }
 
+    /// An item of a stream has come.
+    pub(crate) fn trace_item_taken(&self, header: &Header) {
+        self.trace_message(TraceLevel::Trace, header, |_, mark| What::Taken(mark));
+    }
+
     fn trace_message<'a>(
         &'a self,
         level: TraceLevel,

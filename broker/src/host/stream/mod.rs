@@ -9,7 +9,7 @@ mod sink;
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cloison_ipc::Passed;
@@ -193,6 +193,16 @@ impl StreamCore {
             state.awaits_room = false;
             state.made.pop_front()
         })
+    }
+
+    /// Is ready when nobody wants what is made any more.
+    fn poll_unwanted(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state();
+        if state.is_unwanted {
+            return Poll::Ready(());
+        }
+        state.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 
     fn put(&self, piece: Piece) {

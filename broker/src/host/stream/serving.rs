@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cloison_msg::contract::{Intake, Output, Produced, ReadOne};
 use cloison_msg::{CallError, CallFailure, Caller, Failure, Header, Name, Streams};
@@ -11,6 +11,9 @@ use super::{AHEAD_MAX, Piece, StreamCore, read_whole};
 use crate::driver::{Command, HostMessage};
 use crate::host::{HostLink, LinkCore};
 use crate::wait::{wait, wait_for};
+
+/// How long a stream waits before it is asked again whether what its next item needs has come back.
+const NOT_YET: Duration = Duration::from_millis(1);
 
 /// What the caller feeds of what the host serves. Dropped, it refuses the rest.
 struct Taking {
@@ -102,6 +105,12 @@ pub(in crate::host) fn give_all(
                 core.put(Piece::Item(message));
                 link.give(Command::SendItems { link: link.name });
                 None
+            }
+            Produced::NotYet => {
+                if wait_for(std::future::poll_fn(|context| core.poll_unwanted(context)), Some(NOT_YET)).is_some() {
+                    return Err(Failure::Cancelled);
+                }
+                continue;
             }
             Produced::End(end) => Some(end.map(|()| message)),
         };

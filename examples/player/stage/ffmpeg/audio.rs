@@ -46,6 +46,7 @@ impl AudioDecoder {
     /// Forgets what earlier packets left behind; for a new position in the file.
     pub fn flush(&mut self) {
         self.decoder.flush();
+        self.next = 0;
     }
 
     fn run(&mut self, packet: Option<&Packet>) -> Result<Vec<Samples>, DecodeError> {

@@ -91,13 +91,13 @@ impl Decoder {
 
     /// Decodes one packet, or with `None` what is left, and hands over each frame that is due. The first error is told in the
     /// end, when all that could be decoded has been delivered; `deliver`'s own at once.
-    fn decode<E: From<DecodeError>>(
+    fn decode(
         &mut self,
         packet: Option<&Packet>,
-        mut deliver: impl FnMut(ffmpeg::Frame) -> Result<(), E>,
-    ) -> Result<(), E> {
+        mut deliver: impl FnMut(ffmpeg::Frame) -> Result<(), DecodeError>,
+    ) -> Result<(), DecodeError> {
         let sent = match packet {
-            Some(packet) if packet.data.is_empty() => return Err(DecodeError::Empty.into()),
+            Some(packet) if packet.data.is_empty() => return Err(DecodeError::Empty),
             Some(packet) => self.opened.send_packet(&raw::packet(packet).ok_or(DecodeError::Parameters)?),
             None => self.opened.send_eof(),
         };
@@ -118,7 +118,7 @@ impl Decoder {
         if packet.is_none() {
             self.opened.flush();
         }
-        failure.map_or(Ok(()), |error| Err(DecodeError::Damaged(error).into()))
+        failure.map_or(Ok(()), |error| Err(DecodeError::Damaged(error)))
     }
 
     fn flush(&mut self) {

@@ -8,7 +8,6 @@ use ffmpeg_next as ffmpeg;
 
 use super::{DecodeError, Decoder, raw};
 use crate::protocol::{Chroma, FfmpegParameters, Kind, Layout, Packet, Picture};
-use crate::stage::video::{PictureTarget, VideoError};
 
 /// Decodes the packets of one track.
 pub struct VideoDecoder {
@@ -21,15 +20,6 @@ pub struct VideoDecoder {
 pub struct DecodedPicture {
     picture: Picture,
     frame: ffmpeg::frame::Video,
-}
-
-/// Passes on what a caller's `deliver` says, and what a decoder says as the caller's error.
-struct Either<E>(E);
-
-impl<E: From<VideoError>> From<DecodeError> for Either<E> {
-    fn from(error: DecodeError) -> Self {
-        Self(VideoError::from(error).into())
-    }
 }
 
 impl VideoDecoder {
@@ -47,43 +37,33 @@ impl VideoDecoder {
     /// Decodes one packet and hands each picture that is due to `deliver`.
     ///
     /// # Errors
-    /// If the packet cannot be decoded: later ones may be. Whatever `deliver` returns.
-    pub fn decode<E: From<VideoError>>(
-        &mut self,
-        packet: &Packet,
-        deliver: impl FnMut(DecodedPicture) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// If the packet cannot be decoded: later ones may be.
+    pub fn decode(&mut self, packet: &Packet, deliver: impl FnMut(DecodedPicture)) -> Result<(), DecodeError> {
         self.run(Some(packet), deliver)
     }
 
     /// Hands the pictures that are still in the decoder to `deliver`; there are no more packets.
     ///
     /// # Errors
-    /// If they cannot be decoded. Whatever `deliver` returns.
-    pub fn finish<E: From<VideoError>>(
-        &mut self,
-        deliver: impl FnMut(DecodedPicture) -> Result<(), E>,
-    ) -> Result<(), E> {
+    /// If they cannot be decoded.
+    pub fn finish(&mut self, deliver: impl FnMut(DecodedPicture)) -> Result<(), DecodeError> {
         self.run(None, deliver)
     }
 
     /// Forgets the pictures that later ones could build on; for a new position in the file.
     pub fn flush(&mut self) {
         self.decoder.flush();
+        self.next = 0;
     }
 
-    fn run<E: From<VideoError>>(
-        &mut self,
-        packet: Option<&Packet>,
-        mut deliver: impl FnMut(DecodedPicture) -> Result<(), E>,
-    ) -> Result<(), E> {
+    fn run(&mut self, packet: Option<&Packet>, mut deliver: impl FnMut(DecodedPicture)) -> Result<(), DecodeError> {
         let Self { decoder, next } = self;
-        let decoded = decoder.decode(packet, |frame| {
+        decoder.decode(packet, |frame| {
             let decoded = DecodedPicture::new(frame, *next)?;
             *next = decoded.picture.pts.saturating_add_unsigned(decoded.picture.duration);
-            deliver(decoded).map_err(Either)
-        });
-        decoded.map_err(|Either(error)| error)
+            deliver(decoded);
+            Ok(())
+        })
     }
 }
 
@@ -106,12 +86,12 @@ impl DecodedPicture {
     }
 
     /// Copies the picture out of the decoder: the one time that its samples are copied. Rows that it lacks stay as they are.
-    pub fn copy_to(&self, target: &mut impl PictureTarget) {
+    pub fn copy_to(&self, target: &mut [u8]) {
         let mut offset = 0;
         for (plane, layout) in self.picture.layout.planes().enumerate() {
             for row in 0..layout.rows {
                 if let Some(row) = raw::row(&self.frame, plane, row, layout.row_bytes) {
-                    target.write_row(offset, row);
+                    target[offset..offset + row.len()].copy_from_slice(row);
                 }
                 offset += layout.row_bytes;
             }

@@ -47,6 +47,7 @@ fn options(method: &Method, names: &Names) -> TokenStream {
         (method.takes_descriptors(), quote!(takes_descriptors)),
         (method.gives_descriptors(), quote!(gives_descriptors)),
         (method.arguments.iter().any(crate::parse::Argument::is_buffer), quote!(lends)),
+        (method.options.gives_buffers || method.names_buffers(), quote!(gives_buffers)),
         (method.error.is_some(), quote!(fallible)),
     ];
     let flags = flags.into_iter().filter_map(|(is_set, name)| is_set.then(|| quote!(method.#name = true;)));

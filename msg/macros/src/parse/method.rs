@@ -1,6 +1,7 @@
 //! One method.
 
 use quote::ToTokens;
+use syn::visit::Visit;
 use syn::{Attribute, Error, FnArg, GenericParam, Generics, Ident, Receiver, Result, Signature, TraitItemFn, Type};
 
 use super::answer::{self, Element, Given};
@@ -12,6 +13,15 @@ const DESCRIPTORS_MAX: usize = 16;
 
 /// Most links that one message carries.
 const LINKS_MAX: usize = 4;
+
+/// Whether the name of a buffer stands somewhere in a type.
+struct Names(bool);
+
+impl<'ast> Visit<'ast> for Names {
+    fn visit_ident(&mut self, ident: &'ast Ident) {
+        self.0 |= ident == "BufferRef";
+    }
+}
 
 /// A method of a contract.
 pub struct Method {
@@ -36,6 +46,13 @@ pub struct Method {
 }
 
 impl Method {
+    /// Whether what it gives says that buffers of a pool are in it.
+    pub fn names_buffers(&self) -> bool {
+        let mut names = Names(false);
+        names.visit_type(&self.value);
+        names.0
+    }
+
     pub fn parse(item: &mut TraitItemFn) -> Result<Self> {
         let options = Options::take(&mut item.attrs)?;
         if let Some(conditional) = item.attrs.iter().find(|attribute| attribute.path().is_ident("cfg")) {

@@ -17,7 +17,7 @@ const PAYLOAD_MAX: u32 = 64 * 1024 - 48;
 const CLASSES: [&str; 5] = ["SEALED_BUFFER", "READ_ONLY_FILE", "READ_WRITE_FILE", "PIPE", "SOCKET"];
 
 /// Attributes that are for us.
-const OURS: [&str; 7] = ["oneway", "optional", "deadline", "limit", "descriptors", "stream", "idempotent"];
+const OURS: [&str; 8] = ["oneway", "optional", "deadline", "limit", "descriptors", "stream", "idempotent", "buffers"];
 
 /// What a method's attributes say.
 #[derive(Default)]
@@ -29,6 +29,7 @@ pub struct Options {
     pub request_max: Option<u32>,
     pub reply_max: Option<u32>,
     pub classes: Option<Vec<Ident>>,
+    pub gives_buffers: bool,
 }
 
 impl Options {
@@ -69,6 +70,10 @@ impl Options {
             "deadline" => self.deadline = Some(deadline(&attribute.parse_args()?)?),
             "limit" => self.read_limit(attribute)?,
             "descriptors" => self.classes = Some(classes(attribute)?),
+            "buffers" => {
+                attribute.meta.require_path_only()?;
+                self.gives_buffers = true;
+            }
             "stream" => {
                 let what = "a stream is a type: write `-> Stream<T>` for what the method gives, or `-> Stream<T, E>`, or \
                             an argument of type `Stream<T>` for what it takes, and remove this";

@@ -3,10 +3,11 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::task::{Context, Poll as Progress};
 
 use super::HereLink;
 use crate::contract::feeder::{FeedError, Sink};
-use crate::contract::stream::{Fed, Feed, Flow, Flows, Intake, Output, Produced};
+use crate::contract::stream::{Fed, Feed, Flow, Flows, Intake, Output, PollFlow, Produced};
 use crate::{AppendError, CallError, CallFailure, Descriptor, Message, Name, Reader, RecvError, RpcIndex};
 
 /// A call with streams of an object of this process. It is served when its first item is wanted.
@@ -99,6 +100,8 @@ impl<D: Descriptor + 'static> Flow for HereFlow<D> {
         let mut message = Message::new();
         match output(&mut message) {
             Produced::Item => Some(read_whole(&mut message, Vec::new(), self.rpc, read)),
+            // Whoever asks is who has what it needs.
+            Produced::NotYet => Some(Err(fail(self.rpc, CallFailure::Overloaded))),
             Produced::End(end) => {
                 let reply = end.map(|()| (message, Vec::new()));
                 self.stage = Stage::Over(reply.map_err(|failure| fail(self.rpc, CallFailure::Failed(failure))));
@@ -118,6 +121,17 @@ impl<D: Descriptor + 'static> Flow for HereFlow<D> {
             }
             Stage::Asked(..) | Stage::Gives(_) => Err(fail(self.rpc, CallFailure::Deadline)),
         }
+    }
+}
+
+/// Nobody waits: what is to come is made when it is asked for.
+impl<D: Descriptor + 'static> PollFlow for HereFlow<D> {
+    fn poll_next<T>(
+        &mut self,
+        _: &mut Context<'_>,
+        read: impl FnOnce(&mut Reader<'_, D, HereLink<D>>) -> Result<T, RecvError>,
+    ) -> Progress<Option<Result<T, CallError>>> {
+        Progress::Ready(self.next(&mut None, read))
     }
 }
 
