@@ -72,7 +72,7 @@ impl Session {
     /// Waits on the one socket that matters, if there is one and the deadline is far enough. A blocking receive is one
     /// system call where polling needs two, and its timer costs less.
     fn receive_briefly(&mut self, until: Time, answer_on: Option<Destination>) -> bool {
-        if until.since(self.time) < BRIEF_WAIT_MAX || self.crew.bell().is_some() {
+        if until.since(self.time) < BRIEF_WAIT_MAX || self.crew.is_awaited() {
             return false;
         }
         let source = if self.has_only_control() {

@@ -239,8 +239,12 @@ impl Worker {
 
 impl Session {
     /// The first request that is of the chain being served, or of `chain`. Without a service only calls are taken, to be
-    /// refused: they would wait for a worker that waits for them.
+    /// refused: they would wait for a worker that waits for them. How deep they are is what their senders say, and a stack is
+    /// not endless: what would be deeper here than an honest chain can be waits like any other.
     pub(crate) fn take_nested(&mut self, chain: Option<ChainId>, has_service: bool) -> Option<Queued> {
+        if self.serving.len() > usize::from(CALL_DEPTH_MAX) {
+            return None;
+        }
         let served = self.serving.last().map(|serving| serving.frame.chain);
         let at = self.queue.iter().position(|queued| {
             let its = Some(queued.header.chain);

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use cloison_msg::{CALL_DEPTH_MAX, CallError, CallFailure, Failure, Interface, Message, Route, RpcIndex};
+use cloison_msg::{CALL_DEPTH_MAX, CallError, CallFailure, CallId, Failure, Interface, Kind, Message, Route, RpcIndex};
 use cloison_worker::{Link, Request, Worker};
 use world::World;
 use world::raw::{self, Raw};
@@ -27,6 +27,7 @@ over_both_routes![
     two_call_each_other_back,
     three_call_in_a_ring,
     a_chain_that_is_too_deep_is_refused_by_name,
+    a_chain_is_no_deeper_than_whoever_serves_it_can_count,
     a_worker_that_serves_nothing_refuses_its_own_chain,
     other_chains_wait_their_turn,
     oneways_of_the_chain_keep_their_place,
@@ -36,6 +37,12 @@ over_both_routes![
 ];
 
 type Reply = Message<OwnedFd>;
+
+fn number(number: u32) -> Vec<u8> {
+    let mut message = Message::<()>::new();
+    message.append(&number).unwrap();
+    message.payload().to_vec()
+}
 
 /// Calls `DOWN` on the next of the ring until the number is 0, and adds up one for each hop.
 fn step(next: &Link, request: &mut Request<'_>, reply: &mut Reply) -> Result<(), Failure> {
@@ -114,6 +121,31 @@ fn a_worker_that_serves_nothing_refuses_its_own_chain(route: Route) {
     let CallFailure::Failed(Failure::WouldDeadlock(text)) = down(&b, 1).unwrap_err().why else { panic!() };
     assert_eq!(text.as_str(), "a waits for b in the same chain, and serves nothing");
     assert_eq!(down(&b, 0), Ok(0));
+}
+
+/// A peer that says of each call that it is the first: a stack has an end all the same.
+fn a_chain_is_no_deeper_than_whoever_serves_it_can_count(route: Route) {
+    let mut world = World::new(route);
+    let mut b = Raw::new(&mut world, "b");
+    world.worker("a", |worker| {
+        let b = worker.open("b", &TEST).unwrap();
+        worker.serve(move |_: &Worker, request: &mut Request<'_>, reply: &mut Reply| step(&b, request, reply))
+    });
+    b.granted();
+    let one = number(1);
+    let deepest = u64::from(CALL_DEPTH_MAX) + 1;
+    b.send(raw::call(DOWN.0, 1), &one);
+    let (mut nested, _) = b.recv();
+    for call in 2..=deepest {
+        b.send(cloison_msg::Header { chain: nested.chain, ..raw::call(DOWN.0, call) }, &one);
+        (nested, _) = b.recv();
+        assert_eq!(nested.kind, Kind::Call);
+    }
+    b.send(cloison_msg::Header { chain: nested.chain, ..raw::call(DOWN.0, deepest + 1) }, &one);
+    b.reply(&nested, &number(0));
+    let (answer, _) = b.recv();
+    assert_eq!((answer.kind, answer.call), (Kind::Reply, CallId(deepest)), "before anything is begun that is deeper");
+    assert_eq!(b.recv().0.kind, Kind::Call, "which is served then");
 }
 
 /// While `a` serves a request of one chain and waits for `b`, one of another chain comes.
@@ -238,5 +270,5 @@ fn what_is_out_of_time_is_not_served(route: Route) {
     std::thread::sleep(Duration::from_millis(2));
     worker.provide(|_: &Worker, _: &mut Request<'_>, _: &mut Reply| panic!("it was served"));
     while !worker.serve_once(Duration::from_secs(60)).unwrap() {}
-    assert_eq!(b.recv().0.kind, cloison_msg::Kind::Error);
+    assert_eq!(b.recv().0.kind, Kind::Error);
 }

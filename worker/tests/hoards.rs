@@ -6,17 +6,42 @@
 #[macro_use]
 mod world;
 
+use std::cell::RefCell;
+use std::time::Duration;
+
 use cloison_msg::contract::{Client, Stub};
-use cloison_msg::{CALLS_IN_FLIGHT, Route, STREAM_BYTES};
+use cloison_msg::{CALLS_IN_FLIGHT, Route, STREAM_BYTES, STREAM_ITEMS};
 use cloison_worker::{Answer, FED_BYTES_MAX, Link, Stream, Worker, interface};
 use world::World;
 
-over_both_routes![who_fills_a_worker_s_memory_loses_its_own, many_that_are_read_late_are_not_too_many];
+over_both_routes![
+    who_fills_a_worker_s_memory_loses_its_own,
+    who_gives_a_link_away_keeps_what_it_has_fed,
+    many_that_are_read_late_are_not_too_many,
+];
 
 #[interface]
 trait Silo {
     /// Adds up how long they are.
     fn store(&self, blocks: Stream<Vec<u8>>) -> Answer<u64>;
+    /// How long each is.
+    fn lengths(&self, blocks: Stream<Vec<u8>>) -> Stream<u64>;
+}
+
+/// Somebody who is given links to it.
+#[interface]
+trait Heir<L> {
+    fn take(&self, silo: SiloClient<L>) -> Answer<()>;
+}
+
+#[derive(Default)]
+struct Attic(RefCell<Vec<SiloClient<Link>>>);
+
+impl Heir<Link> for Attic {
+    fn take(&self, silo: SiloClient<Link>) -> Answer<()> {
+        self.0.borrow_mut().push(silo);
+        Ok(())
+    }
 }
 
 struct Barn;
@@ -25,6 +50,10 @@ impl Silo for Barn {
     fn store(&self, mut blocks: Stream<Vec<u8>>) -> Answer<u64> {
         blocks.try_fold(0, |sum, block| Ok(sum + block?.len() as u64))
     }
+
+    fn lengths(&self, blocks: Stream<Vec<u8>>) -> Stream<u64> {
+        Stream::new(blocks.map(|block| Ok(block?.len() as u64)))
+    }
 }
 
 /// Items that take all of a packet each, so many that a stream is full.
@@ -32,7 +61,7 @@ const BLOCK: usize = 60_000;
 const BLOCKS: u64 = STREAM_BYTES.div_ceil(BLOCK as u64);
 
 fn open(worker: &Worker) -> SiloClient<Link> {
-    SiloClient::over(Stub::new(worker.open("silo", &SILO).unwrap(), 1)).within(std::time::Duration::from_secs(60))
+    SiloClient::over(Stub::new(worker.open("silo", &SILO).unwrap(), 2)).within(Duration::from_secs(60))
 }
 
 /// One reads and is slow; another feeds so many calls that nobody can read them meanwhile.
@@ -72,6 +101,45 @@ fn who_fills_a_worker_s_memory_loses_its_own(route: Route) {
         assert!(said.contains("overloaded"), "{said}");
     }
     assert_eq!(links[0].store(Stream::of([vec![1]])), Ok(1), "and its links are well");
+}
+
+/// What lies there was fed by whoever had the link then: not by whoever was given it.
+fn who_gives_a_link_away_keeps_what_it_has_fed(route: Route) {
+    let mut world = World::new(route);
+    world.worker("silo", |worker| worker.serve(SiloServer::new(Barn)));
+    let (honest, hog) = (world.here("honest"), world.here("hog"));
+    honest.provide(HeirServer::new(Attic::default()));
+    // As much as there may be, almost, and none of it is taken: its callers do not take what is made of it.
+    let links: Vec<_> = (0..3).map(|_| open(&hog)).collect();
+    let mut calls = Vec::new();
+    for silo in links.iter().cycle().take(FED_BYTES_MAX / usize::try_from(BLOCKS).unwrap() / BLOCK - 8) {
+        let (mut feeder, lengths) = silo.start().lengths();
+        (0..STREAM_ITEMS).for_each(|_| feeder.push(&vec![1]).unwrap());
+        (0..BLOCKS).for_each(|_| feeder.push(&vec![7; BLOCK]).unwrap());
+        calls.push((feeder, lengths));
+    }
+    let (mut slow, answer) = open(&honest).start().store();
+    slow.push(&vec![1]).unwrap();
+    let heir = HeirClient::over(Stub::new(hog.open("honest", &HEIR).unwrap(), 1));
+    for silo in links {
+        let taken = heir.start().take(silo);
+        while !honest.serve_once(Duration::from_secs(60)).unwrap() {}
+        taken.wait().unwrap();
+    }
+    // The largest of all.
+    let (block, silo) = (vec![7; BLOCK + 4000], open(&honest));
+    let unread: Vec<_> = (0..16)
+        .map(|_| {
+            let (mut feeder, answer) = silo.start().store();
+            (0..BLOCKS).for_each(|_| feeder.push(&block).unwrap());
+            feeder.finish();
+            answer
+        })
+        .collect();
+    slow.finish();
+    assert_eq!(answer.wait(), Ok(1));
+    assert!(unread.into_iter().all(|answer| answer.wait() == Ok(BLOCKS * block.len() as u64)));
+    drop(calls);
 }
 
 /// A whole link's calls that are full are all read in their turn.

@@ -14,13 +14,14 @@ use std::sync::{Arc, Barrier, Condvar, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use cloison_msg::contract::serving;
-use cloison_msg::{CallFailure, Gone, Message, Route};
+use cloison_msg::contract::{bind, serving};
+use cloison_msg::{CALL_DEPTH_MAX, CallFailure, Gone, Kind, Message, Reader, Route, STREAM_ITEMS};
 use cloison_worker::{
     Answer, Answers, Link, MethodError, OpenFailure, ServeError, Stream, THREADS_MAX, Thread, ThreadLink, Threads,
     ThreadsError, Worker, interface,
 };
 use world::World;
+use world::raw::{self, Raw};
 
 over_both_routes![
     as_many_calls_run_at_a_time_as_there_are_threads,
@@ -39,9 +40,12 @@ over_both_routes![
     streams_are_given_and_fed,
     a_slow_reader_holds_up_nobody_else,
     a_stream_that_is_dropped_ends_on_its_thread,
+    a_stream_that_is_dropped_while_it_is_pulled_ends_too,
+    what_a_stream_does_at_its_end_is_heard,
     streams_and_calls_take_turns,
     links_are_taken_and_given,
     a_chain_goes_on_on_the_thread_that_waits_for_it,
+    a_chain_is_no_deeper_than_the_crew_can_count,
     a_thread_has_many_calls_in_flight,
     what_a_thread_tells_stays_in_its_order,
     what_a_thread_calls_has_no_streams,
@@ -102,6 +106,10 @@ trait Work<L> {
     fn doubled(&self, numbers: Stream<u32>) -> Stream<u32, String>;
     /// The numbers from that one on. At its end, and only then, it notes that.
     fn count_up(&self, from: u32) -> Stream<u32>;
+    /// The same, and tells the peer each of them, three times.
+    fn tell_up(&self, from: u32) -> Stream<u32>;
+    /// The same, and calls the peer at its end.
+    fn call_at_the_end(&self, from: u32) -> Stream<u32>;
     fn count(&self, counter: &CounterClient<L>) -> Answer<u32>;
     /// Takes a counter, and gives it back.
     fn keep(&self, counter: CounterClient<L>) -> Answer<CounterClient<L>>;
@@ -161,6 +169,17 @@ struct Notes(u32, Arc<Shared>);
 impl Drop for Notes {
     fn drop(&mut self) {
         self.1.noted.lock().unwrap().push(self.0);
+        self.1.begun.open(1);
+    }
+}
+
+/// Calls the peer when it is dropped, and notes that it has.
+struct CallsAtTheEnd(PeerClient<ThreadLink>, Arc<Shared>);
+
+impl Drop for CallsAtTheEnd {
+    fn drop(&mut self) {
+        let answer = self.0.plain(1).unwrap_or(0);
+        self.1.noted.lock().unwrap().push(answer);
         self.1.begun.open(1);
     }
 }
@@ -256,6 +275,21 @@ impl Work<ThreadLink> for Hand {
         let notes = Notes(from, Arc::clone(&self.shared));
         Stream::of((from..).inspect(move |_| {
             let _ = &notes;
+        }))
+    }
+
+    fn tell_up(&self, from: u32) -> Stream<u32> {
+        let (peer, notes) = (self.peer().clone().within(SOON), Notes(from, Arc::clone(&self.shared)));
+        Stream::of((from..).inspect(move |&number| {
+            notes.1.most.store(number, Ordering::Relaxed);
+            let _ = [(); 3].map(|()| peer.note(number));
+        }))
+    }
+
+    fn call_at_the_end(&self, from: u32) -> Stream<u32> {
+        let calls = CallsAtTheEnd(self.peer().clone(), Arc::clone(&self.shared));
+        Stream::of((from..).inspect(move |_| {
+            let _ = &calls;
         }))
     }
 
@@ -635,6 +669,44 @@ fn a_stream_that_is_dropped_ends_on_its_thread(route: Route) {
     assert_eq!(served.join().unwrap().0, Ok(()));
 }
 
+/// It waits for room on a link of its own when its reader goes. So does a stream for room that nobody makes.
+fn a_stream_that_is_dropped_while_it_is_pulled_ends_too(route: Route) {
+    let mut world = World::new(route);
+    let heard = peer(&mut world);
+    let (shared, _served) = crew(&mut world, 2);
+    let (worker, client) = client(&mut world);
+    let busy = PeerClient::bind(&worker, "peer").unwrap().within(SOON);
+    let mut stream = client.tell_up(0);
+    assert_eq!(stream.next(), Some(Ok(0)));
+    while (busy.noted().unwrap().len() as u64) < 3 * STREAM_ITEMS {}
+    let lingering = busy.start().linger();
+    heard.begun.pass();
+    // From now on what is told fills the window, and the stream's credit is for more than that.
+    assert_eq!(stream.by_ref().take(39).last(), Some(Ok(39)));
+    while u64::from(shared.most.load(Ordering::Relaxed)) < STREAM_ITEMS {
+        client.who().unwrap();
+    }
+    (0..100).for_each(|_| drop(client.who().unwrap()));
+    drop(stream);
+    assert_eq!(client.who().unwrap().0, "client", "by the other thread, and the crew has heard that it was dropped");
+    drop(lingering);
+    shared.begun.pass();
+    assert_eq!(*shared.noted.lock().unwrap(), [0]);
+}
+
+/// When nothing is on any thread, and nobody else says anything.
+fn what_a_stream_does_at_its_end_is_heard(route: Route) {
+    let mut world = World::new(route);
+    let _heard = peer(&mut world);
+    let (shared, _served) = crew(&mut world, 1);
+    let (_worker, client) = client(&mut world);
+    let mut stream = client.call_at_the_end(0);
+    assert_eq!(stream.next(), Some(Ok(0)));
+    drop(stream);
+    shared.begun.pass();
+    assert_eq!(*shared.noted.lock().unwrap(), [2]);
+}
+
 fn streams_and_calls_take_turns(route: Route) {
     let mut world = World::new(route);
     let (_shared, _served) = crew(&mut world, 1);
@@ -740,6 +812,40 @@ fn a_chain_goes_on_on_the_thread_that_waits_for_it(route: Route) {
     }
     assert_eq!(client.relay(20).map_err(|error| matches!(error, MethodError::Call(_))), Err(true), "that is too deep");
     assert_eq!(client.relay(1), Ok(101));
+}
+
+/// A peer that says of each call that it is the first: a stack has an end all the same, and this one is small.
+fn a_chain_is_no_deeper_than_the_crew_can_count(route: Route) {
+    let mut world = World::new(route);
+    let mut peer = Raw::new(&mut world, "peer");
+    let shared = Arc::<Shared>::default();
+    let (threads, relay) = (threads(&shared, 1), WORK.method("relay"));
+    world.worker("crew", move |worker| worker.serve_on(threads));
+    let (_worker, client) = client(&mut world);
+    let call = client.start().relay(1);
+    peer.granted();
+    let (bind, asked) = peer.recv();
+    let mut bound = Message::<()>::new();
+    bind::answer(&PEER, &mut Reader::new(&asked, Vec::<()>::new()), &mut bound).unwrap();
+    peer.reply(&bind, bound.payload());
+    let payload = |value: u32| {
+        let mut message = Message::<()>::new();
+        message.append(&value).unwrap();
+        message.payload().to_vec()
+    };
+    let deepest = u64::from(CALL_DEPTH_MAX) + 1;
+    let (mut nested, _) = peer.recv();
+    for call in 2..=deepest + 1 {
+        peer.send(cloison_msg::Header { chain: nested.chain, ..raw::call(relay.0, call) }, &payload(1));
+        if call <= deepest {
+            (nested, _) = peer.recv();
+        }
+    }
+    peer.reply(&nested, &payload(0));
+    let (answer, _) = peer.recv();
+    assert_eq!((answer.kind, answer.call.0), (Kind::Reply, deepest), "before anything is begun that is deeper");
+    assert_eq!(shared.most.load(Ordering::Relaxed), u32::from(CALL_DEPTH_MAX) + 1);
+    drop(call);
 }
 
 fn a_thread_has_many_calls_in_flight(route: Route) {

@@ -11,11 +11,12 @@ use cloison_msg::{
 };
 use tokio::sync::oneshot;
 
+use super::hoard::Feeds;
 use super::host_end::HostEnd;
 use super::obey::too_late;
 use super::offers::Offering;
 use super::{Commands, Done, Outgoing, Purpose, now};
-use crate::host::{Hoard, Incoming, Item, LinkCore, Mailbox, Ticket, Unclaimed};
+use crate::host::{Incoming, Item, LinkCore, Mailbox, Ticket, Unclaimed};
 
 use crate::trace::Cause;
 
@@ -35,8 +36,8 @@ pub(super) struct Desk {
     asked: Vec<Asked>,
     /// Objects whose links the router is about to make.
     pub(super) offering: Vec<Offering>,
-    /// What the host is fed and has not taken.
-    pub(super) hoard: Hoard,
+    /// What the host is fed.
+    pub(super) feeds: Feeds,
     requests: RequestId,
     chains: u32,
     pub(super) mailbox: Mailbox,
@@ -68,7 +69,7 @@ impl Desk {
             bereaved: VecDeque::new(),
             asked,
             offering: Vec::new(),
-            hoard: Hoard::default(),
+            feeds: Feeds::default(),
             requests: 0,
             chains: 0,
             mailbox,

@@ -24,6 +24,8 @@ pub(super) struct HostEnd {
     pub(super) core: Arc<LinkCore>,
     /// What waits for credit, in order.
     pub(super) waiting: VecDeque<Waiting>,
+    /// Whether that is being sent at this moment.
+    pub(super) is_resuming: bool,
     /// The calls that came and were not answered: as many as may be under way.
     pub(super) open: Vec<Open>,
     /// Of calls of the host's that it has left to the peer, else they would be taken for given up.
@@ -37,7 +39,8 @@ pub(super) struct HostEnd {
 impl HostEnd {
     pub(super) fn new(end: LinkEnd<Done>, interface: Name, core: Arc<LinkCore>) -> Self {
         let (open, detached, streams) = (Vec::new(), Vec::new(), Vec::new());
-        Self { end, interface, core, waiting: VecDeque::new(), open, detached, streams, object: None }
+        let waiting = VecDeque::new();
+        Self { end, interface, core, waiting, is_resuming: false, open, detached, streams, object: None }
     }
 
     /// Who is at the other end, and what the numbers of methods mean.

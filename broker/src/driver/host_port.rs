@@ -33,7 +33,10 @@ impl Driver {
                 copy_of.iter().for_each(|&original| self.desk.share(original, link));
             }
             ToWorker::Offered { request, ends } => self.host_is_offered(request, ends),
-            ToWorker::Moved { link, peer, own } => self.desk.moved(link, peer, own),
+            ToWorker::Moved { link, peer, own } => {
+                self.desk.moved(link, peer, own);
+                self.host_resumes(link);
+            }
             ToWorker::Opened { request, link } => {
                 if let Some(unwanted) = self.desk.opened(request, link) {
                     self.host_closes(unwanted);
@@ -98,10 +101,9 @@ impl Driver {
         let incoming = || Incoming::new(core.clone(), *header, payload.to_vec(), descriptors, links);
         match arrival {
             Ok(Arrival::Request) => {
-                let (end, hoard) = (self.desk.ends.get_mut(link), &self.desk.hoard);
-                let (standing, stream, object) = end.map_or((None, None, None), |end| {
-                    (end.open(header), end.note_served(header, hoard), end.object.clone())
-                });
+                let (end, feeds) = (self.desk.ends.get_mut(link), &mut self.desk.feeds);
+                let (standing, stream, object) = end
+                    .map_or((None, None, None), |end| (end.open(header), feeds.open(header, end), end.object.clone()));
                 let incoming = incoming().standing(standing).streaming(stream).for_object(object);
                 self.desk.mailbox.put(Item::Message(incoming));
                 self.note_crowd();
@@ -109,6 +111,7 @@ impl Driver {
             Ok(Arrival::Outcome(pending)) => {
                 self.desk.outcome(pending, incoming());
                 self.desk.ends.get_mut(link).into_iter().for_each(HostEnd::forget_detached);
+                self.host_resumes(link);
             }
             Ok(Arrival::Credit) => {
                 self.host_resumes(link);
@@ -121,6 +124,7 @@ impl Driver {
             Ok(Arrival::Late) => {
                 core.note_late();
                 drop(incoming());
+                self.host_resumes(link);
             }
             Ok(Arrival::Cancel) => {
                 drop(incoming());
@@ -150,22 +154,37 @@ impl Driver {
         }
     }
 
-    /// Sends what waits for room, in order.
+    /// Sends what waits for room, in order: whenever there may be more of it, also because a call was answered. What the
+    /// router says meanwhile may be a reason to do so, too, and must not have anything overtake what is just being sent.
     pub(super) fn host_resumes(&mut self, link: Destination) {
-        loop {
-            let chain = self.desk.chain();
-            let Some(end) = self.desk.ends.get_mut(link) else { return };
-            let Some(mut waiting) = end.waiting.pop_front() else { return };
-            let (cause, until) = waiting.take_cause();
-            match end.admit(waiting, chain, now()) {
-                Ok((header, message)) => {
-                    self.tracing.host_sent(&header, end.parties(), cause, until, now());
-                    self.host_message(&header, message);
-                }
-                Err(mut waiting) => {
-                    waiting.give_back_cause(cause);
-                    return end.waiting.push_front(waiting);
-                }
+        let Some(end) = self.desk.ends.get_mut(link).filter(|end| !end.waiting.is_empty()) else { return };
+        if std::mem::replace(&mut end.is_resuming, true) {
+            return;
+        }
+        while self.host_sends_next(link) {}
+        if let Some(end) = self.desk.ends.get_mut(link) {
+            end.is_resuming = false;
+        }
+        // Items of a call that waited may have been made already.
+        self.host_feeds(link);
+    }
+
+    /// Sends the first of what waits; false if there is none, or no room for it.
+    fn host_sends_next(&mut self, link: Destination) -> bool {
+        let chain = self.desk.chain();
+        let Some(end) = self.desk.ends.get_mut(link) else { return false };
+        let Some(mut waiting) = end.waiting.pop_front() else { return false };
+        let (cause, until) = waiting.take_cause();
+        match end.admit(waiting, chain, now()) {
+            Ok((header, message)) => {
+                self.tracing.host_sent(&header, end.parties(), cause, until, now());
+                self.host_message(&header, message);
+                true
+            }
+            Err(mut waiting) => {
+                waiting.give_back_cause(cause);
+                end.waiting.push_front(waiting);
+                false
             }
         }
     }
@@ -227,13 +246,18 @@ impl Driver {
 
     /// Ends what has waited long enough.
     pub(super) fn tick(&mut self) {
-        let (late, cancels) = self.desk.expire(now());
+        let now = now();
+        let is_late = |end: &HostEnd| end.waiting.front().is_some_and(|waiting| waiting.until <= now);
+        let held_up: Vec<_> = self.desk.ends.iter().filter(|(_, end)| is_late(end)).map(|(link, _)| link).collect();
+        let (late, cancels) = self.desk.expire(now);
         for cancel in cancels {
             self.host_message(&cancel, HostMessage::new());
         }
         for request in late {
             self.router.handle_open_cancelled(self.router.host(), request);
         }
+        // There may be room for what was behind it.
+        held_up.into_iter().for_each(|link| self.host_resumes(link));
         self.obey();
     }
 }

@@ -7,6 +7,7 @@ mod counting;
 mod desk;
 mod given_up;
 pub mod harness;
+mod hoard;
 mod host_end;
 mod host_port;
 mod obey;

@@ -1,16 +1,12 @@
 //! Streams of the host's calls, and of calls to it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use cloison_msg::{
-    CallFailure, CallId, Caller, Destination, Drawn, Gone, Header, Kind, Name, Room, Streams, Text, Time,
-};
+use cloison_msg::{CallFailure, CallId, Caller, Destination, Drawn, Gone, Header, Room, Streams, Text, Time};
 
-use super::desk::Desk;
 use super::host_end::HostEnd;
 use super::{Done, Driver, HostMessage, now};
-use crate::host::{Hoard, Piece, StreamCore};
+use crate::host::{Piece, StreamCore};
 use crate::trace::Cause;
 
 /// So late that it never comes: whoever waits for no item may wait for ever.
@@ -33,19 +29,12 @@ impl Driver {
         }
     }
 
-    /// Gives up streams of whoever has fed the host most that it has not taken, while there is too much.
-    fn bound_hoard(&mut self) {
-        while self.desk.hoard.is_full() {
-            let Some((link, stream)) = self.desk.largest_hoard() else { return };
-            stream.overload();
-            if let Some(call) = stream.call() {
-                self.host_refuses(link, call, Caller::Peer);
-            }
-        }
-    }
-
-    /// Sends what the host has made of its streams over that link, as far as there is credit.
+    /// Sends what the host has made of its streams over that link, as far as there is credit; but not before the call has
+    /// left that it is of.
     pub(super) fn host_feeds(&mut self, link: Destination) {
+        if self.desk.ends.get(link).is_none_or(|end| end.is_resuming) {
+            return;
+        }
         let mut at = 0;
         while let Some(stream) = self.desk.ends.get(link).and_then(|end| end.streams.get(at)).cloned() {
             at += 1;
@@ -104,21 +93,6 @@ impl Driver {
     }
 }
 
-impl Desk {
-    /// The largest stream of whoever has fed most that is unread, over all links of that role.
-    fn largest_hoard(&self) -> Option<(Destination, Arc<StreamCore>)> {
-        let streams = self.ends.iter().flat_map(|(link, end)| {
-            let fed = end.streams.iter().filter(|stream| stream.caller == Caller::Peer);
-            fed.map(move |stream| (link, end.end.peer(), stream, stream.held()))
-        });
-        let fed: Vec<_> = streams.filter(|(.., held)| *held > 0).collect();
-        let mut hoards: HashMap<&Name, usize> = HashMap::new();
-        fed.iter().for_each(|(_, peer, _, held)| *hoards.entry(peer).or_default() += held);
-        let largest = fed.iter().max_by_key(|(_, peer, _, held)| (hoards.get(peer), *held))?;
-        Some((largest.0, largest.2.clone()))
-    }
-}
-
 impl HostEnd {
     pub(super) fn stream(&self, call: CallId, caller: Caller) -> Option<&Arc<StreamCore>> {
         self.streams.iter().find(|stream| stream.caller == caller && stream.call() == Some(call))
@@ -138,14 +112,9 @@ impl HostEnd {
     }
 
     /// A call has come: what its streams are.
-    pub(super) fn note_served(&mut self, header: &Header, hoard: &Hoard) -> Option<Arc<StreamCore>> {
-        if header.kind != Kind::Call || header.streams.is_empty() {
-            return None;
-        }
-        let stream = StreamCore::served(header, hoard);
+    pub(super) fn note_served(&mut self, stream: &Arc<StreamCore>) {
         self.streams.retain(|stream| !stream.is_over());
         self.streams.push(stream.clone());
-        Some(stream)
     }
 
     /// A call that had come was answered.

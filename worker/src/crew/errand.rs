@@ -149,6 +149,7 @@ impl Session {
     pub(super) fn give_up_errand(&mut self, thread: usize, ask: u64) {
         let is_it = |errand: &Errand| (errand.thread, errand.ask) == (thread, ask);
         let Some(at) = self.crew.errands.iter().position(is_it) else { return };
+        self.crew.threads[thread].waits.retain(|wait| !wait.asks.contains(&ask));
         match self.crew.errands.remove(at).state {
             State::Waiting(waiting) => self.drop_unsent(&waiting),
             State::Underway(underway) => self.forget(&underway),
@@ -223,13 +224,14 @@ impl Session {
     /// Sends it if there is room: what is awaited then.
     fn try_send(&mut self, waiting: &mut Waiting) -> Option<Result<Option<Underway>, CallFailure>> {
         let Waiting { call, frame, by } = waiting;
-        let Call { link, rpc, message, is_oneway, span, .. } = call;
+        let Call { link, rpc, message, is_oneway, is_detached, span, .. } = call;
         let (link, rpc) = (*link, *rpc);
         if *is_oneway {
             let sent = crate::trace::within(*span, || self.try_oneway(link, rpc, message, *frame))?;
             return Some(sent.map(|_| None));
         }
-        if by.as_ref().is_some_and(|by| by.is_given_up()) {
+        // What was left to its peer is served, whatever becomes of what it was made for.
+        if !*is_detached && by.as_ref().is_some_and(|by| by.is_given_up()) {
             return Some(Err(CallFailure::Cancelled));
         }
         if frame.depth > CALL_DEPTH_MAX {

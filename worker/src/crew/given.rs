@@ -90,6 +90,11 @@ impl Session {
     pub(super) fn tend_given(&mut self, owed: bool) {
         let mut at = 0;
         while at < self.crew.given.len() {
+            if self.crew.given[at].is_pulled {
+                self.note_unwanted(at);
+                at += 1;
+                continue;
+            }
             match self.send_held(at) {
                 Some(ending) => {
                     let given = self.crew.given.remove(at);
@@ -100,6 +105,15 @@ impl Session {
                     at += 1;
                 }
             }
+        }
+    }
+
+    /// Its thread makes items of it at this moment. If nobody wants them, it ends when that has said what came of it: it could
+    /// not drop the stream now, and what the stream itself has begun is of its call until then.
+    fn note_unwanted(&self, at: usize) {
+        let call = &self.crew.given[at].call;
+        if matches!(room(self, &call.header), Room::Over | Room::Unwanted) {
+            call.give_up();
         }
     }
 

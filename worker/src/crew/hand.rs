@@ -141,9 +141,14 @@ impl Desk {
 impl Desk {
     /// Asks for something; by which number its outcome is told.
     pub(super) fn ask(self: &Rc<Self>, what: impl FnOnce(u64) -> What) -> u64 {
+        let mut said = Vec::new();
         while self.asked.borrow().len() >= ASKED_MAX {
+            // What is served meanwhile is no reason to say the same again, and a peer may have as much of that as it likes.
             let all = self.asked.borrow().clone();
-            self.say(What::Wait(all));
+            if all != said {
+                said.clone_from(&all);
+                self.say(What::Wait(all));
+            }
             if !self.obey() {
                 break;
             }

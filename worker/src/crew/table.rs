@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 use cloison_msg::contract::Contract;
-use cloison_msg::{ChainId, Destination, Header, Message, Text, Time};
+use cloison_msg::{CALL_DEPTH_MAX, ChainId, Destination, Header, Message, Text, Time};
 use smallvec::SmallVec;
 
 use super::THREADS_MAX;
@@ -118,11 +118,16 @@ impl Crew {
         self.threads.is_empty()
     }
 
-    /// What is readable when a thread has said something, as long as any has something to say.
+    /// What is readable when a thread has said something. One that has nothing to do may have, too: what it drops can do
+    /// anything, close links and call others.
     pub(crate) fn bell(&self) -> Option<BorrowedFd<'_>> {
+        self.mail.as_ref().map(|mail| mail.as_fd())
+    }
+
+    /// Whether a thread is about to say something.
+    pub(crate) fn is_awaited(&self) -> bool {
         let is_busy = |thread: &Thread| !thread.is_ready || thread.is_pulling;
-        let is_awaited = !self.out.is_empty() || self.threads.iter().any(is_busy);
-        self.mail.as_ref().filter(|_| is_awaited).map(|mail| mail.as_fd())
+        !self.out.is_empty() || !self.errands.is_empty() || self.threads.iter().any(is_busy)
     }
 
     /// The bell has rung.
@@ -201,11 +206,15 @@ impl Crew {
         self.threads[thread].waits.last().filter(|wait| wait.depth == self.depth(thread))
     }
 
-    /// The chains that threads wait for, or on behalf of which they do, and these threads.
+    /// The chains that threads wait for, or on behalf of which they do, and these threads. How deep a request is is what its
+    /// sender says, so it is counted here.
     pub(super) fn waiting_chains(&self) -> SmallVec<[(ChainId, usize); 8]> {
         let served = self.begun().map(|(thread, call)| (call.frame.chain, thread));
         let asked = self.errands.iter().filter_map(|errand| Some((errand.chain()?, errand.thread)));
-        let waits = |thread: usize| self.threads[thread].is_ready && self.waiting(thread).is_some();
+        let waits = |thread: usize| {
+            let depth = self.depth(thread);
+            self.threads[thread].is_ready && depth <= usize::from(CALL_DEPTH_MAX) && self.waiting(thread).is_some()
+        };
         served.chain(asked).filter(|&(_, thread)| waits(thread)).collect()
     }
 

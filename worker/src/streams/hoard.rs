@@ -5,7 +5,6 @@
 //! it is reached, a stream of whoever has most of it is given up, who is the one that fills it.
 
 use std::collections::HashMap;
-use std::rc::Rc;
 
 use cloison_msg::{CallId, Caller, Destination, Name};
 
@@ -33,16 +32,14 @@ impl Session {
         self.inflows.iter().filter(|inflow| inflow.caller == Caller::Peer)
     }
 
-    /// The largest stream of whoever has most unread, over all links of that role.
+    /// The largest stream of whoever has most unread, over all links that were that role's when it fed them: what it has left
+    /// behind over a link that is gone, or another's by now, counts as its own.
     fn largest_hoard(&self) -> Option<(Destination, CallId)> {
-        let mut hoards: HashMap<&Name, usize> = HashMap::new();
-        let peer = |inflow: &Inflow| self.peer_of(inflow.link).map(Rc::as_ref);
+        let mut hoards: HashMap<Option<&Name>, usize> = HashMap::new();
         for inflow in self.fed() {
-            if let Some(peer) = peer(inflow) {
-                *hoards.entry(peer).or_default() += inflow.held;
-            }
+            *hoards.entry(inflow.peer.as_deref()).or_default() += inflow.held;
         }
-        let rank = |inflow: &&Inflow| (peer(inflow).and_then(|peer| hoards.get(peer)).copied(), inflow.held);
+        let rank = |inflow: &&Inflow| (hoards.get(&inflow.peer.as_deref()).copied(), inflow.held);
         self.fed().filter(|inflow| !inflow.items.is_empty()).max_by_key(rank).map(|inflow| (inflow.link, inflow.call))
     }
 }

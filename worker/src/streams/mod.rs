@@ -11,8 +11,11 @@ mod sink;
 
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
-use cloison_msg::{CallFailure, CallId, Caller, Destination, Drawn, Gone, Header, Message, Room, Streams, Text, Via};
+use cloison_msg::{
+    CallFailure, CallId, Caller, Destination, Drawn, Gone, Header, Message, Name, Room, Streams, Text, Via,
+};
 
 pub use flow::LinkFlow;
 pub use hoard::FED_BYTES_MAX;
@@ -29,6 +32,8 @@ pub(crate) struct Inflow {
     link: Destination,
     call: CallId,
     caller: Caller,
+    /// Who was at the other end when it began, whoever is there now: in whose name what comes is held.
+    peer: Option<Rc<Name>>,
     items: VecDeque<Payload>,
     /// The memory that they take.
     held: usize,
@@ -66,7 +71,8 @@ impl Inflow {
 impl Session {
     /// A call was begun whose items may come, or has come that is fed.
     pub(crate) fn open_inflow(&mut self, link: Destination, call: CallId, caller: Caller) {
-        self.inflows.push(Inflow { link, call, caller, items: VecDeque::new(), held: 0, end: None, is_refused: false });
+        let (peer, items) = (self.peer_of(link).map(Rc::clone), VecDeque::new());
+        self.inflows.push(Inflow { link, call, caller, peer, items, held: 0, end: None, is_refused: false });
     }
 
     /// Nobody takes items of that call any more.
