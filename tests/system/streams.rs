@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use cloison_broker::msg::{CallFailure, Denial, Failure, Gone, Rights, RightsFlags, RpcSet};
-use cloison_broker::{Answer, Ask, Grant, HostLink, Item, MethodError, Model, Stream, interface};
+use cloison_broker::{Answer, Ask, Grant, HostLink, Item, MethodError, Model, Stream, WorkerEvent, interface};
 use cloison_worker::{Link, Worker};
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +25,7 @@ pub fn cases() -> Vec<Case> {
             thrice("are_given_up_when_dropped", are_given_up_when_dropped),
             thrice("end_with_their_producer", end_with_their_producer),
             thrice("end_with_their_consumer", end_with_their_consumer),
+            both("name_the_call_that_their_producer_died_of", name_the_call_that_their_producer_died_of),
             both("have_a_deadline_for_each_item", have_a_deadline_for_each_item),
             both("are_awaited", are_awaited),
             both("are_served_by_the_host", are_served_by_the_host),
@@ -305,6 +306,17 @@ fn end_with_their_producer(model: Model) {
     let mut numbers = source(&host).until_death(0);
     let error = numbers.next().unwrap().unwrap_err();
     assert_eq!(error.call().unwrap().why, CallFailure::PeerRestarted(Gone::Crashed("killed by SIGABRT".into())));
+}
+
+fn name_the_call_that_their_producer_died_of(model: Model) {
+    let mut host = both_roles(model);
+    assert!(source(&host).until_death(3).count() <= 4);
+    let during = host.hear("the death of the source", |item| match item {
+        Item::Worker(WorkerEvent::Died { role, during, .. }) if role.as_str() == "source" => Some(during),
+        _ => None,
+    });
+    let method = SOURCE.method("until_death").0;
+    assert!(during.is_some_and(|during| during.contains(&format!(" of method {method} "))));
 }
 
 fn end_with_their_consumer(model: Model) {

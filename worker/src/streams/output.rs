@@ -72,16 +72,17 @@ impl Worker {
     fn pull(&self, mut producer: Producer) {
         let until = self.tick().after(TURN_MAX);
         loop {
-            let mut message = {
+            let (mut message, before) = {
                 let mut session = self.session();
                 let deadline = session.time.after(producer.call.time_left());
                 let frame = Frame { deadline, ..producer.chain };
                 session.serving.push(Serving { frame, header: producer.call, cancelled: false });
-                session.spare_message()
+                (session.spare_message(), session.note_request(&producer.call))
             };
             let produced = (producer.output)(&mut message);
             let mut session = self.session();
             session.serving.pop();
+            session.note_return(before);
             let now = session.tick();
             match produced {
                 Produced::End(result) => {
