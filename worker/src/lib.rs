@@ -112,7 +112,7 @@
 //! - Every call ends in one reply or one typed error (`tests/calls.rs`, `tests/ends.rs`), also where workers wait for each
 //!   other (`tests/circles.rs`).
 //! - Nobody works for a caller that waits no more (`tests/cancel.rs`).
-//! - All of this also on threads (`tests/threads.rs`); there a message may allocate.
+//! - All of this also on threads (`tests/threads/`); there a message may allocate.
 #![forbid(unsafe_code)]
 
 mod announce;
