@@ -138,6 +138,20 @@ fn a_worker_that_never_lives_is_given_up() {
 }
 
 #[test]
+fn what_was_played_before_giving_up_is_kept() {
+    each_model(|stage| {
+        let run = play(stage, &["--crash", "demux@10:always"]);
+        assert_eq!(run.code, Some(3), "{}", run.stderr);
+        let list = std::fs::read_to_string(stage.path("list")).expect("kept");
+        let reference = String::from_utf8(reference()).expect("text");
+        let rows = list.lines().filter(|row| !row.starts_with('#'));
+        let sums: Vec<_> = rows.filter_map(|row| row.rsplit(' ').next()).collect();
+        assert!(!sums.is_empty() && sums.iter().all(|sum| reference.contains(sum)), "{list}");
+        assert_eq!(report(&run)["exit_code"], 3);
+    });
+}
+
+#[test]
 fn an_interrupt_ends_everything_within_a_second() {
     each_model(|stage| {
         for more in [&["--repeat", "100000"][..], &["--hang", "video@10:stop"], &["--hang", "demux@10:busy"]] {

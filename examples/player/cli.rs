@@ -18,8 +18,9 @@ use crate::sink::Wanted;
 /// Playing means decoding as fast as possible, and writing what is asked for. The file is taken apart and decoded by three
 /// worker processes, each confined before it reads one byte of it.
 ///
-/// Exit codes: 0 if anything was played, 1 if an output could not be written, 2 if nothing could be played, 3 if a worker
-/// died too often, 130 after Ctrl-C.
+/// Exit codes: 0 if playing came to an end, even with losses; 1 if an output could not be written; 2 if nothing could be
+/// played; 3 if playing was given up because a worker kept dying (what was played is kept); 130 after Ctrl-C or
+/// SIGTERM.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "player", version)]
 pub struct Options {
