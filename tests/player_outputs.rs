@@ -97,6 +97,10 @@ fn outputs_overwrite_neither_the_input_nor_each_other() {
             assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
             assert!(run.stderr.contains(message), "{}", run.stderr);
         }
+        let run = stage.run(&["--wav", "-", "input"]);
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        assert!(run.stderr.contains("--wav - is no file; write to /dev/stdout for standard output"), "{}", run.stderr);
+        assert!(!stage.path("-").exists());
         assert!(std::fs::read(stage.path("input")).expect("readable") == media);
         assert!(!stage.path("out").exists());
         let run = stage.run(&["--wav", "/dev/null", "--y4m", "/dev/null"]);
