@@ -97,10 +97,40 @@ fn outputs_overwrite_neither_the_input_nor_each_other() {
             assert_eq!(run.code, Some(2), "{arguments:?}: {}", run.stderr);
             assert!(run.stderr.contains(message), "{}", run.stderr);
         }
+        let run = stage.run(&["--wav", "-", "input"]);
+        assert_eq!(run.code, Some(2), "{}", run.stderr);
+        assert!(run.stderr.contains("--wav - is no file; write to /dev/stdout for standard output"), "{}", run.stderr);
+        assert!(!stage.path("-").exists());
         assert!(std::fs::read(stage.path("input")).expect("readable") == media);
         assert!(!stage.path("out").exists());
         let run = stage.run(&["--wav", "/dev/null", "--y4m", "/dev/null"]);
         assert_eq!(run.code, Some(0), "{}", run.stderr);
+    });
+}
+
+#[test]
+fn a_file_of_an_earlier_run_is_told_from_one_that_was_written() {
+    const OLDER: &str = "; the file that is there is older\n";
+    each_way(|stage| {
+        for option in ["--framemd5", "--y4m"] {
+            let run = stage.run(&["--quiet", option, "keep", &clip("tone.mp3")]);
+            assert_eq!(run.stderr, format!("{}: keep: not written, for there was no picture\n", clip("tone.mp3")));
+            std::fs::write(stage.path("keep"), "of an earlier run").expect("writable");
+            let run = stage.run(&["--quiet", option, "keep", &clip("tone.mp3")]);
+            assert_eq!(run.code, Some(0));
+            assert!(
+                run.stderr.ends_with(&format!("keep: not written, for there was no picture{OLDER}")),
+                "{}",
+                run.stderr
+            );
+            assert_eq!(std::fs::read(stage.path("keep")).expect("kept"), b"of an earlier run");
+            std::fs::remove_file(stage.path("keep")).expect("removable");
+        }
+        let run = stage.run(&["--quiet", "--y4m", "/dev/null", &clip("tone.mp3")]);
+        assert!(run.stderr.ends_with(": not written, for there was no picture\n"), "{}", run.stderr);
+        std::fs::write(stage.path("sound"), "of an earlier run").expect("writable");
+        let run = stage.run(&["--quiet", "--wav", "sound", &clip("formats/odd-422.mkv")]);
+        assert!(run.stderr.ends_with(&format!("sound: not written, for there was no sound{OLDER}")), "{}", run.stderr);
     });
 }
 

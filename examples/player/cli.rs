@@ -18,8 +18,9 @@ use crate::sink::Wanted;
 /// Playing means decoding as fast as possible, and writing what is asked for. The file is taken apart and decoded by three
 /// worker processes, each confined before it reads one byte of it.
 ///
-/// Exit codes: 0 if anything was played, 1 if an output could not be written, 2 if nothing could be played, 3 if a worker
-/// died too often, 130 after Ctrl-C.
+/// Exit codes: 0 if playing came to an end, even with losses; 1 if an output could not be written; 2 if nothing could be
+/// played; 3 if playing was given up because a worker kept dying (what was played is kept); 130 after Ctrl-C or
+/// SIGTERM.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "player", version)]
 pub struct Options {
@@ -82,6 +83,9 @@ pub enum UsageError {
     /// Only FFmpeg's decoders have threads.
     #[error("--threads is for --decoder ffmpeg")]
     Threads,
+    /// Elsewhere this names standard output.
+    #[error("{0} - is no file; write to /dev/stdout for standard output, or to ./- for a file of that name")]
+    Dash(&'static str),
     /// One file would be written over another.
     #[error(transparent)]
     Clash(#[from] ClashError),
@@ -146,7 +150,11 @@ impl Options {
         if self.threads.is_some() && self.decoder != DecoderName::Ffmpeg {
             return Err(UsageError::Threads);
         }
-        Ok(place::check(&self.file(), &self.outputs())?)
+        let outputs = self.outputs();
+        if let Some((option, _)) = outputs.iter().find(|(_, path)| path.as_os_str() == "-") {
+            return Err(UsageError::Dash(option));
+        }
+        Ok(place::check(&self.file(), &outputs)?)
     }
 
     /// Whether an output goes to standard output, where nothing else may be written then.
@@ -229,6 +237,15 @@ mod tests {
         assert_eq!(check(&["--threads", "2"]), Err(UsageError::Threads));
         assert_eq!(check(&["--threads", "1", "--decoder", "rust"]), Err(UsageError::Threads));
         assert_eq!(check(&["--threads", "2", "--decoder", "ffmpeg"]), Ok(()));
+    }
+
+    #[test]
+    fn a_dash_is_no_output() {
+        let check = |option, path| Options::parse_from(["player", option, path]).check();
+        for option in ["--framemd5", "--wav", "--y4m", "--trace"] {
+            assert_eq!(check(option, "-"), Err(UsageError::Dash(option)));
+            assert_eq!(check(option, "./-"), Ok(()));
+        }
     }
 
     #[test]

@@ -9,13 +9,13 @@ use crate::report::Worker;
 use crate::sink::{OutputError, Wanted};
 use crate::trace::Traced;
 
-/// Something was played.
+/// Playing came to an end, maybe with losses.
 pub const EXIT_PLAYED: u8 = 0;
 /// An output file could not be written.
 pub const EXIT_OUTPUT: u8 = 1;
-/// Nothing could be played.
+/// Nothing could be played, or a stage that nobody can replace is gone.
 pub const EXIT_NOTHING: u8 = 2;
-/// A worker died too often.
+/// Playing was given up, because a worker kept dying; what was played is kept.
 pub const EXIT_GIVEN_UP: u8 = 3;
 /// Ended by a signal, as shells count it for Ctrl-C.
 pub const EXIT_STOPPED: u8 = 130;

@@ -41,8 +41,8 @@ pub enum FaultError {
     /// It is not said when.
     #[error("write ROLE@N, where N is a number of packets, pieces of sound or pictures: video@20")]
     After,
-    /// There is nothing of that name.
-    #[error("after ROLE@N there may be :always, and for a hang also :stop or :busy")]
+    /// There is nothing of that name, or it does not belong there.
+    #[error("after ROLE@N there may be :always, and for a hang :stop or :busy before that")]
     Word,
 }
 
@@ -52,14 +52,12 @@ impl Fault {
     /// # Errors
     /// [`FaultError`].
     pub fn crash(text: &str) -> Result<Self, FaultError> {
-        let (mut fault, words) = Self::parse(text, FaultKind::Crash)?;
-        for word in words {
-            fault.always |= word == "always";
-            if word != "always" {
-                return Err(FaultError::Word);
-            }
+        let (fault, words) = Self::parse(text, FaultKind::Crash)?;
+        match words[..] {
+            [] => Ok(fault),
+            ["always"] => Ok(Self { always: true, ..fault }),
+            _ => Err(FaultError::Word),
         }
-        Ok(fault)
     }
 
     /// A hang, as the command line writes it.
@@ -67,16 +65,17 @@ impl Fault {
     /// # Errors
     /// [`FaultError`].
     pub fn hang(text: &str) -> Result<Self, FaultError> {
-        let (mut fault, words) = Self::parse(text, FaultKind::Silence)?;
-        for word in words {
-            match word {
-                "always" => fault.always = true,
-                "stop" => fault.kind = FaultKind::Stop,
-                "busy" => fault.kind = FaultKind::Busy,
-                _ => return Err(FaultError::Word),
-            }
+        let (fault, words) = Self::parse(text, FaultKind::Silence)?;
+        let (kind, rest) = match &words[..] {
+            ["stop", rest @ ..] => (FaultKind::Stop, rest),
+            ["busy", rest @ ..] => (FaultKind::Busy, rest),
+            rest => (FaultKind::Silence, rest),
+        };
+        match rest {
+            [] => Ok(Self { kind, ..fault }),
+            ["always"] => Ok(Self { kind, always: true, ..fault }),
+            _ => Err(FaultError::Word),
         }
-        Ok(fault)
     }
 
     /// Whether the worker must be told to misbehave.
@@ -95,12 +94,13 @@ impl Fault {
         format!("{}@{} was never reached: there {verb} {}{of}", self.role, self.after, counted(count, noun))
     }
 
-    fn parse(text: &str, kind: FaultKind) -> Result<(Self, impl Iterator<Item = &str>), FaultError> {
+    /// The fault, and the words that follow it.
+    fn parse(text: &str, kind: FaultKind) -> Result<(Self, Vec<&str>), FaultError> {
         let (role, rest) = text.split_once('@').ok_or(FaultError::After)?;
         let role = [DEMUX, AUDIO, VIDEO].into_iter().find(|known| *known == role).ok_or(FaultError::Role)?;
         let mut words = rest.split(':');
         let after = words.next().and_then(|number| u64::from_str(number).ok()).ok_or(FaultError::After)?;
-        Ok((Self { role, kind, after, always: false }, words))
+        Ok((Self { role, kind, after, always: false }, words.collect()))
     }
 }
 
@@ -178,7 +178,10 @@ mod tests {
         assert_eq!(Fault::crash("video"), Err(FaultError::After));
         assert_eq!(Fault::crash("video@soon"), Err(FaultError::After));
         assert_eq!(Fault::crash("video@1:stop"), Err(FaultError::Word));
-        assert_eq!(Fault::hang("video@1:dance"), Err(FaultError::Word));
+        for wrong in ["dance", "stop:busy", "busy:busy", "always:stop", "always:always", "stop:always:busy", ""] {
+            assert_eq!(Fault::hang(&format!("video@1:{wrong}")), Err(FaultError::Word), "{wrong}");
+        }
+        assert_eq!(Fault::crash("video@1:always:always"), Err(FaultError::Word));
     }
 
     #[test]

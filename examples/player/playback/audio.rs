@@ -17,8 +17,39 @@ pub struct AudioLane {
     next: Option<i64>,
     /// Whether what arrives must be fitted to `start` and `next`: after a seek or a restart.
     joining: bool,
+    /// The piece that arrived last since playing last began anew, whether it was wanted or not.
+    seen: Option<Mark>,
+    /// The piece that was taken last.
+    last: Option<Taken>,
     /// Silence put in where samples were missing, in samples a channel.
     silence: u64,
+}
+
+/// By what a piece is known when it arrives once more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Mark {
+    pts: i64,
+    offset: u32,
+    /// How many pieces of the same time came right before it: short packets may share a rounded time.
+    nth: u64,
+}
+
+/// A piece that was taken.
+#[derive(Clone, Copy, Debug)]
+struct Taken {
+    mark: Mark,
+    /// The number of its first sample, as counted: containers round their times, so theirs may be a few samples off.
+    start: i64,
+    /// The number of the sample that follows it, by the container's time.
+    end: i64,
+}
+
+/// Where a piece belongs that arrives while joining.
+enum Joint {
+    /// Before what was taken last: it has arrived before.
+    Before,
+    /// It begins at the sample of this number.
+    At(i64),
 }
 
 /// Containers round the times of packets; what is less than this away from its place is in its place.
@@ -29,8 +60,18 @@ const MAX_SILENCE_SECONDS: i64 = 30;
 
 impl AudioLane {
     pub fn new(track: Track) -> Self {
-        let (refused, joining) = (false, false);
-        Self { track, refused, frames: 0, format: None, start: Nanos::MIN, next: None, joining, silence: 0 }
+        Self {
+            track,
+            refused: false,
+            frames: 0,
+            format: None,
+            start: Nanos::MIN,
+            next: None,
+            joining: false,
+            seen: None,
+            last: None,
+            silence: 0,
+        }
     }
 
     /// What is heard starts at `start`.
@@ -42,12 +83,14 @@ impl AudioLane {
     /// What arrives next may have arrived before.
     pub fn rejoin(&mut self) {
         self.joining = true;
+        self.seen = None;
     }
 
     /// The track is heard once more.
     pub fn again(&mut self) {
         self.next = None;
         self.joining = false;
+        (self.seen, self.last) = (None, None);
     }
 
     /// A piece arrives; what is new of it goes to `write`, with silence before it where something is missing.
@@ -60,25 +103,37 @@ impl AudioLane {
         if !samples.is_playable() || samples.frames() == 0 {
             return Ok(false);
         }
+        let (mark, placed) = (self.see(&samples), self.place(&samples));
+        let mut at = match self.joint(mark) {
+            Some(Joint::Before) => return Ok(false),
+            Some(Joint::At(start)) => start,
+            None => placed,
+        };
         let format = (samples.rate, samples.channels);
         if self.format.replace(format) != Some(format) {
             self.next = None;
         }
-        let mut at = self.place(&samples);
+        let whole = samples.frames() as u64;
+        let mut early = 0;
         if self.joining {
             let floor = self.floor(samples.rate);
-            at = at.saturating_add(drop_before(&mut samples, at, floor));
+            early = drop_before(&mut samples, at, floor);
+            at = at.saturating_add(early);
+            // Behind the piece that was taken last, counting goes on; unless less came of it than before.
+            let is_last = self.last.is_some_and(|last| last.mark == mark) && at >= floor;
+            self.joining = samples.frames() == 0 && !is_last;
             if samples.frames() == 0 {
                 return Ok(false);
             }
-            self.joining = false;
         }
         if let Some(next) = self.next {
             self.fill(next, at, &samples, &mut write)?;
         }
-        let frames = samples.frames() as u64;
-        self.next = Some(self.next.unwrap_or(at).saturating_add_unsigned(frames));
+        let (frames, first) = (samples.frames() as u64, self.next.unwrap_or(at));
+        self.next = Some(first.saturating_add_unsigned(frames));
         self.frames += frames;
+        let (start, end) = (first.saturating_sub(early), placed.saturating_add_unsigned(whole));
+        self.last = Some(Taken { mark, start, end });
         write(&samples)?;
         Ok(true)
     }
@@ -89,6 +144,14 @@ impl AudioLane {
             (Some(next), Some((rate, _))) => nanos(next, rate),
             _ => self.start.max(0),
         }
+    }
+
+    /// From when on sound is missing, by what was counted or by the container's times, whichever is earlier: what arrived last
+    /// arrives once more if playing goes on from there.
+    pub fn missing_from(&self) -> Nanos {
+        let counted = self.reached();
+        let last = self.last.zip(self.format).map(|(last, (rate, _))| nanos(last.end, rate));
+        last.map_or(counted, |last| last.min(counted))
     }
 
     /// How much has arrived.
@@ -103,7 +166,26 @@ impl AudioLane {
         Some(format!("track {} (audio): {seconds:.3} s of sound were lost, and are silent", self.track.id))
     }
 
-    /// Where the piece belongs, in samples from time 0.
+    /// By what the piece that arrives is known.
+    fn see(&mut self, samples: &Samples) -> Mark {
+        let (pts, offset) = (samples.pts, samples.offset);
+        let same = self.seen.filter(|seen| (seen.pts, seen.offset) == (pts, offset));
+        let mark = Mark { pts, offset, nth: same.map_or(0, |seen| seen.nth.saturating_add(1)) };
+        self.seen = Some(mark);
+        mark
+    }
+
+    /// Where the piece belongs by the one that was taken last; `None` if that does not tell: nothing is joined, nothing was
+    /// taken, or that one did not arrive again, for it is in a stretch that is skipped.
+    fn joint(&self, mark: Mark) -> Option<Joint> {
+        let last = self.last.filter(|_| self.joining)?;
+        if last.mark == mark {
+            return Some(Joint::At(last.start));
+        }
+        (mark < last.mark).then_some(Joint::Before)
+    }
+
+    /// Where the piece belongs by the container's time, in samples from time 0.
     fn place(&self, samples: &Samples) -> i64 {
         self.track.time_base.samples(samples.pts, samples.rate).saturating_add(samples.offset.into())
     }

@@ -162,7 +162,7 @@ impl Playback {
         if !video.take(picture) {
             return Ok(false);
         }
-        video.forget_keys(video.restart_point(self.audio.as_ref().map_or(Nanos::MAX, AudioLane::reached)));
+        video.forget_keys(video.restart_point(self.audio.as_ref().map_or(Nanos::MAX, AudioLane::missing_from)));
         self.sinks.picture(picture, data)?;
         Ok(true)
     }
@@ -185,7 +185,7 @@ impl Playback {
     /// picture before the first thing that is missing.
     pub fn restart_point(&self) -> Nanos {
         let audio = self.audio.as_ref().filter(|audio| !audio.refused);
-        let sound = audio.map_or(Nanos::MAX, AudioLane::reached);
+        let sound = audio.map_or(Nanos::MAX, AudioLane::missing_from);
         match self.video.as_ref().filter(|video| !video.refused) {
             Some(video) => video.restart_point(sound),
             None => sound,

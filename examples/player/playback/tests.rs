@@ -130,6 +130,65 @@ fn sound_before_the_point_of_a_seek_is_not_heard() {
     assert_eq!(playback.finish().expect("finishes").frames, 200);
 }
 
+/// So many samples of one channel, 48000 a second, in a track that rounds times to milliseconds.
+fn hear_rounded(playback: &mut Playback, pts: i64, offset: u32, frames: usize) {
+    let samples = Samples { pts, offset, rate: 48_000, channels: 1, data: vec![1; 2 * frames] };
+    playback.samples(samples).expect("no output fails");
+}
+
+/// Pieces of 1000 samples, of 20.8 ms; the fourth is followed by two that share a time, and a packet of two pieces.
+const ROUNDED: [(i64, u32, usize); 8] =
+    [(0, 0, 1000), (21, 0, 1000), (42, 0, 1000), (63, 0, 10), (63, 0, 10), (63, 0, 10), (63, 10, 1000), (84, 0, 1000)];
+
+#[test]
+fn sound_is_joined_where_it_was_counted_to_be() {
+    let total: usize = ROUNDED.iter().map(|(.., frames)| frames).sum();
+    for died_after in 0..=ROUNDED.len() {
+        // The last one taken arrives again, and maybe some before it; or twice, for a worker died again.
+        for replayed_from in [0, 1, died_after.saturating_sub(1)] {
+            let mut playback = both();
+            let mut hear_all = |from: usize, to: usize| {
+                ROUNDED[from.min(to)..to].iter().for_each(|(pts, offset, frames)| {
+                    hear_rounded(&mut playback, *pts, *offset, *frames);
+                });
+                playback.restarted();
+            };
+            // What shares a time arrives together.
+            let from =
+                if (4..6).contains(&replayed_from) { 3 } else { replayed_from }.min(died_after.saturating_sub(1));
+            hear_all(0, died_after);
+            hear_all(from, died_after);
+            hear_all(from, from + 1);
+            hear_all(from, ROUNDED.len());
+            let frames = playback.finish().expect("finishes").frames;
+            assert_eq!(frames, total as u64, "after {died_after}, again from {from}");
+        }
+    }
+}
+
+#[test]
+fn sound_is_joined_by_its_time_if_the_last_piece_does_not_arrive_again() {
+    let mut playback = both();
+    for (pts, offset, frames) in &ROUNDED[..3] {
+        hear_rounded(&mut playback, *pts, *offset, *frames);
+    }
+    playback.skipped(SECOND);
+    for pts in [900, 1000] {
+        hear_rounded(&mut playback, pts, 0, 4800);
+    }
+    let summary = playback.finish().expect("finishes");
+    assert_eq!(summary.frames, 48_000 + 4800, "up to 1.1 s: {:?}", summary.notes);
+}
+
+#[test]
+fn sound_that_is_ahead_of_its_times_is_not_left_out_after_a_restart() {
+    let mut playback = playback(vec![track(2, Kind::Audio, "flac", 1000)]).expect("playable");
+    for second in 0..10 {
+        hear(&mut playback, second * 1000, 1100);
+    }
+    assert_eq!(playback.restart_point(), 10_100_000_000, "not at 11 s, although so much has arrived");
+}
+
 #[test]
 fn lost_sound_is_replaced_by_silence_and_reported() {
     let mut playback = both();

@@ -152,5 +152,12 @@ impl Sinks {
 
 /// What is said of a file for which there was nothing to write.
 fn nothing_for(path: &Path, what: &str) -> String {
-    format!("{}: not written, for there was no {what}", path.display())
+    let older = if is_older(path) { "; the file that is there is older" } else { "" };
+    format!("{}: not written, for there was no {what}{older}", path.display())
+}
+
+/// Whether a file is there that was not written now. What a link leads to was emptied if it was to be written.
+fn is_older(path: &Path) -> bool {
+    let is_file = path.symlink_metadata().is_ok_and(|metadata| metadata.is_file());
+    is_file || path.metadata().is_ok_and(|metadata| metadata.is_file() && metadata.len() > 0)
 }
