@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cloison_msg::contract::Output;
 use cloison_msg::{
-    CALL_DEPTH_MAX, CallFailure, Caller, ChainId, Destination, Failure, Header, Kind, Message, Name, Overdraft, Route,
-    Streams, Text, Time, Via,
+    CALL_DEPTH_MAX, CALLS_IN_FLIGHT, CallFailure, Caller, ChainId, Destination, Failure, Header, Kind, Message, Name,
+    Overdraft, Route, Streams, Text, Time, Via,
 };
 
 use crate::cancel::Serving;
@@ -18,6 +18,10 @@ use crate::session::{Frame, Queued, Session};
 use crate::streams::Producer;
 use crate::worker::{Awaited, Interrupted};
 use crate::{Link, Request, Worker};
+
+/// Most requests of one chain that are served within each other here, each while the one around it waits: all calls that one link
+/// can have in flight, and an honest chain besides. A stack has an end.
+pub(crate) const NESTED_MAX: usize = CALLS_IN_FLIGHT as usize + CALL_DEPTH_MAX as usize;
 
 /// What a worker does for its peers. A closure of the same shape is a service too.
 ///
@@ -240,9 +244,9 @@ impl Worker {
 impl Session {
     /// The first request that is of the chain being served, or of `chain`. Without a service only calls are taken, to be
     /// refused: they would wait for a worker that waits for them. How deep they are is what their senders say, and a stack is
-    /// not endless: what would be deeper here than an honest chain can be waits like any other.
+    /// not endless: what would be more than [`NESTED_MAX`] waits like any other.
     pub(crate) fn take_nested(&mut self, chain: Option<ChainId>, has_service: bool) -> Option<Queued> {
-        if self.serving.len() > usize::from(CALL_DEPTH_MAX) {
+        if self.serving.len() >= NESTED_MAX {
             return None;
         }
         let served = self.serving.last().map(|serving| serving.frame.chain);

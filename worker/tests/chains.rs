@@ -9,10 +9,14 @@ mod world;
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use cloison_msg::{CALL_DEPTH_MAX, CallError, CallFailure, CallId, Failure, Interface, Kind, Message, Route, RpcIndex};
+use cloison_msg::{
+    CALL_DEPTH_MAX, CALLS_IN_FLIGHT, CallError, CallFailure, Failure, Interface, Kind, Message, Route, RpcIndex,
+};
 use cloison_worker::{Link, Request, Worker};
 use world::World;
 use world::raw::{self, Raw};
@@ -123,29 +127,43 @@ fn a_worker_that_serves_nothing_refuses_its_own_chain(route: Route) {
     assert_eq!(down(&b, 0), Ok(0));
 }
 
-/// A peer that says of each call that it is the first: a stack has an end all the same.
+/// A peer that says of each request that it is the first, and of most that nobody waits for them: a stack has an end all the same.
 fn a_chain_is_no_deeper_than_whoever_serves_it_can_count(route: Route) {
+    const TOLD: u32 = 60;
     let mut world = World::new(route);
     let mut b = Raw::new(&mut world, "b");
-    world.worker("a", |worker| {
+    let [depth, most, served] = [(); 3].map(|()| Arc::new(AtomicU32::new(0)));
+    let counts = [&depth, &most, &served].map(Arc::clone);
+    world.worker("a", move |worker| {
         let b = worker.open("b", &TEST).unwrap();
-        worker.serve(move |_: &Worker, request: &mut Request<'_>, reply: &mut Reply| step(&b, request, reply))
+        let [depth, most, served] = counts;
+        worker.serve(move |_: &Worker, request: &mut Request<'_>, reply: &mut Reply| {
+            most.fetch_max(depth.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+            let outcome = step(&b, request, reply);
+            depth.fetch_sub(1, Ordering::Relaxed);
+            served.fetch_add(1, Ordering::Relaxed);
+            outcome
+        })
     });
     b.granted();
-    let one = number(1);
-    let deepest = u64::from(CALL_DEPTH_MAX) + 1;
-    b.send(raw::call(DOWN.0, 1), &one);
-    let (mut nested, _) = b.recv();
-    for call in 2..=deepest {
-        b.send(cloison_msg::Header { chain: nested.chain, ..raw::call(DOWN.0, call) }, &one);
-        (nested, _) = b.recv();
-        assert_eq!(nested.kind, Kind::Call);
+    b.send(raw::call(DOWN.0, 1), &number(1));
+    let (nested, _) = b.recv();
+    for _ in 0..TOLD {
+        b.send(cloison_msg::Header { chain: nested.chain, ..raw::oneway(DOWN.0) }, &number(1));
     }
-    b.send(cloison_msg::Header { chain: nested.chain, ..raw::call(DOWN.0, deepest + 1) }, &one);
-    b.reply(&nested, &number(0));
-    let (answer, _) = b.recv();
-    assert_eq!((answer.kind, answer.call), (Kind::Reply, CallId(deepest)), "before anything is begun that is deeper");
-    assert_eq!(b.recv().0.kind, Kind::Call, "which is served then");
+    let deepest = u32::from(CALLS_IN_FLIGHT) + u32::from(CALL_DEPTH_MAX);
+    let is_soon = |is: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !is() {
+            assert!(start.elapsed() < Duration::from_secs(30), "{most:?}, {served:?}");
+            std::thread::yield_now();
+        }
+    };
+    is_soon(&|| most.load(Ordering::Relaxed) >= deepest);
+    // What was told is served all the same, when what is around it has ended.
+    drop(b);
+    is_soon(&|| served.load(Ordering::Relaxed) >= TOLD);
+    assert_eq!(most.load(Ordering::Relaxed), deepest);
 }
 
 /// While `a` serves a request of one chain and waits for `b`, one of another chain comes.

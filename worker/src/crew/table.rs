@@ -8,7 +8,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
 use cloison_msg::contract::Contract;
-use cloison_msg::{CALL_DEPTH_MAX, ChainId, Destination, Header, Message, Text, Time};
+use cloison_msg::{ChainId, Destination, Header, Message, Text, Time};
 use smallvec::SmallVec;
 
 use super::THREADS_MAX;
@@ -19,6 +19,7 @@ use super::job::Call;
 use super::mail::{Mail, Order, Word};
 use crate::cancel::{Cause, cause_of, is_call};
 use crate::error::ThreadsError;
+use crate::serve::NESTED_MAX;
 use crate::session::Queued;
 use crate::trace::Tracer;
 
@@ -213,7 +214,7 @@ impl Crew {
         let asked = self.errands.iter().filter_map(|errand| Some((errand.chain()?, errand.thread)));
         let waits = |thread: usize| {
             let depth = self.depth(thread);
-            self.threads[thread].is_ready && depth <= usize::from(CALL_DEPTH_MAX) && self.waiting(thread).is_some()
+            self.threads[thread].is_ready && depth < NESTED_MAX && self.waiting(thread).is_some()
         };
         served.chain(asked).filter(|&(_, thread)| waits(thread)).collect()
     }
