@@ -32,6 +32,7 @@ over_both_routes![
     three_call_in_a_ring,
     a_chain_that_is_too_deep_is_refused_by_name,
     a_chain_is_no_deeper_than_whoever_serves_it_can_count,
+    calls_that_are_in_flight_together_may_all_call_back,
     a_worker_that_serves_nothing_refuses_its_own_chain,
     other_chains_wait_their_turn,
     oneways_of_the_chain_keep_their_place,
@@ -164,6 +165,30 @@ fn a_chain_is_no_deeper_than_whoever_serves_it_can_count(route: Route) {
     drop(b);
     is_soon(&|| served.load(Ordering::Relaxed) >= TOLD);
     assert_eq!(most.load(Ordering::Relaxed), deepest);
+}
+
+/// Each is served within the one before, since that one waits.
+fn calls_that_are_in_flight_together_may_all_call_back(route: Route) {
+    let mut world = World::new(route);
+    world.worker("a", |worker| {
+        let own = worker.open("a", &TEST).unwrap();
+        worker.serve(move |_: &Worker, request: &mut Request<'_>, reply: &mut Reply| {
+            if request.rpc() != LOG {
+                return step(&own, request, reply);
+            }
+            let started: Vec<_> = (0..CALLS_IN_FLIGHT / 2)
+                .map(|_| own.start(DOWN, Message::new().append(&1u32).unwrap()).unwrap())
+                .collect();
+            let hops = started.into_iter().map(|call| call.wait()?.value::<u32>().map_err(|error| panic!("{error}")));
+            let hops: Result<Vec<u32>, CallError> = hops.collect();
+            reply.append(&hops.map_err(|error| inner(&error))?.iter().sum::<u32>())?;
+            Ok(())
+        })
+    });
+    let client = world.here("client");
+    let link = client.open("a", &TEST).unwrap();
+    let answer = link.call(LOG, &mut Message::new()).unwrap();
+    assert_eq!(answer.value::<u32>(), Ok(u32::from(CALLS_IN_FLIGHT) / 2));
 }
 
 /// While `a` serves a request of one chain and waits for `b`, one of another chain comes.
