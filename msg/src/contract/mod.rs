@@ -185,7 +185,7 @@ pub use placed::Placed;
 pub use retry::{RETRIES_MAX, Retry};
 pub use serve::{Dispatch, Serve, Server};
 pub use sketch::Sketch;
-pub use stream::{Fed, Feed, Flow, Flows, Intake, Items, Output, PollFlow, Produced, ReadOne, Stream};
+pub use stream::{Fed, Feed, Flow, Flows, Intake, Items, Output, Packet, PollFlow, Produced, ReadOne, Stream};
 pub use stub::Stub;
 
 /// What the code that `interface` makes calls; not for anybody else.

@@ -56,12 +56,22 @@ pub struct Stream<T, E = Never> {
     items: Option<Box<dyn Iterator<Item = Answer<T, E>>>>,
     /// Whether the next item can be made; `None` if it always can.
     is_ready: Option<Box<dyn Fn() -> bool>>,
+    packets: Packet,
+}
+
+/// What an item leaves in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Packet {
+    /// One of its own, at once.
+    Own,
+    /// One that it may share with the items behind it: see [`Stream::in_batches`].
+    Shared,
 }
 
 impl<T, E> Stream<T, E> {
     /// What this iterator gives, to its first error.
     pub fn new(items: impl IntoIterator<Item = Answer<T, E>, IntoIter: 'static>) -> Self {
-        Self { items: Some(Box::new(items.into_iter())), is_ready: None }
+        Self { items: Some(Box::new(items.into_iter())), is_ready: None, packets: Packet::Own }
     }
 
     /// The same, whose items need something that may be in use: a buffer of a pool, all of which are lent. As what a method
@@ -73,6 +83,18 @@ impl<T, E> Stream<T, E> {
     #[must_use]
     pub fn ready_when(self, is_ready: impl Fn() -> bool + 'static) -> Self {
         Self { is_ready: Some(Box::new(is_ready)), ..self }
+    }
+
+    /// The same, whose items come quickly one after the other, so that they may share packets: many small ones take a fraction
+    /// of the time then. An item leaves when its packet is full (64 KiB), when whoever takes the items must take some first,
+    /// when its worker waits for anything, and a millisecond after the first in its packet, or when the next item is there if that
+    /// takes longer. So a stream whose next item may take its time should not be in batches.
+    ///
+    /// It is the worker's runtime that knows packets: on threads, in hosts and in the caller's own process it changes nothing.
+    /// What is made of such a stream by an adaptor is not in batches.
+    #[must_use]
+    pub fn in_batches(self) -> Self {
+        Self { packets: Packet::Shared, ..self }
     }
 
     fn is_ready(&self) -> bool {
@@ -288,7 +310,7 @@ pub type Feed<L> = Box<dyn FnMut(&mut Message<<L as Carrier>::Sent>) -> Fed>;
 #[derive(Debug)]
 pub enum Fed {
     /// It was written.
-    Item,
+    Item(Packet),
     /// There is none: all were.
     End,
     /// There is none, since whoever was to give it failed.
@@ -310,7 +332,7 @@ pub type Output<L> = Box<dyn FnMut(&mut Message<<L as Carrier>::Sent>) -> Produc
 #[derive(Debug)]
 pub enum Produced {
     /// An item; there may be more.
-    Item,
+    Item(Packet),
     /// Nothing: what the next item needs is in use. It is to be asked again when something has arrived.
     NotYet,
     /// The reply, or nothing, because of a failure: there are no more.
@@ -341,8 +363,9 @@ impl<L: Carrier> fmt::Debug for Flows<L> {
 
 /// A stream, to be fed to a call.
 pub fn feed<L: Carrier, T: 'static>(mut stream: Stream<T>, write: WriteItem<L, T>) -> Feed<L> {
+    let packet = stream.packets;
     Box::new(move |message| match stream.next() {
-        Some(Ok(item)) => write(message, &item).map_or_else(Fed::Unsendable, |()| Fed::Item),
+        Some(Ok(item)) => write(message, &item).map_or_else(Fed::Unsendable, |()| Fed::Item(packet)),
         Some(Err(error)) => Fed::Broken(error.into()),
         None => Fed::End,
     })
@@ -381,24 +404,14 @@ pub fn give_items<L: Carrier, T: 'static, E: serde::Serialize + 'static>(
     mut stream: Stream<T, E>,
     write: WriteItem<L, T>,
 ) {
+    let packet = stream.packets;
     flows.output = Some(Box::new(move |message| match stream.is_ready().then(|| stream.next()) {
         None => Produced::NotYet,
-        Some(next) => give_item(method, next, message, write),
-    }));
-}
-
-fn give_item<T, E: serde::Serialize, S>(
-    method: &Method,
-    next: Option<Answer<T, E>>,
-    message: &mut Message<S>,
-    write: impl FnOnce(&mut Message<S>, &T) -> Result<(), AppendError>,
-) -> Produced {
-    match next {
-        Some(Ok(item)) => match write(message, &item) {
-            Ok(()) => Produced::Item,
+        Some(Some(Ok(item))) => match write(message, &item) {
+            Ok(()) => Produced::Item(packet),
             Err(error) => Produced::End(Err(error.into())),
         },
-        Some(Err(error)) => Produced::End(fail(error, message)),
-        None => Produced::End(succeed(method, message).map_err(Failure::from)),
-    }
+        Some(Some(Err(error))) => Produced::End(fail(error, message)),
+        Some(None) => Produced::End(succeed(method, message).map_err(Failure::from)),
+    }));
 }

@@ -117,7 +117,7 @@ impl Desk {
         while let Some(mut message) = pulled.unused.pop() {
             let made = serving::serve(Rc::new(Asked(Arc::clone(&call))), || output(&mut message));
             match made {
-                Produced::Item => pulled.items.push(message),
+                Produced::Item(_) => pulled.items.push(message),
                 Produced::NotYet => {
                     pulled.unused.push(message);
                     pulled.is_stalled = true;

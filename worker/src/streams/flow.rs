@@ -4,16 +4,16 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use cloison_ipc::Passed;
-use cloison_msg::contract::{Carrier, Fed, Feed, Flow};
+use cloison_msg::contract::{Carrier, Fed, Feed, Flow, Packet};
 use cloison_msg::{CallError, CallFailure, Caller, Gone, Message, Reader, RecvError, Room, RpcIndex, Streams, Time};
 
-use super::{ItemSent, LinkSink, sink};
+use super::{ItemSent, LinkSink, TURN_MAX, sink};
 use crate::buffers::Payload;
 use crate::clock::NEVER;
 use crate::pending::PendingCall;
 use crate::session::Session;
 use crate::worker::{Awaited, Interrupted};
-use crate::{Link, Worker};
+use crate::{Batch, Link, Worker};
 
 /// A call with streams that was begun: [`Link::stream`]. Dropped before its end, it is given up.
 #[must_use = "a stream that is dropped is given up"]
@@ -24,6 +24,12 @@ pub struct LinkFlow(Result<Open, CallError>);
 struct Open {
     call: PendingCall,
     within: Duration,
+}
+
+/// The packet in which what is fed is gathered.
+struct Shared {
+    since: Time,
+    _batch: Batch,
 }
 
 /// What a call with streams waits for.
@@ -101,13 +107,15 @@ impl Open {
         feed: &mut Option<Feed<Link>>,
         read: impl FnOnce(&mut Reader<'_, Passed, Link>) -> Result<T, RecvError>,
     ) -> Option<Result<T, CallError>> {
+        // What may share packets has left when this returns.
+        let mut shared = None;
         loop {
             match self.wait(|session| self.look(session, feed.is_some())) {
                 Ok(Event::Item(item)) => return Some(self.read(item, read)),
                 Ok(Event::Over) => return None,
                 Ok(Event::Unwanted) => *feed = None,
                 Ok(Event::Room) => {
-                    if let Err(error) = self.feed_one(feed) {
+                    if let Err(error) = self.feed_one(feed, &mut shared) {
                         return Some(Err(error));
                     }
                 }
@@ -128,12 +136,13 @@ impl Open {
     }
 
     /// Pulls one item and sends it.
-    fn feed_one(&self, feed: &mut Option<Feed<Link>>) -> Result<(), CallError> {
+    fn feed_one(&self, feed: &mut Option<Feed<Link>>, shared: &mut Option<Shared>) -> Result<(), CallError> {
         let Some(next) = feed else { return Ok(()) };
         let mut message = self.worker().session().spare_message();
         let fed = next(&mut message);
         let fed = match fed {
-            Fed::Item => self.send(&mut message),
+            Fed::Item(Packet::Own) => self.send(&mut message),
+            Fed::Item(Packet::Shared) => self.send_shared(&mut message, shared),
             Fed::End => {
                 *feed = None;
                 let (link, call) = (self.call.link().name(), self.call.id());
@@ -144,6 +153,17 @@ impl Open {
         };
         self.worker().session().return_message(message);
         fed
+    }
+
+    /// Sends an item in a packet that it may share, and that packet if it has waited for long enough.
+    fn send_shared(&self, message: &mut Message<OwnedFd>, shared: &mut Option<Shared>) -> Result<(), CallError> {
+        let now = self.worker().tick();
+        let since = shared.get_or_insert_with(|| Shared { since: now, _batch: self.call.link().batch() }).since;
+        let sent = self.send(message);
+        if now.since(since) >= TURN_MAX {
+            *shared = None;
+        }
+        sent
     }
 
     fn send(&self, message: &mut Message<OwnedFd>) -> Result<(), CallError> {

@@ -3,7 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use cloison_msg::contract::{Output, Produced};
+use cloison_msg::contract::{Output, Packet, Produced};
 use cloison_msg::{Caller, Failure, Header, Message, Room};
 
 use super::ItemSent;
@@ -71,31 +71,24 @@ impl Worker {
     /// Makes items as long as there is room for them, for a short time.
     fn pull(&self, mut producer: Producer) {
         let until = self.tick().after(TURN_MAX);
+        // While it lives, what is sent over the link shares packets. The last of them leaves at the end of the turn.
+        let mut batch = None;
         loop {
-            let (mut message, before) = {
-                let mut session = self.session();
-                let deadline = session.time.after(producer.call.time_left());
-                let frame = Frame { deadline, ..producer.chain };
-                session.serving.push(Serving { frame, header: producer.call, cancelled: false });
-                (session.spare_message(), session.note_request(&producer.call))
-            };
-            let produced = (producer.output)(&mut message);
-            let mut session = self.session();
-            session.serving.pop();
-            session.note_return(before);
-            let now = session.tick();
+            let (mut message, produced) = self.produce(&mut producer);
             match produced {
-                Produced::End(result) => {
-                    drop(session);
-                    return self.end_stream(producer, Some((result, message)));
-                }
+                Produced::End(result) => return self.end_stream(producer, Some((result, message))),
                 Produced::NotYet => {
+                    let mut session = self.session();
                     session.return_message(message);
                     producer.stalled = Some(session.arrived);
                     return self.producers().push(producer);
                 }
-                Produced::Item => {}
+                Produced::Item(Packet::Shared) if batch.is_none() => {
+                    batch = Some(self.link(producer.call.destination).batch());
+                }
+                Produced::Item(_) => {}
             }
+            let mut session = self.session();
             let (link, call) = (producer.call.destination, producer.call.call);
             match session.try_item(link, call, Caller::Peer, &mut message) {
                 Some(ItemSent::Failed(why)) => {
@@ -105,19 +98,36 @@ impl Worker {
                 Some(ItemSent::Sent | ItemSent::Unwanted) => session.return_message(message),
                 None => producer.held = Some(message),
             }
+            let is_late = session.time >= until;
             if producer.held.is_some()
-                || now >= until
+                || is_late
                 || room(&session, &producer.call) != Room::Free
                 || session.is_dry(&producer.call)
             {
                 // Behind the others.
                 self.producers().push(producer);
-                if now >= until {
+                if is_late {
                     session.pump_at_once();
                 }
                 return;
             }
         }
+    }
+
+    /// Has the next item made, or the reply, as part of its call.
+    fn produce(&self, producer: &mut Producer) -> (Message<OwnedFd>, Produced) {
+        let mut session = self.session();
+        let deadline = session.time.after(producer.call.time_left());
+        let frame = Frame { deadline, ..producer.chain };
+        session.serving.push(Serving { frame, header: producer.call, cancelled: false });
+        let (mut message, before) = (session.spare_message(), session.note_request(&producer.call));
+        drop(session);
+        let produced = (producer.output)(&mut message);
+        let mut session = self.session();
+        session.serving.pop();
+        session.note_return(before);
+        session.tick();
+        (message, produced)
     }
 
     /// The call is answered, unless nobody waits for that. What made its items may do anything when it is dropped, so nothing

@@ -18,6 +18,8 @@ pub struct Raw {
     control: ProcessIpc,
     socket: Option<ProcessIpc>,
     pub link: Destination,
+    /// How many packets have come by the link's own socket.
+    pub packets: usize,
     /// Whether it hears probes, which come whenever a worker waits for long.
     pub hears_probes: bool,
     words: VecDeque<(ToWorker, Vec<OwnedFd>)>,
@@ -30,8 +32,8 @@ impl Raw {
     pub fn new(world: &mut World, role: &str) -> Self {
         let control = world.port(role);
         let (words, relayed, direct) = (VecDeque::new(), VecDeque::new(), VecDeque::new());
-        let (link, hears_probes) = (Destination::BROKER, false);
-        let mut raw = Self { control, socket: None, link, hears_probes, words, relayed, direct };
+        let (link, packets, hears_probes) = (Destination::BROKER, 0, false);
+        let mut raw = Self { control, socket: None, link, packets, hears_probes, words, relayed, direct };
         raw.say(&ToBroker::Hello { version: PROTOCOL_VERSION });
         assert!(matches!(raw.word().0, ToWorker::Welcome { .. }));
         raw
@@ -142,6 +144,7 @@ impl Raw {
     }
 
     fn take(&mut self, control: bool, packet: &[u8], mut fds: Vec<OwnedFd>) {
+        self.packets += usize::from(!control);
         for message in Messages::new(packet) {
             let (start, header) = message.unwrap();
             let payload = &packet[start + HEADER_LEN..start + header.message_len()];

@@ -89,7 +89,7 @@ impl HostFlow {
         };
         let mut message = HostMessage::new();
         let piece = match next(&mut message) {
-            Fed::Item => Piece::Item(message),
+            Fed::Item(_) => Piece::Item(message),
             Fed::End => {
                 *feed = None;
                 Piece::End

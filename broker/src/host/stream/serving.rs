@@ -101,7 +101,7 @@ pub(in crate::host) fn give_all(
     loop {
         let mut message = HostMessage::new();
         let end = match output(&mut message) {
-            Produced::Item => {
+            Produced::Item(_) => {
                 core.put(Piece::Item(message));
                 link.give(Command::SendItems { link: link.name });
                 None

@@ -7,7 +7,7 @@ use std::task::{Context, Poll as Progress};
 
 use super::HereLink;
 use crate::contract::feeder::{FeedError, Sink};
-use crate::contract::stream::{Fed, Feed, Flow, Flows, Intake, Output, PollFlow, Produced};
+use crate::contract::stream::{Fed, Feed, Flow, Flows, Intake, Output, Packet, PollFlow, Produced};
 use crate::{AppendError, CallError, CallFailure, Descriptor, Message, Name, Reader, RecvError, RpcIndex};
 
 /// A call with streams of an object of this process. It is served when its first item is wanted.
@@ -99,7 +99,7 @@ impl<D: Descriptor + 'static> Flow for HereFlow<D> {
         let Stage::Gives(output) = &mut self.stage else { return None };
         let mut message = Message::new();
         match output(&mut message) {
-            Produced::Item => Some(read_whole(&mut message, Vec::new(), self.rpc, read)),
+            Produced::Item(_) => Some(read_whole(&mut message, Vec::new(), self.rpc, read)),
             // Whoever asks is who has what it needs.
             Produced::NotYet => Some(Err(fail(self.rpc, CallFailure::Overloaded))),
             Produced::End(end) => {
@@ -143,7 +143,7 @@ fn from_kept<D: Descriptor + 'static>(kept: &Kept<D>, rpc: RpcIndex) -> Feed<Her
     Box::new(move |message| match items.pop_front() {
         Some(item) => {
             *message = item;
-            Fed::Item
+            Fed::Item(Packet::Own)
         }
         None if is_all => Fed::End,
         None => Fed::Broken(fail(rpc, CallFailure::Cancelled)),
@@ -191,7 +191,7 @@ fn intake<D: Descriptor + 'static>(mut feed: Feed<HereLink<D>>, rpc: RpcIndex, b
     Box::new(move |read| {
         let mut message = Message::new();
         let why = match feed(&mut message) {
-            Fed::Item => return Some(read_whole(&mut message, Vec::new(), rpc, read)),
+            Fed::Item(_) => return Some(read_whole(&mut message, Vec::new(), rpc, read)),
             Fed::End => return None,
             Fed::Broken(error) => error,
             Fed::Unsendable(error) => fail(rpc, CallFailure::Unsendable(error.to_string().into())),
