@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Kind, Route, Shape};
 
 /// How many messages of one direction of a link may be on their way or unread.
-pub const WINDOW_MESSAGES: u64 = 64;
+pub const WINDOW_MESSAGES: u64 = 128;
 
 /// How many bytes of payload of one direction of a link may be on their way or unread. Two of the largest messages.
 pub const WINDOW_BYTES: u64 = 128 * 1024;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloison_broker::msg::control::ToBroker;
-use cloison_broker::msg::{CallFailure, DescriptorClasses, Gone, Header, Kind, Name};
+use cloison_broker::msg::{CallFailure, DescriptorClasses, Gone, Header, Kind, Name, WINDOW_MESSAGES};
 use cloison_broker::router::Violation;
 use cloison_broker::{Ask, Death, Model};
 
@@ -60,7 +60,7 @@ fn who_floods_is_evicted(model: Model) {
     let flood = raw.try_tell(&RawStep::Send { via: Via::Control, packet, loot: vec![], times: 100_000 });
     assert!(matches!(flood, Err(CallFailure::PeerRestarted(Gone::Evicted(_)))), "{flood:?}");
     assert!(matches!(host.death("raw").0, Death::Evicted(_)));
-    assert!(a.noted().len() <= 64);
+    assert!(a.noted().len() as u64 <= WINDOW_MESSAGES);
 }
 
 /// The attacker's own socket, handed to an accomplice who goes on writing to it when its owner is dead.

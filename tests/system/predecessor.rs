@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
-use cloison_broker::msg::{CallFailure, DescriptorClasses, Destination, Gone, Header, Kind, Name, RpcIndex};
+use cloison_broker::msg::{
+    CallFailure, DescriptorClasses, Destination, Gone, Header, Kind, Name, RpcIndex, WINDOW_MESSAGES,
+};
 use cloison_broker::router::Violation;
 use cloison_broker::{Ask, Death, Grant, Model, WorkerSpec};
 
@@ -239,7 +241,7 @@ fn who_does_not_read_costs_only_its_senders(model: Model) {
     for link in [to_raw, to_frozen] {
         let notes = Step::Notes { link, from: 0, count: 1000, bytes: 1000, within: Duration::from_millis(150) };
         let (sent, stop) = a.sent(&notes);
-        assert_eq!((sent, stop.as_deref()), (64, Some("Overloaded")));
+        assert_eq!((u64::from(sent), stop.as_deref()), (WINDOW_MESSAGES, Some("Overloaded")));
         let calls = a.calls(link, ECHO, vec![encoded("?")], Duration::from_millis(100));
         assert_eq!(calls, [Err("Overloaded".to_owned())]);
     }

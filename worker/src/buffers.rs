@@ -1,12 +1,12 @@
 //! Memory for what arrives, used again and again.
 
-use cloison_msg::{HEADER_LEN, Header, PACKET_MAX};
+use cloison_msg::{HEADER_LEN, Header, PACKET_MAX, WINDOW_MESSAGES};
 
 /// Most buffers of a whole packet's size that are kept for later.
 const PACKETS_KEPT: usize = 4;
 
 /// Most smaller buffers that are kept for later: about what one link's window can hold.
-const COPIES_KEPT: usize = 64;
+const COPIES_KEPT: usize = WINDOW_MESSAGES as usize;
 
 /// A payload shorter than this is copied out of the buffer it arrived in, so that one that waits holds no more than four
 /// times the memory it needs.

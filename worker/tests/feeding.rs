@@ -10,7 +10,7 @@ use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use cloison_msg::contract::{Client, FeedError, Here, Stub};
-use cloison_msg::{CallFailure, Kind, Route, Streams, WINDOW_MESSAGES};
+use cloison_msg::{CallFailure, Kind, Route, STREAM_ITEMS, Streams};
 use cloison_worker::{Answer, Link, Stream, Worker, interface};
 use world::World;
 use world::raw::Raw;
@@ -114,11 +114,10 @@ fn a_feeder_waits_no_longer_than_its_call(route: Route) {
     let mill = MillClient::over(Stub::new(link, 3)).within(Duration::from_millis(30));
     let (mut feeder, call) = mill.start().sum();
     let fed = (1..1000).find(|number| feeder.push(number).is_err());
-    // The call has a place in the window, too.
-    assert_eq!(fed.map(u64::from), Some(WINDOW_MESSAGES));
+    assert_eq!(fed.map(u64::from), Some(STREAM_ITEMS + 1));
     drop(feeder);
     assert_eq!(call.wait().unwrap_err().call().unwrap().why, CallFailure::Deadline);
-    let kinds: Vec<Kind> = (0..=WINDOW_MESSAGES)
+    let kinds: Vec<Kind> = (0..=STREAM_ITEMS + 1)
         .map(|_| raw.recv().0)
         .map(|header| {
             assert!(header.kind != Kind::Item || header.streams == Streams::FEED);

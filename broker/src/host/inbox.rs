@@ -41,7 +41,7 @@ pub enum Item {
 
 /// How many unread items make an inbox crowded: until half of them are read, nobody opens a link to the host. So workers
 /// that open one link after the other put no more here than this, and what the windows of their present links hold.
-const CROWD_ITEMS: usize = 256;
+const CROWD_ITEMS: usize = 512;
 
 /// Where everything that concerns the host comes in, in order. What workers can put here is bounded by their links'
 /// windows, and gives its place back when the item is dropped. A host that wants none of it may drop its inbox: calls to the
