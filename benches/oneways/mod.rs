@@ -13,6 +13,9 @@ use crate::floor::{Placement, Row, Running};
 /// So many oneways, and a call behind them that says how many have come.
 const COUNT: u32 = 1000;
 
+/// What each of them carries.
+const PAYLOAD: [u8; 64] = [7; 64];
+
 /// Rows over a socket of the link's own, then over the broker.
 pub const ROWS: [Row; 4] = [
     Row { name: "1000 oneways, direct", against: Some("raw pair"), start: |at| start(at, Model::Orchestrator, false) },
@@ -44,8 +47,8 @@ fn listener(worker: &Worker) -> Result<(), ServeError> {
     let count = Cell::new(0u32);
     worker.serve(move |_: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>| {
         if request.rpc() == TELL {
-            let words: [u64; 8] = request.recv()?;
-            count.set(count.get() + u32::from(words[7] != 0));
+            let bytes: &[u8] = request.recv()?;
+            count.set(count.get() + u32::from(bytes == PAYLOAD));
         } else {
             reply.append(&count.take())?;
         }
@@ -61,7 +64,7 @@ fn teller(worker: &Worker) -> Result<(), ServeError> {
             let failed = |error| Failure::remote(0, format!("{error}"));
             let batch = batched.then(|| link.batch());
             for _ in 0..COUNT {
-                message.append(&[1u64 << 62; 8])?;
+                message.append_bytes(&PAYLOAD)?;
                 link.oneway(TELL, &mut message).map_err(failed)?;
             }
             drop(batch);

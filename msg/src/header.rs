@@ -109,27 +109,27 @@ const RELEASE_MAX: u32 = 8;
 /// Most bytes that a demand says: two totals.
 const DEMAND_MAX: u32 = 20;
 
-const RESERVED: std::ops::Range<usize> = 40..HEADER_LEN;
+/// Where the word begins that is always zero.
+const RESERVED: usize = HEADER_LEN - size_of::<u64>();
 
 impl Header {
     /// Writes the header in front of its payload.
     #[must_use]
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
-        bytes[0..4].copy_from_slice(&self.destination.index.to_le_bytes());
-        bytes[4..8].copy_from_slice(&self.destination.generation.to_le_bytes());
-        bytes[8..10].copy_from_slice(&self.rpc.0.to_le_bytes());
-        bytes[10] = self.kind as u8;
-        bytes[11] = self.descriptors;
-        bytes[12..16].copy_from_slice(&self.payload.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.call.0.to_le_bytes());
-        bytes[24..32].copy_from_slice(&self.chain.0.to_le_bytes());
-        bytes[32..36].copy_from_slice(&self.remaining.to_le_bytes());
-        bytes[36] = self.depth;
-        bytes[37] = self.links;
-        bytes[38] = self.streams.bits();
-        bytes[39] = u8::from(self.is_retry);
+        for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(self.words()) {
+            *bytes = word.to_le_bytes();
+        }
         bytes
+    }
+
+    /// The encoded header as little-endian words. Whole words are what a processor can read again at once after it has
+    /// written them; of single bytes it would have to wait until they have left for its cache.
+    pub(crate) fn words(&self) -> [u64; HEADER_LEN / size_of::<u64>()] {
+        let Destination { index, generation } = self.destination;
+        let what = u32::from(self.rpc.0) | u32::from(self.kind as u8) << 16 | u32::from(self.descriptors) << 24;
+        let rest = u32::from_le_bytes([self.depth, self.links, self.streams.bits(), u8::from(self.is_retry)]);
+        [join(index, generation), join(what, self.payload), self.call.0, self.chain.0, join(self.remaining, rest), 0]
     }
 
     /// Reads a header and checks all of it.
@@ -152,7 +152,7 @@ impl Header {
             streams: Streams::from_bits(bytes[38]).ok_or(HeaderError::Reserved)?,
             is_retry: bytes[39] == 1,
         };
-        if bytes[39] > 1 || bytes[RESERVED].iter().any(|&byte| byte != 0) {
+        if bytes[39] > 1 || u64_at(bytes, RESERVED) != 0 {
             return Err(HeaderError::Reserved);
         }
         header.check()?;
@@ -247,12 +247,16 @@ impl Header {
     }
 }
 
+fn join(low: u32, high: u32) -> u64 {
+    u64::from(low) | u64::from(high) << 32
+}
+
 fn u32_at(bytes: &[u8; HEADER_LEN], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 fn u64_at(bytes: &[u8; HEADER_LEN], at: usize) -> u64 {
-    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
+    join(u32_at(bytes, at), u32_at(bytes, at + 4))
 }
 
 #[cfg(test)]

@@ -29,12 +29,7 @@ impl Work {
     /// A message as it is noted; nothing is noted as zeros.
     #[must_use]
     pub fn note(message: Option<&Header>) -> [u64; WORDS] {
-        let bytes = message.map_or([0; HEADER_LEN], Header::encode);
-        let mut words = [0; WORDS];
-        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
-            *word = u64::from_le_bytes(*bytes);
-        }
-        words
+        message.map_or([0; WORDS], Header::words)
     }
 
     /// What is noted in `words`, which may be any: what is no header of a request or an answer is nothing.

@@ -10,20 +10,38 @@ use crate::session::Session;
 pub(crate) struct Diary {
     pad: Option<Notepad>,
     work: Work,
+    /// Whether an answer stands on the pad.
+    shows_answer: bool,
+    /// Whether the pad still shows what is done with.
+    lags: bool,
 }
 
 impl Default for Diary {
     fn default() -> Self {
-        Self { pad: Notepad::of_this_process(), work: Work::default() }
+        Self { pad: Notepad::of_this_process(), work: Work::default(), shows_answer: false, lags: false }
     }
 }
 
 impl Diary {
     fn note(&mut self, work: Work) {
         self.work = work;
-        if let Some(pad) = self.pad {
-            pad.write(0, &Work::note(work.request.as_ref()));
-            pad.write(Work::ANSWER, &Work::note(work.answer.as_ref()));
+        self.show();
+    }
+
+    /// Notes it only when that matters.
+    fn note_later(&mut self, work: Work) {
+        self.work = work;
+        self.lags = true;
+    }
+
+    fn show(&mut self) {
+        self.lags = false;
+        let Some(pad) = self.pad else { return };
+        pad.write(0, &Work::note(self.work.request.as_ref()));
+        let has_answer = self.work.answer.is_some();
+        if has_answer || self.shows_answer {
+            pad.write(Work::ANSWER, &Work::note(self.work.answer.as_ref()));
+            self.shows_answer = has_answer;
         }
     }
 }
@@ -36,10 +54,22 @@ impl Session {
         before
     }
 
-    /// The service has done with a request, and goes on with what it was busy with before.
+    /// The service has done with a request, and goes on with what it was busy with before. If that was nothing and there is
+    /// another request, that one is noted next.
     pub(crate) fn note_return(&mut self, before: Work) {
-        self.diary.note(before);
+        if before == Work::default() && !self.queue.is_empty() {
+            self.diary.note_later(before);
+        } else {
+            self.diary.note(before);
+        }
         self.note_crew();
+    }
+
+    /// From now on something happens that is not part of serving a request.
+    pub(crate) fn note_pause(&mut self) {
+        if self.diary.lags {
+            self.diary.show();
+        }
     }
 
     /// What the worker is busy with if it serves on threads: the one request that is on any. If there are several, nobody

@@ -19,9 +19,9 @@ use crate::wire::Wire;
 const POLLED_INLINE: usize = 8;
 
 /// Most packets taken from one socket before the others are looked at again.
-const UNASKED_RUN_MAX: u8 = 16;
+const UNASKED_RUN_MAX: u8 = 64;
 
-/// How long after a look at all sockets answers may be awaited on one alone.
+/// How long after a look at all sockets one may be asked alone.
 const UNASKED_FOR_MAX: Duration = BRIEF_WAIT_MAX;
 
 /// A socket, by the name of its link, and what can be done with it.
@@ -31,6 +31,7 @@ impl Session {
     /// Waits until something arrives, something that waited can leave, or it is `until`; takes in one packet from each
     /// socket that has any. If it is an answer that is waited for, `answer_on` is the link it will come by.
     pub(crate) fn pump(&mut self, until: Time, answer_on: Option<Destination>) {
+        self.note_pause();
         self.send_batched();
         if self.disconnect.is_some() || self.receive_eagerly() {
             return;
@@ -66,7 +67,14 @@ impl Session {
     fn receive_eagerly(&mut self) -> bool {
         let Some(source) = self.eager.take() else { return false };
         self.unasked += 1;
-        self.unasked <= UNASKED_RUN_MAX && self.receive(source, Look::Try) != Received::Nothing
+        if self.unasked > UNASKED_RUN_MAX || !self.has_asked_recently() {
+            return false;
+        }
+        self.receive(source, Look::Try) != Received::Nothing
+    }
+
+    fn has_asked_recently(&self) -> bool {
+        self.time.since(self.polled_at) < UNASKED_FOR_MAX
     }
 
     /// Waits on the one socket that matters, if there is one and the deadline is far enough. A blocking receive is one
@@ -112,8 +120,7 @@ impl Session {
             return None;
         }
         self.unasked += 1;
-        let is_recent = self.time.since(self.polled_at) < UNASKED_FOR_MAX;
-        (is_recent && self.unasked <= UNASKED_RUN_MAX).then_some(name)
+        (self.has_asked_recently() && self.unasked <= UNASKED_RUN_MAX).then_some(name)
     }
 
     fn sources(&self) -> impl Iterator<Item = (Destination, &Wire, PollFlags)> {

@@ -207,7 +207,7 @@ impl Session {
             self.open_inflow(header.destination, header.call, Caller::Peer);
         }
         let (payload, passed) = (self.buffers.keep(&header, place), std::mem::take(passed));
-        self.queue.push_back(Queued { header, via, peer, payload, passed, links, since: self.time, deadline });
+        self.push_request(Queued { header, via, peer, payload, passed, links, since: self.time, deadline });
     }
 
     /// The outcome of a call: from here on it waits for whoever made the call.

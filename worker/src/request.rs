@@ -28,8 +28,11 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     pub(crate) fn new(worker: &'a Worker, queued: &'a mut Queued) -> Self {
         let passed = std::mem::take(&mut queued.passed);
-        // Those that nobody takes close themselves.
-        let links = queued.links.drain(..).map(|name| worker.link(name).held()).collect();
+        // Those that nobody takes close themselves. Few requests carry any.
+        let links = match queued.links.as_slice() {
+            [] => Vec::new(),
+            _ => queued.links.drain(..).map(|name| worker.link(name).held()).collect(),
+        };
         Self {
             worker,
             header: queued.header,

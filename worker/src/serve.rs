@@ -10,6 +10,7 @@ use cloison_msg::{
     Overdraft, Route, Streams, Text, Time, Via,
 };
 
+use crate::buffers::Payload;
 use crate::cancel::Serving;
 use crate::clock::NEVER;
 use crate::error::{Disconnect, ServeError};
@@ -104,7 +105,9 @@ impl Worker {
     /// # Errors
     /// [`ServeError`]; [`ServeError::Disconnected`] is how a worker's own loop ends.
     pub fn serve_once(&self, within: Duration) -> Result<bool, ServeError> {
-        self.serve_one(self.tick().after(within))
+        let served = self.serve_one(self.tick().after(within));
+        self.session().note_pause();
+        served
     }
 
     fn serve_one(&self, deadline: Time) -> Result<bool, ServeError> {
@@ -129,7 +132,7 @@ impl Worker {
     }
 
     /// Serves a request while a call of the same chain waits.
-    pub(crate) fn serve_nested(&self, queued: Queued) {
+    pub(crate) fn serve_nested(&self, queued: Box<Queued>) {
         self.serve_request(queued);
     }
 
@@ -139,7 +142,7 @@ impl Worker {
         object.or_else(|| self.service())
     }
 
-    fn serve_request(&self, queued: Queued) {
+    fn serve_request(&self, queued: Box<Queued>) {
         match self.service_of(queued.header.destination) {
             Some(service) => self.serve_with(&*service, queued),
             None => {
@@ -154,7 +157,7 @@ impl Worker {
         }
     }
 
-    fn serve_with(&self, service: &dyn Service, mut queued: Queued) {
+    fn serve_with(&self, service: &dyn Service, mut queued: Box<Queued>) {
         let is_call = queued.header.kind == Kind::Call;
         let mut session = self.session();
         session.note_request_taken(&queued);
@@ -245,7 +248,7 @@ impl Session {
     /// The first request that is of the chain being served, or of `chain`. Without a service only calls are taken, to be
     /// refused: they would wait for a worker that waits for them. How deep they are is what their senders say, and a stack is
     /// not endless: what would be more than [`NESTED_MAX`] waits like any other.
-    pub(crate) fn take_nested(&mut self, chain: Option<ChainId>, has_service: bool) -> Option<Queued> {
+    pub(crate) fn take_nested(&mut self, chain: Option<ChainId>, has_service: bool) -> Option<Box<Queued>> {
         if self.serving.len() >= NESTED_MAX {
             return None;
         }
@@ -354,7 +357,7 @@ impl Session {
         });
     }
 
-    pub(crate) fn discard(&mut self, queued: Queued) {
+    pub(crate) fn discard(&mut self, queued: Box<Queued>) {
         if queued.header.streams.contains(Streams::FEED) {
             self.close_inflow(queued.header.destination, queued.header.call, Caller::Peer);
         }
@@ -362,12 +365,13 @@ impl Session {
     }
 
     /// The same, of a call that is still fed.
-    fn discard_but_inflow(&mut self, queued: Queued) {
-        self.buffers.release(queued.payload);
-        self.close_all(queued.links);
+    fn discard_but_inflow(&mut self, mut queued: Box<Queued>) {
+        self.buffers.release(std::mem::replace(&mut queued.payload, Payload::empty()));
+        self.close_all(queued.links.drain(..));
         if self.ends.get(queued.header.destination).is_none() {
             self.objects.note_gone();
         }
+        self.return_request(queued);
         if !self.given.is_empty() {
             self.confirm_given();
         }

@@ -10,7 +10,7 @@ use cloison_ipc::Passed;
 use cloison_msg::control::{RequestId, ToBroker};
 use cloison_msg::{
     CallFailure, Caller, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Route, Time,
-    Via,
+    Via, WINDOW_MESSAGES,
 };
 use rustix::event::PollFlags;
 use serde::Serialize;
@@ -32,6 +32,9 @@ use crate::trace::Tracer;
 use crate::wire::{Posted, Wire};
 use crate::words::{Question, Welcome};
 
+/// Most places of requests that are kept for later: one link's window.
+const REQUESTS_KEPT: usize = WINDOW_MESSAGES as usize;
+
 /// Everything that a worker holds. No method of it runs code of the worker's author.
 pub(crate) struct Session {
     pub(crate) control: Wire,
@@ -42,7 +45,9 @@ pub(crate) struct Session {
     /// What the links lead to that this worker has made to itself.
     pub(crate) objects: Objects,
     /// Requests that nobody has taken yet, in the order in which they arrived. The links' windows bound it.
-    pub(crate) queue: VecDeque<Queued>,
+    pub(crate) queue: VecDeque<Box<Queued>>,
+    /// Places for more of them, which were in use before.
+    idle_requests: Vec<Box<Queued>>,
     /// Items that have arrived, and nobody has taken yet.
     pub(crate) inflows: Vec<Inflow>,
     /// What became of the calls that are in flight.
@@ -168,6 +173,7 @@ impl Session {
             given: Vec::new(),
             objects: Objects::default(),
             queue: VecDeque::new(),
+            idle_requests: Vec::new(),
             inflows: Vec::new(),
             outcomes: Slab::new(),
             questions: Vec::new(),
@@ -227,6 +233,26 @@ impl Session {
     pub(crate) fn return_message(&mut self, mut message: Message<OwnedFd>) {
         message.clear();
         self.spares.push(message);
+    }
+
+    /// Puts a request at the end of the queue.
+    pub(crate) fn push_request(&mut self, request: Queued) {
+        let place = match self.idle_requests.pop() {
+            Some(mut place) => {
+                *place = request;
+                place
+            }
+            None => Box::new(request),
+        };
+        self.queue.push_back(place);
+    }
+
+    /// Takes back the place of a request that is done with.
+    pub(crate) fn return_request(&mut self, mut place: Box<Queued>) {
+        if self.idle_requests.len() < REQUESTS_KEPT {
+            place.passed.clear();
+            self.idle_requests.push(place);
+        }
     }
 
     /// A message of the runtime's own, which consists of one short value.

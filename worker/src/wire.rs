@@ -126,7 +126,8 @@ impl Wire {
             message.clear();
             return Ok(Posted::Lost);
         }
-        self.gathered.extend_from_slice(message.packet(header));
+        self.gathered.extend_from_slice(&header.encode());
+        self.gathered.extend_from_slice(message.payload());
         message.clear();
         Ok(Posted::Sent)
     }

@@ -226,6 +226,7 @@ impl Worker {
                 return Ok(found);
             }
             if session.has_ended_objects() {
+                session.note_pause();
                 drop(session);
                 self.drop_ended_objects();
                 continue;

@@ -19,7 +19,7 @@ pub(super) struct Given {
     pub(super) number: u64,
     pub(super) thread: usize,
     pub(super) call: Arc<Call>,
-    queued: Queued,
+    queued: Box<Queued>,
     /// Items that wait for room.
     held: VecDeque<Message<OwnedFd>>,
     /// What it ends with, once it has been pulled to its end.
@@ -40,7 +40,7 @@ enum Ending {
 }
 
 impl Given {
-    pub(super) const fn new(number: u64, thread: usize, call: Arc<Call>, queued: Queued) -> Self {
+    pub(super) const fn new(number: u64, thread: usize, call: Arc<Call>, queued: Box<Queued>) -> Self {
         Self {
             number,
             thread,
@@ -54,7 +54,7 @@ impl Given {
         }
     }
 
-    pub(super) fn into_queued(self) -> Queued {
+    pub(super) fn into_queued(self) -> Box<Queued> {
         self.queued
     }
 }

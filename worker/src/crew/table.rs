@@ -71,7 +71,7 @@ pub(super) struct Wait {
 
 /// An answer that waits.
 pub(super) struct Unsent {
-    pub(super) queued: Queued,
+    pub(super) queued: Box<Queued>,
     pub(super) reply: Message<OwnedFd>,
 }
 
@@ -81,7 +81,7 @@ pub(super) struct Out {
     pub(super) thread: usize,
     pub(super) call: Arc<Call>,
     /// The rest of it, without what the thread has.
-    pub(super) queued: Queued,
+    pub(super) queued: Box<Queued>,
 }
 
 impl Crew {

@@ -66,7 +66,7 @@ impl Session {
     }
 
     /// The first request that is for an object.
-    pub(super) fn take_for_object(&mut self) -> Option<Queued> {
+    pub(super) fn take_for_object(&mut self) -> Option<Box<Queued>> {
         if self.objects.is_empty() {
             return None;
         }
@@ -91,7 +91,7 @@ impl Session {
     }
 
     /// The first request that may be begun, and on which thread: what is of the chain that a thread waits for is that one's.
-    fn next_for_crew(&mut self) -> Option<(usize, Queued)> {
+    fn next_for_crew(&mut self) -> Option<(usize, Box<Queued>)> {
         if self.queue.is_empty() {
             return None;
         }
@@ -108,7 +108,7 @@ impl Session {
         Some((thread, self.queue.remove(at)?))
     }
 
-    fn hand_over(&mut self, thread: usize, mut queued: Queued) {
+    fn hand_over(&mut self, thread: usize, mut queued: Box<Queued>) {
         self.note_request_taken(&queued);
         let role = self.welcome.as_ref().map(|welcome| welcome.role.clone());
         let admitted = role.map_or(Ok(()), |role| self.admit(&queued, &role));

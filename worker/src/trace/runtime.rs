@@ -20,7 +20,9 @@ pub(crate) struct Served {
 impl Tracer {
     /// A request of this chain is served from now on.
     fn begin_serving(&self, chain: ChainId, mark: Option<Mark<&str>>) -> Served {
-        let outer = (self.chain.swap(chain.0, Ordering::Relaxed), self.serving.load(Ordering::Relaxed));
+        // Written by the session's thread alone, so nothing needs to be exchanged.
+        let outer = (self.chain.load(Ordering::Relaxed), self.serving.load(Ordering::Relaxed));
+        self.chain.store(chain.0, Ordering::Relaxed);
         let span = match mark {
             Some(mark) if self.records(TraceLevel::Debug) => self.begin(Task::Serve, mark),
             _ => SpanId::NONE,
