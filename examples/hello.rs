@@ -1,6 +1,7 @@
 //! A host and its worker in one executable: the worker is confined before it answers, and the policy names who may call it.
 
 use std::error::Error;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 
 use cloison_broker::msg::{Failure, Interface, Message, RpcIndex};
@@ -19,6 +20,7 @@ fn greet(_: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) ->
 fn main() -> Result<(), Box<dyn Error>> {
     // Does not return in the process that is the worker.
     cloison_worker::roles(&[("greeter", |worker: &Worker| -> Result<(), ServeError> { worker.serve(greet) })]);
+    clap::Command::new("hello").about("A confined worker says hello, and how it is confined").get_matches();
 
     let policy = Rules::new().allow(HOST, "greeter", &GREETER);
     let (broker, _inbox) = Broker::start(policy, Model::Broker)?;
@@ -28,9 +30,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut message = Message::new();
     message.append("world")?;
     let reply = greeter.call(GREET, message)?;
-    println!("{}", reply.value::<&str>()?);
+    let mut out = std::io::stdout(); // Whoever has closed its other end does not want to hear of it.
+    let _ = writeln!(out, "{}", reply.value::<&str>()?);
     for worker in broker.workers() {
-        println!("{} was process {:?}, confined: {}", worker.role, worker.pid, worker.report.expect("it ran"));
+        let report = worker.report.expect("it ran");
+        let _ = writeln!(out, "{} was process {:?}, confined: {report}", worker.role, worker.pid);
     }
     Ok(())
 }

@@ -37,12 +37,16 @@ diary: good morning world = bon matin monde
 translated: bon matin monde
 ";
 
-fn run(arguments: &[&str]) -> String {
+fn calls() -> Command {
     // Cargo builds the examples before it runs all tests of a package.
     let test = std::env::current_exe().expect("a test knows its executable");
     let path = test.ancestors().nth(2).expect("tests are built below target").join("examples/calls");
     assert!(path.exists(), "{} is not built: cargo build --examples", path.display());
-    let output = Command::new(path).args(arguments).output().expect("it can be started");
+    Command::new(path)
+}
+
+fn run(arguments: &[&str]) -> String {
+    let output = calls().args(arguments).output().expect("it can be started");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("it prints text")
 }
@@ -55,4 +59,13 @@ fn every_kind_of_call_does_what_it_says() {
 #[test]
 fn none_of_them_knows_the_model() {
     assert_eq!(run(&["--direct"]), SAID);
+}
+
+#[test]
+fn help_and_readers_that_leave_are_nothing_special() {
+    assert!(run(&["--help"]).contains("--direct"));
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = calls().stdout(writer).output().expect("it can be started");
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
 }

@@ -50,6 +50,16 @@ fn hello_stays_small_and_says_how_it_is_confined() {
 }
 
 #[test]
+fn hello_has_help_and_ends_quietly() {
+    let help = Command::new(example("hello")).arg("--help").output().expect("it can be started");
+    assert!(help.status.success() && help.stdout.starts_with(b"A confined worker says hello"), "{help:?}");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = Command::new(example("hello")).stdout(writer).output().expect("it can be started");
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
 fn the_readme_names_the_two_commands() {
     let readme = read("README.md");
     for command in ["cargo run --release --example player", "cargo test --workspace"] {

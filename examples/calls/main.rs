@@ -16,6 +16,11 @@
 //!
 //! `cargo run --example calls`, or with `-- --direct`: the workers' code does not change.
 
+/// As the standard one, but ends the program if nobody reads what it prints (`| head`).
+macro_rules! println {
+    ($($line:tt)*) => { crate::print(format_args!($($line)*)) };
+}
+
 mod asynchronous;
 mod blocking;
 mod collecting;
@@ -32,9 +37,21 @@ mod translator;
 mod workers;
 
 use std::error::Error;
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write};
 
+use clap::Parser;
 use cloison_broker::{Broker, HOST, Model, Rules, WorkerSpec};
 use contract::{DIARY, DICTIONARY, LIBRARY, PROOFREADER, TRANSLATOR};
+
+/// Makes every kind of call, and prints what came of it: some words of French.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Options {
+    /// Lets the workers talk to each other directly, and not through the broker.
+    #[arg(long)]
+    direct: bool,
+}
 
 fn main() -> Result<(), Box<dyn Error>> {
     cloison_worker::roles(&[
@@ -44,6 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ("library", workers::library),
         ("branch", workers::library),
     ]);
+    let options = Options::parse();
 
     // The contracts know which methods, descriptors and buffers they need: no more than that is granted.
     let policy = Rules::new()
@@ -60,8 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .allow_with(HOST, "library", &DICTIONARY, DICTIONARY.rights().delegable())
         // Less can be granted, too: the translator may look words up, and do nothing else.
         .allow_with("translator", "dictionary", &DICTIONARY, DICTIONARY.rights_to(DICTIONARY.only(&["look_up"])));
-    let is_direct = std::env::args().any(|argument| argument == "--direct");
-    let model = if is_direct { Model::Orchestrator } else { Model::Broker };
+    let model = if options.direct { Model::Orchestrator } else { Model::Broker };
     let (broker, inbox) = Broker::start(policy, model)?;
     serving::keep_diary(inbox);
     broker.spawn(WorkerSpec::own("dictionary")?)?;
@@ -78,4 +95,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     threads::run(&broker)?;
     placing::run(&broker)?;
     serving::run(&broker)
+}
+
+/// Prints a line.
+fn print(line: Arguments<'_>) {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        printed => printed.expect("standard output can be written to"),
+    }
 }

@@ -85,7 +85,7 @@ fn exchange(options: &Options, broker: &Broker, ear: &Ear) -> Result<Report, Fai
     let begin = monotonic();
     let all = share_of_left(options.messages);
     tell(&left, LIMIT, if options.flips == 0 { u64::MAX } else { all / (options.flips + 1) + LEAD_LEAST })?;
-    tell(&left, GO, all)?;
+    tell(&left, GO, options.messages)?;
     let line = Line::new();
     let flips = flip(options.flips, all, broker, &left, ear, &line)?;
     tell(&left, LIMIT, u64::MAX)?;

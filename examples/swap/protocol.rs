@@ -14,7 +14,7 @@ pub const ECHO: RpcIndex = PEER.method("echo");
 
 /// What the host tells its workers.
 pub const ORDERS: Interface = Interface::new("orders", &["go", "limit", "tally"]);
-/// Begin, and send so many messages in all.
+/// Begin, and send so many messages in all, together with the other one.
 pub const GO: RpcIndex = ORDERS.method("go");
 /// Send no message from that number on, until there is another limit.
 pub const LIMIT: RpcIndex = ORDERS.method("limit");
@@ -54,12 +54,17 @@ pub const fn calls_before(number: u64) -> u64 {
     number / CALL_EVERY
 }
 
-/// How many messages the left one sends so that both together send `all`, or one more.
+/// Messages of both for every call: of the left one's, the other one answers those that are no calls by one of its own.
+const ROUND: u64 = 2 * CALL_EVERY - 1;
+
+/// How many messages the left one sends so that both together send `all`.
 pub const fn share_of_left(all: u64) -> u64 {
-    // Of a round, it sends all; and the other one answers those that are no calls.
-    let round = 2 * CALL_EVERY - 1;
-    let rest = all % round;
-    all / round * CALL_EVERY + rest.div_ceil(2)
+    all / ROUND * CALL_EVERY + (all % ROUND).div_ceil(2)
+}
+
+/// Whether the last of them is a call, whatever its number: a oneway would be answered by a message too many.
+pub const fn ends_with_call(all: u64) -> bool {
+    all % ROUND % 2 == 1
 }
 
 /// What one of the two has counted.

@@ -13,7 +13,7 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::protocol::{
     BACK, BYSTANDERS, DONE, ECHO, GO, LEFT, LIMIT, LOG, NOTE, PEER, RECEIVED, RIGHT, SENT, TAKEN, TALLY, TRIPS, Tally,
-    is_call,
+    ends_with_call, is_call, share_of_left,
 };
 
 /// Most oneways that the other side has not answered, and most calls. A worker whose sending waits for room serves nothing
@@ -169,16 +169,18 @@ fn serve(worker: &Worker, within: Duration) -> Result<bool, Ended> {
     }
 }
 
+/// Sends its share of `all` messages.
 fn send_all(worker: &Worker, state: &State, link: &Link, all: u64) -> Result<(), Ended> {
+    let share = share_of_left(all);
     let (mut pending, mut message, mut oneways) = (VecDeque::new(), Message::new(), 0);
     let mut trips = Trips::new(&state.sent.host);
-    for number in 0..all {
+    for number in 0..share {
         while number >= state.limit.get() || oneways - state.tally.borrow().received >= UNANSWERED {
             serve(worker, Duration::from_millis(1))?;
         }
         message.clear().append(&number)?;
         state.sent.note(monotonic())?;
-        if is_call(number) {
+        if is_call(number) || (number + 1 == share && ends_with_call(all)) {
             let since = monotonic();
             let call = (number, link.start(NOTE, &mut message)?);
             if number % TIMED_EVERY == TIMED_EVERY - 1 {

@@ -1,10 +1,11 @@
 //! How a call can fail, and what a link's end can hear about the other.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AppendError, Circle, Denial, Name, RecvError, RpcIndex, Text};
+use crate::{AppendError, Circle, Denial, MethodName, Name, RecvError, RpcIndex, Text};
 
 /// How the other side answers a call that it could not, or would not, serve. Travels in an error message.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, thiserror::Error)]
@@ -122,16 +123,48 @@ pub enum Refusal {
 
 /// The one outcome of a call that brought no reply: which peer and method, after how long, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("call of {peer}, method {}, failed after {after:.1?}: {why}", rpc.0)]
+#[error("call of {peer}, {}, failed after {after:.1?}: {why}", Which(*method, *rpc))]
 pub struct CallError {
     /// The role of the peer that was called.
     pub peer: Name,
-    /// The method.
+    /// The method's number.
     pub rpc: RpcIndex,
+    /// What the method is called, if a contract's client made the call. Who calls by hand knows numbers alone.
+    pub method: Option<&'static MethodName>,
     /// How long after the call began.
     pub after: Duration,
     /// What happened.
     pub why: CallFailure,
+}
+
+impl CallError {
+    /// Of a call by number.
+    #[must_use]
+    pub const fn new(peer: Name, rpc: RpcIndex, after: Duration, why: CallFailure) -> Self {
+        Self { peer, rpc, method: None, after, why }
+    }
+
+    /// The same, of a call that a contract's client made of that method. Asked for only when a call has failed: one that
+    /// succeeds carries no name.
+    #[must_use]
+    pub(crate) fn of(self, rpc: RpcIndex, method: &'static MethodName) -> Self {
+        // A call that is fed fails of what its feed has failed of, which may be another call.
+        let is_others = self.method.is_some() || self.rpc != rpc;
+        if is_others { self } else { Self { method: Some(method), ..self } }
+    }
+}
+
+/// The method of a call, as well as it is known.
+struct Which(Option<&'static MethodName>, RpcIndex);
+
+impl fmt::Display for Which {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self(Some(method), _) => write!(f, "method {method}"),
+            Self(None, RpcIndex::BIND) => f.write_str("asking for its contract"),
+            Self(None, rpc) => write!(f, "method {}", rpc.0),
+        }
+    }
 }
 
 /// What happened to a call that brought no reply.

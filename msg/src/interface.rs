@@ -1,5 +1,7 @@
 //! Interfaces: numbered sets of methods.
 
+use std::fmt;
+
 use crate::{Name, RpcIndex, RpcSet};
 
 /// A numbered set of methods, as data. A method's place in the list is its [`RpcIndex`], so methods are added at the end.
@@ -14,6 +16,21 @@ use crate::{Name, RpcIndex, RpcSet};
 pub struct Interface {
     name: &'static str,
     methods: &'static [&'static str],
+}
+
+/// What a method is called, and of which interface it is: for people, as errors say it. On the wire it is a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodName {
+    /// The interface's name.
+    pub interface: &'static str,
+    /// The method's.
+    pub method: &'static str,
+}
+
+impl fmt::Display for MethodName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.method, self.interface)
+    }
 }
 
 /// Most methods that an interface can have: what a set of them holds.

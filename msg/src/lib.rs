@@ -58,7 +58,7 @@ pub use destination::{Destination, RpcIndex};
 pub use ends::Ends;
 pub use failure::{CallError, CallFailure, Failure, Gone, Refusal};
 pub use header::{DEADLINE_MAX, HEADER_LEN, Header, HeaderError, Shape};
-pub use interface::{Interface, METHODS_MAX};
+pub use interface::{Interface, METHODS_MAX, MethodName};
 pub use kind::{Kind, Streams};
 pub use link_end::{
     Arrival, Balance, Breach, CALL_DEPTH_MAX, CallFrame, Caller, Drawn, LinkEnd, Passage, Room, STREAM_BYTES,

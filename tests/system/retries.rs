@@ -298,7 +298,9 @@ fn the_deadline_is_the_whole_call_s(model: Model) {
 
 fn what_kills_each_server_is_not_tried_for_ever(model: Model) {
     let mut scene = scene(model);
-    assert!(matches!(why(scene.account.set(1, Dies::Always)), CallFailure::PeerRestarted(_)));
+    let error = CallError::from(scene.account.set(1, Dies::Always).unwrap_err());
+    assert!(matches!(error.why, CallFailure::PeerRestarted(_)), "{error}");
+    assert!(error.to_string().starts_with("call of account, method set of account, failed after "), "{error}");
     for _ in 0..=RETRIES_MAX {
         scene.host.death("account");
     }

@@ -340,6 +340,7 @@ fn have_a_deadline_for_each_item(model: Model) {
     assert_eq!(slow.next(), Some(Ok(1)));
     let late = slow.next().unwrap().unwrap_err();
     assert_eq!((late.call().unwrap().why.clone(), slow.next().is_none()), (CallFailure::Deadline, true));
+    assert!(late.to_string().starts_with("call of source, method slow of source, failed after "), "{late}");
 }
 
 fn are_awaited(model: Model) {

@@ -227,7 +227,7 @@ impl Link {
     }
 
     pub(crate) fn call_error(&self, rpc: RpcIndex, since: Time, why: CallFailure) -> CallError {
-        CallError { peer: Name::clone(&self.peer()), rpc, after: self.worker.tick().since(since), why }
+        CallError::new(Name::clone(&self.peer()), rpc, self.worker.tick().since(since), why)
     }
 
     /// Begins a call that has been under way since `since`, and ends within so much of that.

@@ -80,12 +80,9 @@ impl Worker {
     pub fn offer(&self, interface: &Interface, service: impl Service + 'static) -> Result<Link, CallError> {
         let since = self.tick();
         let name = interface.name();
-        let ends = self.ask_for_ends(name, since.after(DEFAULT_DEADLINE)).map_err(|why| CallError {
-            peer: self.role().clone(),
-            rpc: RpcIndex::default(),
-            after: self.tick().since(since),
-            why,
-        })?;
+        let ends = self
+            .ask_for_ends(name, since.after(DEFAULT_DEADLINE))
+            .map_err(|why| CallError::new(self.role().clone(), RpcIndex::default(), self.tick().since(since), why))?;
         self.session().objects.held.push((ends.own, Rc::new(service)));
         Ok(self.link(ends.given).held())
     }

@@ -189,6 +189,7 @@ fn a_deadline_is_the_methods_own(route: Route) {
     let error = slow.call().unwrap();
     assert_eq!((&error.why, error.rpc), (&CallFailure::Deadline, STORE.method("sleep")));
     assert!(error.after >= Duration::from_millis(30) && error.after < Duration::from_secs(30), "{error}");
+    assert!(error.to_string().starts_with("call of store, method sleep of store, failed after "), "{error}");
     assert_eq!(store.size(), Ok(0), "its late reply does no harm");
 }
 

@@ -210,7 +210,7 @@ impl Desk {
             Some(failure) => failure,
         };
         let why = CallFailure::Failed(failure);
-        let error = CallError { peer: answer.peer().clone(), rpc: pending.rpc, after, why };
+        let error = CallError::new(answer.peer().clone(), pending.rpc, after, why);
         self.finish(pending.context, Err(error));
     }
 
@@ -224,12 +224,12 @@ impl Desk {
 
     pub(super) fn fail_call(&self, peer: &Name, pending: Pending<Done>, why: CallFailure) {
         let after = now().since(pending.since);
-        self.finish(pending.context, Err(CallError { peer: peer.clone(), rpc: pending.rpc, after, why }));
+        self.finish(pending.context, Err(CallError::new(peer.clone(), pending.rpc, after, why)));
     }
 
     pub(super) fn fail_waiting(&self, peer: &Name, waiting: Waiting, why: CallFailure) {
         let Outgoing { rpc, purpose, .. } = waiting.outgoing;
-        let error = CallError { peer: peer.clone(), rpc, after: now().since(waiting.since), why };
+        let error = CallError::new(peer.clone(), rpc, now().since(waiting.since), why);
         match purpose {
             Purpose::Call(done) => self.finish(done, Err(error)),
             Purpose::Oneway(sent) => drop(sent.send(Err(error))),

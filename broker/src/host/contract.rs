@@ -149,7 +149,7 @@ impl Started {
             Err(error) => {
                 link.close_moves(&message);
                 let why = CallFailure::Unsendable(error.to_string().into());
-                Stage::Over(Err(CallError { peer: peer.clone(), rpc, after: Duration::ZERO, why }))
+                Stage::Over(Err(CallError::new(peer.clone(), rpc, Duration::ZERO, why)))
             }
         };
         Self { peer, rpc, since, stage }
@@ -166,7 +166,7 @@ impl Started {
 
     fn unreadable(&self, error: RecvError) -> CallError {
         let why = CallFailure::Unreadable(error.to_string().into());
-        CallError { peer: self.peer.clone(), rpc: self.rpc, after: self.since.elapsed(), why }
+        CallError::new(self.peer.clone(), self.rpc, self.since.elapsed(), why)
     }
 }
 
@@ -247,7 +247,7 @@ async fn call_again(retry: Retry<HostLink>, since: Instant) -> Outcome {
         Some(link) => Ok(link),
         None => reopen(&retry, until).await,
     };
-    let failed = |why| CallError { peer: retry.role().clone(), rpc: retry.rpc(), after: since.elapsed(), why };
+    let failed = |why| CallError::new(retry.role().clone(), retry.rpc(), since.elapsed(), why);
     let link = outcome.map_err(failed)?;
     let mut message = HostMessage::new();
     retry.build(&mut message).map_err(|error| failed(CallFailure::Unsendable(error.to_string().into())))?;

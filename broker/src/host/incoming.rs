@@ -127,7 +127,7 @@ impl Incoming {
             return Ok(self);
         }
         let why = CallFailure::Gone(Gone::Revoked);
-        Err(CallError { peer: Name::clone(&self.peer), rpc: self.header.rpc, after: self.after, why })
+        Err(CallError::new(Name::clone(&self.peer), self.header.rpc, self.after, why))
     }
 
     /// The next of the links that the message carries; those that are not taken are closed when it is dropped.

@@ -352,5 +352,5 @@ impl Drop for PendingCall {
 }
 
 fn broker_ended(peer: &Name, rpc: RpcIndex, since: Instant) -> CallError {
-    CallError { peer: peer.clone(), rpc, after: since.elapsed(), why: CallFailure::Gone(Gone::BrokerEnded) }
+    CallError::new(peer.clone(), rpc, since.elapsed(), CallFailure::Gone(Gone::BrokerEnded))
 }

@@ -206,7 +206,7 @@ mod tests {
     fn only_silence_is_blamed_on_a_demuxer_that_lives() {
         let blamed = |why| {
             let peer = Name::new("demux").expect("a name");
-            blame(&CallError { peer, rpc: RpcIndex(0), after: std::time::Duration::ZERO, why })
+            blame(&CallError::new(peer, RpcIndex(0), std::time::Duration::ZERO, why))
         };
         assert_eq!(blamed(CallFailure::Deadline), DecodeError::DemuxerSilent);
         assert_eq!(blamed(CallFailure::Gone(cloison_worker::msg::Gone::Closed)), DecodeError::DemuxerGone);

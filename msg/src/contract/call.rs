@@ -122,6 +122,7 @@ impl<P: Pending, T, E> Call<P, T, E> {
             Ok(value) => return Some(Ok(value)),
             Err(error) => error,
         };
+        let error = self.method.failed(error);
         let Some(again) = &mut self.again else { return Some(Err(error)) };
         match again.after(error) {
             Ok(retry) => {

@@ -4,7 +4,8 @@ use std::ops::Deref;
 use std::time::Duration;
 
 use super::sketch::Sketch;
-use crate::{DescriptorClasses, Interface, Rights, RightsFlags, RpcIndex, RpcSet, Streams};
+use super::{Answer, MethodError};
+use crate::{CallError, DescriptorClasses, Interface, MethodName, Rights, RightsFlags, RpcIndex, RpcSet, Streams};
 
 /// A contract as data: an [`Interface`], its version, and what is said about each of its methods.
 ///
@@ -25,6 +26,8 @@ pub struct Method {
     pub rpc: RpcIndex,
     /// Its name.
     pub name: &'static str,
+    /// The same with the interface's, as the errors of its calls say it.
+    pub called: MethodName,
     /// As its author wrote it, for people.
     pub signature: &'static str,
     /// Whether nobody answers it.
@@ -60,12 +63,13 @@ pub struct Method {
 impl Method {
     /// A method that takes and gives plain values, with nothing said about it. `sketch` draws its arguments and answer.
     #[must_use]
-    pub const fn new(rpc: u16, name: &'static str, signature: &'static str, sketch: fn(&mut Sketch)) -> Self {
+    pub const fn new(rpc: u16, called: MethodName, signature: &'static str, sketch: fn(&mut Sketch)) -> Self {
         #[expect(clippy::cast_possible_truncation, reason = "a packet is 64 KiB")]
         let most = crate::PAYLOAD_MAX as u32;
         Self {
             rpc: RpcIndex(rpc),
-            name,
+            name: called.method,
+            called,
             signature,
             oneway: false,
             idempotent: false,
@@ -93,6 +97,17 @@ impl Method {
         sketch.word(if self.oneway { "oneway" } else { "call" });
         (self.sketch)(&mut sketch);
         sketch.hash()
+    }
+
+    /// What its caller gets, from what the carrier says.
+    pub(super) fn answer<T, E>(&'static self, outcome: Result<Result<T, E>, CallError>) -> Answer<T, E> {
+        outcome.map_err(|error| self.failed(error))?.map_err(MethodError::Own)
+    }
+
+    /// The failure of a call of it, with its name.
+    #[cold]
+    pub(super) fn failed(&'static self, error: CallError) -> CallError {
+        error.of(self.rpc, &self.called)
     }
 
     /// What its caller needs a right to.

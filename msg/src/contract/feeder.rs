@@ -9,7 +9,7 @@ use std::task::{Context, Poll as Progress};
 use super::call::Read;
 use super::stream::{Flow, PollFlow, WriteItem};
 use super::stub::check_reply;
-use super::{Answer, Carrier, Method, MethodError};
+use super::{Answer, Carrier, Method};
 use crate::{AppendError, CallError, Message, Reader, RecvError};
 
 /// Feeds a call that was begun by a client's `start()`: what its method takes as a stream goes in here, item by item.
@@ -154,15 +154,12 @@ impl<L: Carrier, T, E> FedCall<L, T, E> {
         let (method, read) = (self.method, self.read);
         let flow = self.flow.take().expect("a call has one answer, which was taken");
         match next {
-            Some(Err(error)) => Err(error.into()),
+            Some(Err(error)) => Err(method.failed(error).into()),
             Some(Ok(item)) => match item {},
-            None => {
-                let answer = flow.reply(|reader| {
-                    check_reply(method, reader.remaining())?;
-                    read(reader)
-                });
-                answer?.map_err(MethodError::Own)
-            }
+            None => method.answer(flow.reply(|reader| {
+                check_reply(method, reader.remaining())?;
+                read(reader)
+            })),
         }
     }
 }

@@ -212,7 +212,7 @@ impl<D: Descriptor + 'static> Pending for Served<D> {
     ) -> Result<T, CallError> {
         let fail = |why| {
             let peer = Name::new("here").expect("a constant that is a name");
-            CallError { peer, rpc: self.rpc, after: Duration::ZERO, why }
+            CallError::new(peer, self.rpc, Duration::ZERO, why)
         };
         let (mut reply, links) = self.reply.map_err(fail)?;
         let descriptors = reply.take_descriptors();

@@ -72,7 +72,7 @@
 //! | [`BindError::Mismatch`](bind::BindError::Mismatch) | both sides, and the first method that differs | build both from one release, or add a new interface |
 //! | [`BindError::Ask`](bind::BindError::Ask) | the server does not say what it serves | as its call's failure says |
 //!
-//! Each names who was called, which method, after how long, and why.
+//! Each names who was called, which method by its name, after how long, and why.
 //!
 //! # How often it is served
 //!

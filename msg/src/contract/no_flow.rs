@@ -16,7 +16,7 @@ impl<L: Carrier> NoFlow<L> {
     #[must_use]
     pub fn new(peer: Name, rpc: RpcIndex) -> Self {
         let why = CallFailure::Unsendable(Text::new("there are no streams here"));
-        Self(CallError { peer, rpc, after: Duration::ZERO, why }, PhantomData)
+        Self(CallError::new(peer, rpc, Duration::ZERO, why), PhantomData)
     }
 }
 

@@ -204,15 +204,12 @@ impl<L: Carrier, T, E> Items<L, T, E> {
             Some(Ok(item)) => Some(Ok(item)),
             Some(Err(error)) => {
                 self.flow = None;
-                Some(Err(error.into()))
+                Some(Err(self.method.failed(error).into()))
             }
             None => {
                 let read_end = self.read_end;
-                match self.flow.take()?.reply(read_end) {
-                    Ok(Ok(())) => None,
-                    Ok(Err(error)) => Some(Err(MethodError::Own(error))),
-                    Err(error) => Some(Err(error.into())),
-                }
+                let end = self.method.answer(self.flow.take()?.reply(read_end));
+                end.err().map(Err)
             }
         }
     }
@@ -391,7 +388,7 @@ pub fn take_fed<L: Carrier, T: 'static>(
         });
         match taken? {
             Ok(()) => item.map(Ok),
-            Err(error) => Some(Err(error.into())),
+            Err(error) => Some(Err(method.failed(error).into())),
         }
     };
     Ok(Stream::new(std::iter::from_fn(next)))

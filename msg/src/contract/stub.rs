@@ -106,11 +106,11 @@ impl<L: Carrier> Stub<L> {
         read: Read<L::Pending, T, E>,
     ) -> Answer<T, E> {
         let within = method.deadline.or(self.within);
-        let answer = self.link().call(method.rpc, within, bounded(method, build), |reader| {
+        let outcome = self.link().call(method.rpc, within, bounded(method, build), |reader| {
             check_reply(method, reader.remaining())?;
             read(reader)
         });
-        answer?.map_err(super::MethodError::Own)
+        method.answer(outcome)
     }
 
     /// Calls and waits; if the stub is [`bound`](Self::bound) and the peer dies, the call is made again.
@@ -133,10 +133,10 @@ impl<L: Carrier> Stub<L> {
         match first {
             Err(error) if matches!(error.why, CallFailure::PeerRestarted(_)) => {
                 let mut again = self.keep(binding, &over, method, &build)?;
-                let pending = L::Pending::retry(again.after(error)?);
+                let pending = L::Pending::retry(again.after(error).map_err(|error| method.failed(error))?);
                 Call::new(pending, method, read).again(again).wait()
             }
-            answer => answer?.map_err(super::MethodError::Own),
+            outcome => method.answer(outcome),
         }
     }
 
@@ -167,11 +167,9 @@ impl<L: Carrier> Stub<L> {
         let mut built = Message::new();
         let mut arguments = Message::new();
         let kept = bounded(method, build)(&mut built).and_then(|()| arguments.append_values_of(&built).map(|_| ()));
-        kept.map_err(|error| CallError {
-            peer: over.link.peer_role(),
-            rpc: method.rpc,
-            after: Duration::ZERO,
-            why: CallFailure::Unsendable(error.to_string().into()),
+        kept.map_err(|error| {
+            let why = CallFailure::Unsendable(error.to_string().into());
+            method.failed(CallError::new(over.link.peer_role(), method.rpc, Duration::ZERO, why))
         })?;
         let within = method.deadline.or(self.within).unwrap_or(L::DEADLINE);
         Ok(Again::new(binding, over, method, arguments, within))
@@ -228,13 +226,12 @@ impl<L: Carrier> Stub<L> {
         let within = method.deadline.or(self.within);
         let mut flow = self.link().stream(method.rpc, within, method.streams, bounded(method, build));
         if let Some(outcome) = flow.next(&mut Some(feed), |_| Err::<T, _>(crate::RecvError::Value)) {
-            outcome?;
+            outcome.map_err(|error| method.failed(error))?;
         }
-        let answer = flow.reply(|reader| {
+        method.answer(flow.reply(|reader| {
             check_reply(method, reader.remaining())?;
             read(reader)
-        });
-        answer?.map_err(super::MethodError::Own)
+        }))
     }
 
     /// Begins a call of a method that takes a stream, and what feeds it.
@@ -274,7 +271,8 @@ impl<L: Carrier> Stub<L> {
         build: impl FnOnce(&mut Message<L::Sent>) -> Result<(), AppendError>,
     ) -> Answer<()> {
         let within = method.deadline.or(self.within);
-        Ok(self.link().oneway(method.rpc, within, bounded(method, build))?)
+        let sent = self.link().oneway(method.rpc, within, bounded(method, build));
+        Ok(sent.map_err(|error| method.failed(error))?)
     }
 
     /// Begins to send what nobody answers.

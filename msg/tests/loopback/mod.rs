@@ -101,7 +101,7 @@ impl Loopback {
 }
 
 fn failed(rpc: RpcIndex, why: CallFailure) -> CallError {
-    CallError { peer: Name::new("loopback").expect("it is a name"), rpc, after: Duration::ZERO, why }
+    CallError::new(Name::new("loopback").expect("it is a name"), rpc, Duration::ZERO, why)
 }
 
 impl Pending for Sent {

@@ -40,12 +40,8 @@ impl Worker {
         let since = self.tick();
         let deadline = self.session().frame_of_call().deadline.min(since.after(retry.within()));
         let link = retry.reopened().map_or_else(|| self.reopen(retry, deadline), Ok);
-        let link = link.map_err(|why| CallError {
-            peer: retry.role().clone(),
-            rpc: retry.rpc(),
-            after: self.tick().since(since),
-            why,
-        })?;
+        let link =
+            link.map_err(|why| CallError::new(retry.role().clone(), retry.rpc(), self.tick().since(since), why))?;
         link.with_message(
             retry.rpc(),
             |message| retry.build(message),

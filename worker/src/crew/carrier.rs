@@ -215,7 +215,7 @@ impl ThreadCall {
     }
 
     fn fail(&self, why: CallFailure) -> CallError {
-        CallError { peer: self.link.peer_role(), rpc: self.rpc, after: now().since(self.since), why }
+        CallError::new(self.link.peer_role(), self.rpc, now().since(self.since), why)
     }
 
     /// Waits for the outcome, which is heard from then on.

@@ -57,7 +57,7 @@ impl Taking {
         };
         self.refuse();
         let Call { header, peer, .. } = &*self.call;
-        Some(Err(CallError { peer: peer.clone(), rpc: header.rpc, after: now().since(self.since), why }))
+        Some(Err(CallError::new(peer.clone(), header.rpc, now().since(self.since), why)))
     }
 
     fn refuse(&mut self) {

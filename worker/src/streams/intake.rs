@@ -64,7 +64,7 @@ impl Taking {
         };
         self.refuse();
         let after = self.worker.tick().since(self.since);
-        Some(Err(CallError { peer: self.peer.clone(), rpc: call.rpc, after, why }))
+        Some(Err(CallError::new(self.peer.clone(), call.rpc, after, why)))
     }
 
     fn read(&self, item: Payload, read: ReadOne<'_, Link>) -> Result<(), RecvError> {

@@ -202,7 +202,8 @@ fn a_dead_peer_ends_what_a_thread_waits_for(route: Route) {
     heard.begun.pass();
     world.bury("peer", &Gone::Crashed("signal 9".into()));
     let failure = why(call.wait());
-    assert!(format!("{failure:?}").contains("signal 9"), "{failure:?}");
+    let said = failure.to_string();
+    assert!(said.contains("call of peer, method linger of peer, failed") && said.contains("signal 9"), "{said}");
 }
 
 /// The client waits for a thread, which waits for the peer, which is busy and waits for the client.

@@ -46,7 +46,7 @@ impl HostFlow {
     }
 
     fn error(&self, why: CallFailure) -> CallError {
-        CallError { peer: Name::clone(&self.peer), rpc: self.rpc, after: self.since.elapsed(), why }
+        CallError::new(Name::clone(&self.peer), self.rpc, self.since.elapsed(), why)
     }
 
     fn poll_event(&self, context: &mut Context<'_>, feeds: bool) -> Poll<Event> {

@@ -76,7 +76,7 @@ impl Taking {
             None => CallFailure::Deadline,
         };
         self.refuse();
-        Some(Err(CallError { peer: self.peer.clone(), rpc: self.call.rpc, after: self.since.elapsed(), why }))
+        Some(Err(CallError::new(self.peer.clone(), self.call.rpc, self.since.elapsed(), why)))
     }
 
     fn refuse(&mut self) {

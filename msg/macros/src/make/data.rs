@@ -13,7 +13,7 @@ pub fn data(contract: &Contract, names: &Names) -> TokenStream {
     let Names { contract: path, msg, data, .. } = names;
     let (vis, name, version) = (&contract.vis, &contract.name, contract.version);
     let words: Vec<_> = contract.methods.iter().map(|method| unraw(&method.ident)).collect();
-    let methods = contract.methods.iter().zip(0u16..).map(|(method, number)| one(method, number, names));
+    let methods = contract.methods.iter().zip(0u16..).map(|(method, number)| one(method, number, name, names));
     let doc = format!("The contract of [`{}`] as data.", contract.ident);
     quote! {
         #[doc = #doc]
@@ -24,14 +24,19 @@ pub fn data(contract: &Contract, names: &Names) -> TokenStream {
     }
 }
 
-fn one(method: &Method, number: u16, names: &Names) -> TokenStream {
-    let path = &names.contract;
+fn one(method: &Method, number: u16, interface: &str, names: &Names) -> TokenStream {
+    let Names { contract: path, msg, .. } = names;
     let (name, signature) = (unraw(&method.ident), &method.signature);
     let options = options(method, names);
     let sketch = sketch(method);
     quote! {{
         #[allow(unused_mut)]
-        let mut method = #path::Method::new(#number, #name, #signature, |sketch: &mut #path::Sketch| { #sketch });
+        let mut method = #path::Method::new(
+            #number,
+            #msg::MethodName { interface: #interface, method: #name },
+            #signature,
+            |sketch: &mut #path::Sketch| { #sketch },
+        );
         #options
         method
     }}

@@ -203,7 +203,7 @@ fn intake<D: Descriptor + 'static>(mut feed: Feed<HereLink<D>>, rpc: RpcIndex, b
 
 fn fail(rpc: RpcIndex, why: CallFailure) -> CallError {
     let peer = Name::new("here").expect("a constant that is a name");
-    CallError { peer, rpc, after: std::time::Duration::ZERO, why }
+    CallError::new(peer, rpc, std::time::Duration::ZERO, why)
 }
 
 impl<D: Descriptor + 'static> std::fmt::Debug for HereFlow<D> {
