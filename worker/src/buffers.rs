@@ -6,6 +6,7 @@ use cloison_msg::{HEADER_LEN, Header, PACKET_MAX, WINDOW_MESSAGES};
 const PACKETS_KEPT: usize = 4;
 
 /// Most smaller buffers that are kept for later: about what one link's window can hold.
+#[expect(clippy::cast_possible_truncation, reason = "a window is a small number")]
 const COPIES_KEPT: usize = WINDOW_MESSAGES as usize;
 
 /// A payload shorter than this is copied out of the buffer it arrived in, so that one that waits holds no more than four

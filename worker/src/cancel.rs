@@ -93,8 +93,8 @@ impl Session {
 
     /// The caller waits no more. A call that nobody has begun to serve is answered at once.
     pub(crate) fn cancel_call(&mut self, link: Destination, call: CallId) {
-        let is_it = |queued: &Box<Queued>| is_call(&queued.header) && cause_of(&queued.header) == (link, call);
-        match self.queue.iter().position(is_it).and_then(|at| self.queue.remove(at)) {
+        let is_it = |queued: &Queued| is_call(&queued.header) && cause_of(&queued.header) == (link, call);
+        match self.queue.iter().position(|queued| is_it(queued)).and_then(|at| self.queue.remove(at)) {
             Some(queued) => {
                 self.note_request_taken(&queued);
                 self.answer_failure(&queued.header, &Failure::Cancelled);

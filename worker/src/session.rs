@@ -33,6 +33,7 @@ use crate::wire::{Posted, Wire};
 use crate::words::{Question, Welcome};
 
 /// Most places of requests that are kept for later: one link's window.
+#[expect(clippy::cast_possible_truncation, reason = "a window is a small number")]
 const REQUESTS_KEPT: usize = WINDOW_MESSAGES as usize;
 
 /// Everything that a worker holds. No method of it runs code of the worker's author.
@@ -47,6 +48,7 @@ pub(crate) struct Session {
     /// Requests that nobody has taken yet, in the order in which they arrived. The links' windows bound it.
     pub(crate) queue: VecDeque<Box<Queued>>,
     /// Places for more of them, which were in use before.
+    #[expect(clippy::vec_box, reason = "a request is moved often between here and its service, and is large")]
     idle_requests: Vec<Box<Queued>>,
     /// Items that have arrived, and nobody has taken yet.
     pub(crate) inflows: Vec<Inflow>,
