@@ -13,34 +13,24 @@ use std::time::{Duration, Instant};
 
 use cloison_ipc::ProcessIpc;
 use cloison_msg::Route;
-use cloison_msg::contract::View;
 use cloison_worker::{Answer, Link, Stream, interface};
-use serde::{Deserialize, Serialize};
 use world::World;
-
-/// Bytes in one run. As a plain `Vec<u8>`, serde would take them one by one.
-#[derive(Serialize, Deserialize)]
-struct Block(#[serde(with = "serde_bytes")] Vec<u8>);
-
-impl View for Block {
-    type Of<'a> = &'a [u8];
-}
 
 #[interface]
 trait Source {
-    fn blocks(&self, count: u32, len: u32) -> Stream<Block>;
-    fn swallow(&self, blocks: Stream<Block>) -> Answer<u64>;
+    fn blocks(&self, count: u32, len: u32) -> Stream<Vec<u8>>;
+    fn swallow(&self, blocks: Stream<Vec<u8>>) -> Answer<u64>;
 }
 
 struct Blocks;
 
 impl Source for Blocks {
-    fn blocks(&self, count: u32, len: u32) -> Stream<Block> {
-        Stream::of((0..count).map(move |_| Block(vec![7; len as usize]))).in_batches()
+    fn blocks(&self, count: u32, len: u32) -> Stream<Vec<u8>> {
+        Stream::of((0..count).map(move |_| vec![7; len as usize])).in_batches()
     }
 
-    fn swallow(&self, mut blocks: Stream<Block>) -> Answer<u64> {
-        blocks.try_fold(0, |sum, block| Ok(sum + block?.0.len() as u64))
+    fn swallow(&self, mut blocks: Stream<Vec<u8>>) -> Answer<u64> {
+        blocks.try_fold(0, |sum, block| Ok(sum + block?.len() as u64))
     }
 }
 
@@ -90,7 +80,7 @@ fn given(client: &SourceClient<Link>, count: u32, len: u32) -> Duration {
 
 fn fed(client: &SourceClient<Link>, count: u32, len: u32) -> Duration {
     let since = Instant::now();
-    let blocks = Stream::of((0..count).map(move |_| Block(vec![7; len as usize]))).in_batches();
+    let blocks = Stream::of((0..count).map(move |_| vec![7; len as usize])).in_batches();
     assert_eq!(client.swallow(blocks), Ok(u64::from(count) * u64::from(len)));
     since.elapsed()
 }

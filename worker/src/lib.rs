@@ -42,6 +42,7 @@
 //! | a [`Request`] | what its caller feeds; to answer by items | [`Request::fed`], [`Request::answer_by`] |
 //! | a [`Link`] | to tell something | [`Link::oneway`] |
 //! | a [`Link`] | to tell many small things at a time | [`Link::batch`] |
+//! | a [`Stream`] | whose items come quickly one after the other | [`Stream::in_batches`] |
 //! | a [`Worker`] | to tell all that play a role | [`Worker::oneway_to_all`] |
 //! | a [`Link`] | to hand pictures over | [`Link::pool`], then [`Pool::acquire`], [`BufferMut::lend`] |
 //! | a method of a contract | the link by which it is called, to lend over | [`Worker::link_served`] |
