@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloison_broker::msg::control::{PoolShape, ToBroker};
-use cloison_broker::msg::{Credit, Destination, Kind, Name, Receipt, Route, RpcIndex};
+use cloison_broker::msg::{Credit, Destination, Kind, Name, Receipt, Route, RpcIndex, WINDOW_MESSAGES};
 use cloison_broker::router::Violation;
 use cloison_broker::{Death, Item, Model};
 
@@ -28,7 +28,8 @@ pub fn cases() -> Vec<Case> {
 const LINKS: u32 = 2000;
 
 /// What an inbox holds of one worker at most: what makes it crowded, and what its present links may still add.
-const UNREAD_MAX: usize = 256 + 64;
+#[expect(clippy::cast_possible_truncation, reason = "a window is a small number")]
+const UNREAD_MAX: usize = 512 + WINDOW_MESSAGES as usize;
 
 fn send(packet: Vec<u8>) -> RawStep {
     RawStep::Send { via: Via::Control, packet, loot: Vec::new(), times: 1 }

@@ -85,3 +85,53 @@ impl Session {
         self.diary.note(Work { answer: Some(*answer), ..self.diary.work });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+    use std::rc::Rc;
+
+    use cloison_ipc::ProcessIpc;
+    use cloison_msg::control::{PROTOCOL_VERSION, ToWorker};
+    use cloison_msg::{ChainId, Header, Kind, Message, Name, Time};
+
+    use crate::buffers::Payload;
+    use crate::clock::NEVER;
+    use crate::session::Queued;
+    use crate::worker::Awaited;
+    use crate::{Request, Worker};
+
+    fn worker() -> (Worker, ProcessIpc) {
+        let (own, broker) = ProcessIpc::pair().unwrap();
+        let mut message = Message::<()>::new();
+        let role = Name::new("worker").unwrap();
+        message.append(&ToWorker::Welcome { version: PROTOCOL_VERSION, role, origin: 1 }).unwrap();
+        let header = Header { kind: Kind::Control, payload: message.payload_len(), ..Header::default() };
+        broker.send(message.packet(&header), &[]).unwrap();
+        (Worker::over(own).unwrap(), broker)
+    }
+
+    fn request(chain: ChainId) -> Queued {
+        let header = Header { kind: Kind::Oneway, chain, ..Header::default() };
+        let (peer, payload) = (Rc::new(Name::new("peer").unwrap()), Payload::empty());
+        let (passed, links) = (Vec::new(), Vec::new());
+        Queued { header, via: None, peer, payload, passed, links, since: Time(0), deadline: NEVER }
+    }
+
+    /// Nobody serves the second request as long as the worker's own code runs.
+    #[test]
+    fn what_was_served_meanwhile_is_not_blamed_for_what_comes_after() {
+        let (worker, _broker) = worker();
+        worker.provide(|_: &Worker, _: &mut Request<'_>, _: &mut Message<OwnedFd>| Ok(()));
+        let chain = ChainId::new(1, 7);
+        worker.session().push_request(request(chain));
+        worker.session().push_request(request(ChainId::new(1, 8)));
+        let mut looks = 0;
+        let found = worker.wait_for(NEVER, Awaited::Room(chain), |session| {
+            looks += 1;
+            (session.queue.len() == 1).then_some(())
+        });
+        assert_eq!((found, looks), (Ok(()), 2));
+        assert!(!worker.session().diary.lags, "the pad shows a request that is done with");
+    }
+}

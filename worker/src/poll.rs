@@ -31,8 +31,6 @@ impl Session {
     /// Waits until something arrives, something that waited can leave, or it is `until`; takes in one packet from each
     /// socket that has any. If it is an answer that is waited for, `answer_on` is the link it will come by.
     pub(crate) fn pump(&mut self, until: Time, answer_on: Option<Destination>) {
-        self.note_pause();
-        self.send_batched();
         if self.disconnect.is_some() || self.receive_eagerly() {
             return;
         }
@@ -46,6 +44,12 @@ impl Session {
             Err(Errno::INTR) => {}
             Err(error) => self.end(Disconnect::Broken(Text::new(&format!("polling failed: {error}")))),
         }
+    }
+
+    /// From now on its owner waits, whether for the sockets or while something else is served: what was gathered leaves.
+    pub(crate) fn pause(&mut self) {
+        self.note_pause();
+        self.send_batched();
     }
 
     /// Takes in what is there already, and waits for nothing.

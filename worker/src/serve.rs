@@ -134,6 +134,10 @@ impl Worker {
     /// Serves a request while a call of the same chain waits.
     pub(crate) fn serve_nested(&self, queued: Box<Queued>) {
         self.serve_request(queued);
+        let mut session = self.session();
+        session.tick();
+        // What waits may go on at once, for any time, and not be part of serving this.
+        session.pause();
     }
 
     /// What serves requests that come over that link.

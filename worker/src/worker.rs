@@ -225,8 +225,8 @@ impl Worker {
             if let Some(found) = look(&mut session) {
                 return Ok(found);
             }
+            session.pause();
             if session.has_ended_objects() {
-                session.note_pause();
                 drop(session);
                 self.drop_ended_objects();
                 continue;
@@ -246,7 +246,6 @@ impl Worker {
             if let Some(queued) = session.take_nested(awaited.chain(), has_service) {
                 drop(session);
                 self.serve_nested(queued);
-                self.tick();
             } else if let Some(turn) = self.next_turn(&mut session, awaited) {
                 had_turn = true;
                 drop(session);

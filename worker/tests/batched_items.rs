@@ -6,9 +6,13 @@
 #[macro_use]
 mod world;
 
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::channel;
+use std::time::Duration;
+
 use cloison_msg::contract::{Client, Stub};
-use cloison_msg::{Header, Kind, Message, Route, STREAM_ITEMS, Streams};
-use cloison_worker::{Answer, Link, Stream, Worker, interface};
+use cloison_msg::{CallId, Failure, Header, Kind, Message, Route, STREAM_ITEMS, Streams};
+use cloison_worker::{Answer, Link, Request, Stream, Worker, interface};
 use world::World;
 use world::raw::{Raw, call};
 
@@ -119,4 +123,41 @@ fn what_is_fed_shares_packets() {
     assert_eq!(items, FEW);
     // The kernel may take the core away between any two of them, and time passes.
     assert!(packets < FEW as usize / 2, "{packets} packets for {items} items");
+}
+
+/// How long what must not wait would, if it did.
+const AMPLE: Duration = Duration::from_secs(3);
+
+fn expect_items(raw: &mut Raw, count: u32) {
+    for _ in 0..count {
+        let (header, _) = raw.recv();
+        assert!(header.kind == Kind::Item && is_item(&header), "{header:?}");
+    }
+}
+
+/// Both requests are of the chain of the call that is fed, so they are served while that waits for credit.
+#[test]
+fn an_answer_does_not_wait_for_the_next_request_to_be_served() {
+    let mut world = World::new(Route::Direct);
+    let mut raw = Raw::new(&mut world, "mill");
+    let (say, word) = channel();
+    world.worker("client", move |worker| {
+        let mill = MillClient::over(Stub::new(worker.open("mill", &MILL).unwrap(), 3));
+        worker.provide(move |_: &Worker, request: &mut Request<'_>, _: &mut Message<OwnedFd>| {
+            let is_first = request.rpc().0 == 0 || word.recv_timeout(AMPLE).is_ok();
+            is_first.then_some(()).ok_or_else(|| Failure::remote(0, "the first answer has not come"))
+        });
+        let _ = mill.sum(Stream::of(1..).in_batches());
+    });
+    raw.granted();
+    let fed = raw.recv().0;
+    expect_items(&mut raw, u32::try_from(STREAM_ITEMS).unwrap());
+    let calls =
+        [call(0, 1), call(1, 2)].map(|call| Header { destination: raw.link, chain: fed.chain, ..call }.encode());
+    raw.send_bytes(&calls.concat());
+    let first = raw.recv().0;
+    assert_eq!((first.kind, first.call), (Kind::Reply, CallId(1)));
+    let _ = say.send(());
+    let second = raw.recv().0;
+    assert_eq!((second.kind, second.call), (Kind::Reply, CallId(2)));
 }

@@ -195,7 +195,7 @@ fn a_peer_that_overdraws_is_accused(route: Route) {
         }
     };
     let CallFailure::Gone(Gone::CutOff(what)) = waited else { panic!("{waited}") };
-    assert_eq!(what.as_str(), "more than 64 messages unread");
+    assert_eq!(what.as_str(), format!("more than {} messages unread", cloison_msg::WINDOW_MESSAGES));
     let accused = world.heard(|word| match word {
         ToBroker::Accuse { what, .. } => Some(what.clone()),
         _ => None,

@@ -88,7 +88,8 @@ impl<T, E> Stream<T, E> {
     /// The same, whose items come quickly one after the other, so that they may share packets: many small ones take a fraction
     /// of the time then. An item leaves when its packet is full (64 KiB), when whoever takes the items must take some first,
     /// when its worker waits for anything, and a millisecond after the first in its packet, or when the next item is there if that
-    /// takes longer. So a stream whose next item may take its time should not be in batches.
+    /// takes longer. So a stream whose next item may take its time should not be in batches. What its iterator itself says over
+    /// the same link, without waiting, leaves in order: with the items before it.
     ///
     /// It is the worker's runtime that knows packets: on threads, in hosts and in the caller's own process it changes nothing.
     /// What is made of such a stream by an adaptor is not in batches.

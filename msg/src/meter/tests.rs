@@ -28,7 +28,7 @@ fn a_full_window_refuses_and_a_credit_opens_it() {
     }
     assert_eq!(meter.send(Route::Relayed, Kind::Oneway, bytes(8)), Err(Overdraft::Messages));
     assert_eq!(meter.send(Route::Relayed, Kind::Reply, bytes(8)), Ok(()), "answers need no credit");
-    assert_eq!(meter.credit(receipt(65, 8, 0)), Err(Overdraft::Credit));
+    assert_eq!(meter.credit(receipt(WINDOW_MESSAGES + 1, 8, 0)), Err(Overdraft::Credit));
     meter.credit(receipt(1, 8, 0)).unwrap();
     assert_eq!(meter.credit(receipt(1, 8, 0)), Err(Overdraft::Credit), "no credit without news");
     assert_eq!(
@@ -104,7 +104,11 @@ fn both_routes_share_one_window() {
         }
     }
     assert_eq!(meter.send(Route::Direct, Kind::Oneway, bytes(8)), Err(Overdraft::Messages));
-    assert_eq!(meter.credit(receipt(33, 264, 0)), Err(Overdraft::Credit), "each route has its own account");
+    assert_eq!(
+        meter.credit(receipt(WINDOW_MESSAGES / 2 + 1, 264, 0)),
+        Err(Overdraft::Credit),
+        "each route has its own account"
+    );
     meter.credit(receipt(1, 8, 0)).unwrap();
     meter.send(Route::Direct, Kind::Oneway, bytes(8)).unwrap();
 }

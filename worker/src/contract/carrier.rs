@@ -190,12 +190,12 @@ fn look_or_wait(worker: &Worker, started: &[Started]) -> Option<usize> {
     if over.is_some() {
         return over;
     }
+    session.pause();
     let pending = || started.iter().filter_map(Started::pending);
     let has_service = worker.has_any_service(&session);
     if let Some(queued) = pending().find_map(|call| session.take_nested(Some(call.chain()), has_service)) {
         drop(session);
         worker.serve_nested(queued);
-        worker.tick();
         return None;
     }
     let first = pending().next().map(|call| call.link().name());

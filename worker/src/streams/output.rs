@@ -66,6 +66,8 @@ impl Worker {
                 self.end_stream(producer, Some((Err(Failure::Cancelled), Message::new())));
             }
         }
+        // As behind a request that was served while something else waits.
+        self.session().pause();
     }
 
     /// Makes items as long as there is room for them, for a short time.
