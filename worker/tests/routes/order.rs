@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloison_msg::control::ToBroker;
-use cloison_msg::{CALLS_IN_FLIGHT, Header, Kind, Receipt, Route, decode_whole};
+use cloison_msg::{CALLS_IN_FLIGHT, Header, Kind, Receipt, Route, WINDOW_MESSAGES, decode_whole};
 use cloison_worker::{Request, Worker};
 
 use super::pair::{ASK, NOTE, Reply, TEST, go_direct, number, pair, serve_all};
@@ -133,8 +133,9 @@ fn receipts_name_the_route_that_they_are_about() {
     let mut world = World::new(Route::Relayed);
     let (worker, _link, mut raw, notes) = pair(&mut world);
     let receipts = |raw: &mut Raw, worker: &Worker, by: Route| {
-        for i in 0..32 {
-            raw.send(raw::oneway(NOTE.0), &[i]);
+        // A credit is due when half a window was taken.
+        for i in 0..WINDOW_MESSAGES / 2 {
+            raw.send(raw::oneway(NOTE.0), &[u8::try_from(i).unwrap()]);
             assert_eq!(worker.serve_once(Duration::from_secs(60)), Ok(true));
         }
         let (header, payload) = raw.recv_by(by);
@@ -142,8 +143,8 @@ fn receipts_name_the_route_that_they_are_about() {
         let receipt: Receipt = decode_whole(&payload).unwrap();
         (receipt.route, receipt.taken.messages)
     };
-    assert_eq!(receipts(&mut raw, &worker, Route::Relayed), (Route::Relayed, 32));
+    assert_eq!(receipts(&mut raw, &worker, Route::Relayed), (Route::Relayed, WINDOW_MESSAGES / 2));
     go_direct(&world, &worker, &mut raw);
-    assert_eq!(receipts(&mut raw, &worker, Route::Direct), (Route::Direct, 32));
-    assert_eq!(notes.borrow().len(), 64);
+    assert_eq!(receipts(&mut raw, &worker, Route::Direct), (Route::Direct, WINDOW_MESSAGES / 2));
+    assert_eq!(notes.borrow().len() as u64, WINDOW_MESSAGES);
 }
