@@ -5,12 +5,12 @@
 //! `cargo bench --bench call`; without `--bench` every row is only tried.
 
 mod calls;
-mod crew;
 mod crowd;
 mod decision;
 mod floor;
 mod handling;
 mod oneways;
+mod scene;
 
 use calls::{DIRECT, DIRECT_BY_CONTRACT, RELAYED, RELAYED_BY_CONTRACT, SWITCHING};
 use floor::{RAW_PAIR, RAW_RELAY, measure};

@@ -2,10 +2,10 @@
 //!
 //! `cargo bench --bench hand_over`; without `--bench` every row is only tried.
 
-mod crew;
 mod floor;
 mod handing;
 mod picture;
+mod scene;
 
 fn main() {
     cloison_worker::roles(&handing::ROLES);

@@ -7,8 +7,8 @@ use cloison_broker::msg::{Failure, Message, RpcIndex};
 use cloison_broker::{Broker, HOST, Model, Rules};
 use cloison_worker::{Answer, Request, Role, ServeError, Worker, interface};
 
-use crate::crew::{self, Crew, MEASURER};
 use crate::floor::{Placement, Row, Running};
+use crate::scene::{self, MEASURER, Scene};
 
 /// A call over a socket of the link's own.
 pub const DIRECT: Row =
@@ -69,7 +69,7 @@ fn echo(_: &Worker, request: &mut Request<'_>, reply: &mut Message<OwnedFd>) -> 
 }
 
 fn caller(worker: &Worker) -> Result<(), ServeError> {
-    crew::measure(worker, |worker, ()| {
+    scene::measure(worker, |worker, ()| {
         let echo = worker.open("echo", &ECHO).expect("the policy allows it");
         let words: Words = [u64::MAX; 8];
         let mut message = Message::new();
@@ -83,7 +83,7 @@ fn caller(worker: &Worker) -> Result<(), ServeError> {
 }
 
 fn contract_caller(worker: &Worker) -> Result<(), ServeError> {
-    crew::measure(worker, |worker, ()| {
+    scene::measure(worker, |worker, ()| {
         let echo = EchoClient::bind(worker, "contract-echo").expect("the policy allows it");
         let words: Words = [u64::MAX; 8];
         move || {
@@ -105,13 +105,13 @@ fn start_by_contract(placement: Placement, model: Model, hops: usize) -> Running
     } else {
         &[("contract-caller", 0), ("contract-echo", 2)]
     };
-    crew::start(placement, Crew { policy, model, roles, host: crew::idle, beside: None }, ())
+    scene::start(placement, Scene { policy, model, roles, host: scene::idle, beside: None }, ())
 }
 
 fn start(placement: Placement, model: Model, hops: usize) -> Running {
     let policy = policy();
     let roles: &[_] = if hops == 1 { &[("caller", 0), ("echo", 1)] } else { &[("caller", 0), ("echo", 2)] };
-    crew::start(placement, Crew { policy, model, roles, host: crew::idle, beside: None }, ())
+    scene::start(placement, Scene { policy, model, roles, host: scene::idle, beside: None }, ())
 }
 
 /// What the caller may do.
@@ -127,5 +127,5 @@ fn start_switching(placement: Placement) -> Running {
         }
     };
     let (model, roles) = (Model::Broker, &[("caller", 0), ("echo", 2)]);
-    crew::start(placement, Crew { policy: policy(), model, roles, host: crew::idle, beside: Some(flip) }, ())
+    scene::start(placement, Scene { policy: policy(), model, roles, host: scene::idle, beside: Some(flip) }, ())
 }

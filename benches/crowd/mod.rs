@@ -6,8 +6,8 @@ use cloison_worker::{Role, ServeError, Worker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::calls;
-use crate::crew::{self, Crew};
 use crate::floor::{Placement, Row, Running};
+use crate::scene::{self, Scene};
 
 /// Over the broker.
 pub const RELAYED: Row = Row {
@@ -68,5 +68,5 @@ fn start(placement: Placement, model: Model) -> Running {
     roles[0].1 = hops;
     // The measurer comes first.
     roles.swap(0, 1);
-    crew::start(placement, Crew { policy, model, roles: roles.leak(), host: crew::idle, beside: None }, ())
+    scene::start(placement, Scene { policy, model, roles: roles.leak(), host: scene::idle, beside: None }, ())
 }

@@ -9,9 +9,9 @@ use cloison_broker::{HOST, Inbox, Item, Model, Rules};
 use cloison_worker::{BufferRef, PoolShape, Request, Role, ServeError, Worker};
 use serde::{Deserialize, Serialize};
 
-use crate::crew::{self, Crew, MEASURER};
 use crate::floor::{Placement, RAW_PAIR, RAW_RELAY, Row, Running};
 use crate::picture::{BUFFERS, P720, P2160, at_home};
+use crate::scene::{self, MEASURER, Scene};
 
 /// Nobody looks at the bytes: what is left is lending, a call, and giving back.
 pub const UNTOUCHED: [Row; 8] = [
@@ -77,13 +77,13 @@ fn to_worker(
 ) -> Running {
     let policy = policy("consumer");
     let order = Order { to: "consumer".to_owned(), len, touch };
-    crew::start(placement, Crew { policy, model, roles, host: crew::idle, beside: None }, order)
+    scene::start(placement, Scene { policy, model, roles, host: scene::idle, beside: None }, order)
 }
 
 fn to_host(placement: Placement, len: u32, touch: bool) -> Running {
     let (policy, model) = (policy(HOST), Model::Broker);
     let order = Order { to: HOST.to_owned(), len, touch };
-    crew::start(placement, Crew { policy, model, roles: &[("producer", 0)], host: show_as_host, beside: None }, order)
+    scene::start(placement, Scene { policy, model, roles: &[("producer", 0)], host: show_as_host, beside: None }, order)
 }
 
 fn policy(consumer: &str) -> Rules {
@@ -92,7 +92,7 @@ fn policy(consumer: &str) -> Rules {
 }
 
 fn produce(worker: &Worker) -> Result<(), ServeError> {
-    crew::measure(worker, |worker, order: Order| {
+    scene::measure(worker, |worker, order: Order| {
         let link = worker.open(&order.to, &SCREEN).expect("the policy allows it");
         let shape = PoolShape { buffer_size: order.len, count: BUFFERS };
         let pool = link.pool(shape).expect("the rights allow it");

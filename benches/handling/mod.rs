@@ -7,8 +7,8 @@ use cloison_broker::msg::{CallFailure, Denial, Failure, Interface, Message, Righ
 use cloison_broker::{Broker, HOST, Model, Rules, WorkerSpec};
 use cloison_worker::{Request, Role, ServeError, Worker};
 
-use crate::crew::{self, Crew, MEASURER};
 use crate::floor::{Placement, Row, Running, pin};
+use crate::scene::{self, MEASURER, Scene};
 
 /// A link that a worker opens and closes.
 pub const GRANT: Row =
@@ -52,7 +52,7 @@ fn remote(error: impl std::fmt::Display) -> Failure {
 }
 
 fn opener(worker: &Worker) -> Result<(), ServeError> {
-    crew::measure(worker, |worker, ()| {
+    scene::measure(worker, |worker, ()| {
         let worker = worker.clone();
         move || {
             worker.open("keeper", &KEEP).map_err(remote)?.close();
@@ -62,7 +62,7 @@ fn opener(worker: &Worker) -> Result<(), ServeError> {
 }
 
 fn giver(worker: &Worker) -> Result<(), ServeError> {
-    crew::measure(worker, |worker, ()| {
+    scene::measure(worker, |worker, ()| {
         let keeper = worker.open("keeper", &KEEP).expect("the policy allows it");
         let third = worker.open("third", &KEEP).expect("the policy allows it");
         let mut message = Message::new();
@@ -93,26 +93,27 @@ fn policy() -> Rules {
 
 fn start_grant(placement: Placement) -> Running {
     let roles: &[_] = &[("opener", 0), ("keeper", 2)];
-    crew::start(placement, Crew { policy: policy(), model: Model::Broker, roles, host: crew::idle, beside: None }, ())
+    let scene = Scene { policy: policy(), model: Model::Broker, roles, host: scene::idle, beside: None };
+    scene::start(placement, scene, ())
 }
 
 fn start_carry(placement: Placement, model: Model) -> Running {
     let roles: &[_] = &[("giver", 0), ("keeper", 1), ("third", 1)];
-    crew::start(placement, Crew { policy: policy(), model, roles, host: crew::idle, beside: None }, ())
+    scene::start(placement, Scene { policy: policy(), model, roles, host: scene::idle, beside: None }, ())
 }
 
 /// The host revokes its own link to a worker, which confirms.
 fn start_revoke(placement: Placement) -> Running {
     pin(None, placement.core(1));
     let (broker, inbox) = Broker::start(policy(), Model::Broker).expect("a broker");
-    let host = std::thread::spawn(move || crew::idle(inbox));
+    let host = std::thread::spawn(move || scene::idle(inbox));
     pin(None, placement.core(0));
     broker.spawn(WorkerSpec::own("keeper").expect("a role")).expect("a confined worker");
     let processes: Vec<u32> = broker.workers().iter().filter_map(|worker| worker.pid).collect();
     for process in &processes {
         pin(Some(*process), placement.core(0));
     }
-    let broker = crew::Ends::new(broker, host);
+    let broker = scene::Ends::new(broker, host);
     Running::new(processes, Vec::new(), move |count, took| {
         for _ in 0..count {
             let _link = broker.open("keeper", &KEEP).expect("granted");

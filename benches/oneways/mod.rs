@@ -7,8 +7,8 @@ use cloison_broker::msg::{Failure, Interface, Message, RpcIndex};
 use cloison_broker::{HOST, Model, Rules};
 use cloison_worker::{Request, Role, ServeError, Worker};
 
-use crate::crew::{self, Crew, MEASURER};
 use crate::floor::{Placement, Row, Running};
+use crate::scene::{self, MEASURER, Scene};
 
 /// So many oneways, and a call behind them that says how many have come.
 const COUNT: u32 = 1000;
@@ -57,7 +57,7 @@ fn listener(worker: &Worker) -> Result<(), ServeError> {
 }
 
 fn teller(worker: &Worker) -> Result<(), ServeError> {
-    crew::measure(worker, |worker, batched: bool| {
+    scene::measure(worker, |worker, batched: bool| {
         let link = worker.open("listener", &TOLD).expect("the policy allows it");
         let mut message = Message::new();
         move || {
@@ -80,5 +80,5 @@ fn start(placement: Placement, model: Model, batched: bool) -> Running {
         Model::Orchestrator => &[("teller", 0), ("listener", 1)],
         Model::Broker => &[("teller", 0), ("listener", 2)],
     };
-    crew::start(placement, Crew { policy, model, roles, host: crew::idle, beside: None }, batched)
+    scene::start(placement, Scene { policy, model, roles, host: scene::idle, beside: None }, batched)
 }

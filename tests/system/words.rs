@@ -215,6 +215,11 @@ pub fn encoded<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).expect("it has a fixed form")
 }
 
+/// What [`ADD`] takes.
+pub fn numbers(a: u32, b: u32) -> Vec<u8> {
+    [encoded(&a), encoded(&b)].concat()
+}
+
 /// The value that a payload consists of.
 pub fn decoded<'a, T: Deserialize<'a>>(payload: &'a [u8]) -> T {
     let (value, rest) = postcard::take_from_bytes(payload).expect("the payload holds such a value");

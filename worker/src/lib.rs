@@ -108,8 +108,8 @@
 //! - No code of the worker's author runs while the session is borrowed: services may do everything that a worker can.
 //! - Whatever a peer sends, the worst that follows is the end of the link to that peer (`tests/ends.rs`).
 //! - On one link everything arrives once and in the order in which it was sent, whichever way it goes, and however often
-//!   that changes (`tests/routes.rs`, `tests/handing.rs`).
-//! - A stream that nobody reads holds up what makes it, and nothing else (`tests/streams.rs`).
+//!   that changes (`tests/routes`, `tests/handing.rs`).
+//! - A stream that nobody reads holds up what makes it, and nothing else (`tests/streams`).
 //! - Every call ends in one reply or one typed error (`tests/calls.rs`, `tests/ends.rs`), also where workers wait for each
 //!   other (`tests/circles.rs`).
 //! - Nobody works for a caller that waits no more (`tests/cancel.rs`).

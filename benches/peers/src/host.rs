@@ -6,9 +6,9 @@ use cloison_broker::msg::Message;
 use cloison_broker::{Broker, CALL_DEADLINE, HOST, HostLink, Model, Rules, WorkerSpec};
 
 use crate::calls::{ECHO, Echo, EchoClient, SAY, Words};
-use crate::crew::{Ends, idle};
 use crate::floor::{Placement, Row, Running, pin};
 use crate::runtime;
+use crate::scene::{Ends, idle};
 
 pub const ASYNC: Row = Row { name: "host, async", against: None, start: start_by_hand };
 pub const ASYNC_BY_CONTRACT: Row = Row { name: "host, async, contract", against: None, start: start_async };

@@ -8,12 +8,12 @@
 #[expect(dead_code, reason = "one of its rows is for another bench")]
 #[path = "../../calls/mod.rs"]
 mod calls;
-#[path = "../../crew/mod.rs"]
-mod crew;
 #[path = "../../floor/mod.rs"]
 mod floor;
 #[path = "../../oneways/mod.rs"]
 mod oneways;
+#[path = "../../scene/mod.rs"]
+mod scene;
 
 mod by_ipc_channel;
 mod by_tarpc;

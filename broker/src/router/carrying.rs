@@ -9,9 +9,9 @@ use cloison_msg::{
     Time, Transfer,
 };
 
+use super::lineage::{Cause, Giver, Lineage, Origin};
 use super::link::{
-    COPIES_DEEP, COPIES_PER_WORKER, Cause, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, Giver, Holder, Lineage, Link,
-    Origin, Side, pass_descriptors,
+    COPIES_DEEP, COPIES_PER_WORKER, DESCRIPTOR_LINKS_PER_WORKER, GIVEN_PER_WORKER, Holder, Link, Side, pass_descriptors,
 };
 use super::port::End;
 use super::routes::Way;

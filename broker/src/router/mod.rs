@@ -9,7 +9,9 @@
 
 mod carrying;
 mod due;
+mod ending;
 mod explain;
+mod lineage;
 mod link;
 mod offering;
 mod opening;

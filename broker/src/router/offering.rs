@@ -8,9 +8,9 @@ use cloison_msg::control::{OfferedEnds, RequestId, ToWorker};
 use cloison_msg::{Denial, Descriptor, Key, Name, Refusal, Rights, RightsFlags, Transfer};
 
 use super::carrying::Passing;
+use super::lineage::{Asked, Cause, Lineage, Origin};
 use super::link::{
-    Asked, Cause, DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_PER_WORKER, Lineage, Link, OFFERS_PER_PAIR, Origin, Side,
-    pass_descriptors,
+    DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_PER_WORKER, Link, OFFERS_PER_PAIR, Side, pass_descriptors,
 };
 use super::port::{End, Port};
 use super::{Event, Router};

@@ -3,9 +3,10 @@
 use cloison_msg::control::{RequestId, ToWorker};
 use cloison_msg::{Balance, Descriptor, Key, Name, Refusal, Route};
 
+use super::lineage::{Asked, Cause, Lineage, Origin};
 use super::link::{
-    Asked, Cause, DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_BY_OTHERS, LINKS_PER_PAIR, LINKS_PER_WORKER, Lineage,
-    Link, Origin, Side, pass_descriptors,
+    DESCRIPTOR_LINKS_PER_WORKER, Holder, LINKS_BY_OTHERS, LINKS_PER_PAIR, LINKS_PER_WORKER, Link, Side,
+    pass_descriptors,
 };
 use super::port::End;
 use super::routes::Way;

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use cloison_msg::control::RequestId;
 use cloison_msg::{Destination, Entry, Gone, Key, Name, Table};
 
-use super::link::{Caused, Side};
+use super::lineage::Caused;
+use super::link::Side;
 use super::opening::Opening;
 
 /// What a worker has sent through the broker.

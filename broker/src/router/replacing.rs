@@ -5,7 +5,8 @@ use std::sync::Arc;
 use cloison_msg::control::ToWorker;
 use cloison_msg::{Descriptor, Key, Time};
 
-use super::link::{Asked, Side};
+use super::lineage::Asked;
+use super::link::Side;
 use super::{Event, Router};
 use crate::policy::{Ask, Decision, Grant, Policy};
 

@@ -11,15 +11,15 @@ use cloison_broker::msg::Gone;
 use cloison_broker::{Inbox, Item, WorkerEvent};
 use tokio::time::Interval;
 
-use super::crew::{self, ROLES};
 use super::stages::Stages;
-use crate::pipeline::{self, Crew, Play, Trouble};
+use super::workers::{self, ROLES};
+use crate::pipeline::{self, Cast, Play, Trouble};
 use crate::play::PlayError;
 
 /// How long the news of a death may be on their way.
 const NEWS_WITHIN: Duration = Duration::from_secs(2);
 
-/// Plays one file with a crew of workers.
+/// Plays one file with workers.
 pub struct Conductor<'a, 'b> {
     stages: &'a Stages<'b>,
     inbox: Inbox,
@@ -47,7 +47,7 @@ enum Attended<T> {
 }
 
 impl<'a, 'b> Conductor<'a, 'b> {
-    /// A conductor without a crew.
+    /// A conductor without workers.
     pub fn new(stages: &'a Stages<'b>, inbox: Inbox, stop: &'a AtomicBool) -> Self {
         Self { stages, inbox, stop, ticks: pipeline::ticks() }
     }
@@ -65,7 +65,7 @@ impl<'a, 'b> Conductor<'a, 'b> {
 
     /// Starts the workers; false if it is to stop.
     async fn spawn(&mut self) -> Result<bool, PlayError> {
-        let mut spawning = pin!(crew::spawn(self.stages.broker, self.stages.order));
+        let mut spawning = pin!(workers::spawn(self.stages.broker, self.stages.order));
         loop {
             match self.attend(spawning.as_mut()).await? {
                 Attended::Done(spawned) => {

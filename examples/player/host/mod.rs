@@ -1,11 +1,11 @@
 //! The host: embeds a broker, has the file played by confined workers, and goes on when one of them dies.
 
 mod conductor;
-mod crew;
 mod fault;
 mod policy;
 mod recovery;
 mod stages;
+mod workers;
 
 use std::sync::atomic::AtomicBool;
 
@@ -60,7 +60,7 @@ pub fn play(order: &Order<'_>, progress: &mut Progress, stop: &AtomicBool) -> Re
     drop(stages);
     play.played(failure, || {
         let mut workers = vec![this_process("host")];
-        workers.extend(crew::dismiss(&broker, order.trace.is_some()));
+        workers.extend(workers::dismiss(&broker, order.trace.is_some()));
         drop(broker);
         workers
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cloison_broker::{Broker, Quarantined};
 
-use super::crew::ROLES;
+use super::workers::ROLES;
 use crate::protocol::{Nanos, SeekTo};
 use crate::worker::DEMUX;
 

@@ -8,10 +8,10 @@ use cloison_broker::msg::{Destination, Refusal};
 use cloison_broker::{Borrowed, Broker, HostLink, OpenError};
 
 use super::Order;
-use super::crew;
 use super::fault::{Fault, Faults};
 use super::recovery::Recovery;
-use crate::pipeline::{Crew, Play, Trouble, role_of};
+use super::workers;
+use crate::pipeline::{Cast, Play, Trouble, role_of};
 use crate::play::PlayError;
 use crate::playback::Playback;
 use crate::progress::Progress;
@@ -72,7 +72,7 @@ impl<'a> Stages<'a> {
 
     fn provoke(&self, fault: Option<Fault>) {
         if let Some(fault) = fault {
-            crew::provoke(self.broker, &fault);
+            workers::provoke(self.broker, &fault);
         }
     }
 
@@ -105,7 +105,7 @@ impl<'a> Stages<'a> {
     }
 }
 
-impl Crew for Stages<'_> {
+impl Cast for Stages<'_> {
     type Link = HostLink;
     type Lent = Borrowed;
 

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicBool;
 use cloison_broker::ipc::{BufferRef, Passed};
 use cloison_worker::msg::contract::HereLink;
 
-use crate::pipeline::{self, Crew, Play, Trouble, role_of};
+use crate::pipeline::{self, Cast, Play, Trouble, role_of};
 use crate::play::{Job, PlayError, Played};
 use crate::playback::Playback;
 use crate::progress::Progress;
@@ -27,10 +27,10 @@ pub use home::{InHost, Shelved};
 /// # Errors
 /// If nothing can be played, or an output file cannot be written.
 pub fn play(job: &Job<'_>, progress: &mut Progress, stop: &AtomicBool) -> Result<Played, PlayError> {
-    let crew = InProcess { home: InHost::default(), progress: RefCell::new(progress) };
+    let cast = InProcess { home: InHost::default(), progress: RefCell::new(progress) };
     let mut play = Play::new(job);
     let runtime = pipeline::runtime().map_err(PlayError::Runtime)?;
-    let ended = runtime.block_on(pipeline::until(stop, pipeline::run(&crew, &mut play)));
+    let ended = runtime.block_on(pipeline::until(stop, pipeline::run(&cast, &mut play)));
     let failure = match ended {
         Some(Ok(())) => None,
         // What is lost here does not come back.
@@ -49,7 +49,7 @@ struct InProcess<'a> {
     progress: RefCell<&'a mut Progress>,
 }
 
-impl Crew for InProcess<'_> {
+impl Cast for InProcess<'_> {
     type Link = HereLink<Passed>;
     type Lent = Shelved;
 

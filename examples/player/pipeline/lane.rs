@@ -4,7 +4,7 @@ use cloison_worker::MethodError;
 use cloison_worker::msg::CallError;
 use cloison_worker::msg::contract::{Carrier, Items, Poll};
 
-use super::{Crew, Trouble, role_of};
+use super::{Cast, Trouble, role_of};
 use crate::play::PlayError;
 use crate::playback::Playback;
 use crate::protocol::{
@@ -57,8 +57,8 @@ impl<L: Carrier> Lane<L> {
 ///
 /// # Errors
 /// [`Trouble`].
-pub async fn pass<C: Crew>(
-    crew: &C,
+pub async fn pass<C: Cast>(
+    cast: &C,
     lanes: &[Lane<C::Link>],
     playback: &mut Playback,
     bytes: u64,
@@ -68,9 +68,9 @@ pub async fn pass<C: Crew>(
     while let Some(at) = (0..lanes.len()).min_by_key(|at| lanes[*at].time) {
         match lanes[at].items.next_async().await {
             Some(Ok(decoded)) => {
-                lanes[at].take(crew, decoded, playback)?;
+                lanes[at].take(cast, decoded, playback)?;
                 lanes[at].check(bytes).await?;
-                crew.look(playback);
+                cast.look(playback);
                 super::until::let_others_look().await;
             }
             Some(Err(MethodError::Own(DecodeError::BrokenOff(why)))) => {
@@ -87,14 +87,14 @@ pub async fn pass<C: Crew>(
 
 impl<L: Carrier> Pulled<'_, L> {
     /// Nothing that a decoder says is believed.
-    fn take<C: Crew<Link = L>>(&mut self, crew: &C, decoded: Decoded, playback: &mut Playback) -> Result<(), Trouble> {
+    fn take<C: Cast<Link = L>>(&mut self, cast: &C, decoded: Decoded, playback: &mut Playback) -> Result<(), Trouble> {
         let kind = self.lane.kind;
         self.given += 1;
         let is_new = match decoded {
             Decoded::Taken { pts, key } => {
                 self.time = self.time.max(self.lane.time_base.nanos(pts));
                 playback.taken(self.lane.track, pts, key);
-                crew.took_packet();
+                cast.took_packet();
                 (self.packets, self.given) = (self.packets + 1, 0);
                 return Ok(());
             }
@@ -103,13 +103,13 @@ impl<L: Carrier> Pulled<'_, L> {
                 return Ok(());
             }
             Decoded::Picture(picture, name) if kind == Kind::Video => {
-                let lent = crew.borrow(&self.lane.decoder.link(), name).map_err(|why| self.faulty(&why))?;
+                let lent = cast.borrow(&self.lane.decoder.link(), name).map_err(|why| self.faulty(&why))?;
                 self.show(&picture, &lent, playback)?
             }
             Decoded::Samples(samples) if kind == Kind::Audio => self.hear(samples, playback)?,
             Decoded::Picture(..) | Decoded::Samples(_) => return Err(self.faulty("it gives what it was not asked for")),
         };
-        crew.gave(kind, is_new, playback);
+        cast.gave(kind, is_new, playback);
         Ok(())
     }
 

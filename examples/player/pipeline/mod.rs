@@ -1,7 +1,7 @@
 //! Playing: has a file opened, hands each decoder a link to its track, and takes what is decoded into the playback.
 //!
 //! The same code whether the stages are workers or run in this process: it is generic over the link they are reached by, and
-//! what else differs is asked of the [`Crew`]. It knows nothing of processes that die: then it is dropped in the middle, or
+//! what else differs is asked of the [`Cast`]. It knows nothing of processes that die: then it is dropped in the middle, or
 //! ends with the [`Trouble`] that a stage has made, and whoever runs it decides what becomes of that.
 //!
 //! Of two tracks, the one that is behind is pulled. So neither runs ahead of the other by more than its stream's credit, little
@@ -30,7 +30,7 @@ use lane::Lane;
 pub use until::{runtime, ticks, until};
 
 /// Who plays, wherever that is.
-pub trait Crew {
+pub trait Cast {
     /// By what the stages are reached.
     type Link: Carrier<Sent: From<OwnedFd>, Pending: Poll, Flow: PollFlow>;
     /// What they lend.
@@ -149,21 +149,21 @@ impl<'a> Play<'a> {
 ///
 /// # Errors
 /// [`Trouble`]. What was played until then is in `play`, and can be gone on with.
-pub async fn run<C: Crew>(crew: &C, play: &mut Play<'_>) -> Result<(), Trouble> {
-    let lanes = open(crew, play).await?;
+pub async fn run<C: Cast>(cast: &C, play: &mut Play<'_>) -> Result<(), Trouble> {
+    let lanes = open(cast, play).await?;
     let Some(playback) = &mut play.playback else { return Ok(()) };
     while !lanes.is_empty() {
         let to = match play.next {
             Next::Start => play.job.seek.map(SeekTo::KeyBefore),
             Next::Again => Some(SeekTo::KeyBefore(0)),
-            Next::Resume => Some(crew.take_up(playback.restart_point())),
+            Next::Resume => Some(cast.take_up(playback.restart_point())),
         };
         let landing = match to {
             None => 0,
             Some(to) => match seek(&lanes, to).await? {
                 Ok(landing) => landing,
                 Err(why) => {
-                    crew.cannot_seek(playback, &why)?;
+                    cast.cannot_seek(playback, &why)?;
                     break;
                 }
             },
@@ -171,9 +171,9 @@ pub async fn run<C: Crew>(crew: &C, play: &mut Play<'_>) -> Result<(), Trouble> 
         if play.next == Next::Start && to.is_some() {
             playback.start_at(landing);
         }
-        crew.landed(playback, landing, play.next == Next::Resume);
+        cast.landed(playback, landing, play.next == Next::Resume);
         play.next = Next::Resume;
-        lane::pass(crew, &lanes, playback, play.job.input.length).await?;
+        lane::pass(cast, &lanes, playback, play.job.input.length).await?;
         play.passes = play.passes.saturating_sub(1);
         if play.passes == 0 {
             break;
@@ -185,9 +185,9 @@ pub async fn run<C: Crew>(crew: &C, play: &mut Play<'_>) -> Result<(), Trouble> 
 }
 
 /// Has the file opened, and for each track that is played a reader and a decoder.
-async fn open<C: Crew>(crew: &C, play: &mut Play<'_>) -> Result<Vec<Lane<C::Link>>, Trouble> {
+async fn open<C: Cast>(cast: &C, play: &mut Play<'_>) -> Result<Vec<Lane<C::Link>>, Trouble> {
     let Job { input, family, wanted, .. } = play.job;
-    let demuxer = crew.demuxer().await?;
+    let demuxer = cast.demuxer().await?;
     let file = dup(&input.file).map_err(|error| PlayError::Passing(error.into()))?;
     let opened = demuxer.start().open(file, input.length, *family).await;
     let media = opened.map_err(|error| match error {
@@ -201,18 +201,18 @@ async fn open<C: Crew>(crew: &C, play: &mut Play<'_>) -> Result<Vec<Lane<C::Link
     let tracks: Vec<_> = playback.selected().cloned().collect();
     let mut lanes = Vec::new();
     for track in &tracks {
-        match open_lane(crew, &demuxer, track).await? {
+        match open_lane(cast, &demuxer, track).await? {
             Ok(lane) => lanes.push(lane),
             Err(why) => playback.refuse(track.kind, &why),
         }
     }
-    crew.selected(&playback.selected().map(|track| track.kind).collect::<Vec<_>>());
+    cast.selected(&playback.selected().map(|track| track.kind).collect::<Vec<_>>());
     Ok(lanes)
 }
 
 /// The inner error says why the track cannot be played.
-async fn open_lane<C: Crew>(
-    crew: &C,
+async fn open_lane<C: Cast>(
+    cast: &C,
     demuxer: &DemuxerClient<C::Link>,
     track: &Track,
 ) -> Result<Result<Lane<C::Link>, String>, Trouble> {
@@ -221,7 +221,7 @@ async fn open_lane<C: Crew>(
         Err(MethodError::Own(error)) => return Ok(Err(error.0)),
         Err(MethodError::Call(error)) => return Err(Trouble::of(DEMUX, &error)),
     };
-    let decoder = crew.decoder(track.kind).await?;
+    let decoder = cast.decoder(track.kind).await?;
     match decoder.start().open(&reader).await {
         Ok(()) => Ok(Ok(Lane::new(track, reader, decoder))),
         Err(MethodError::Own(DecodeError::Undecodable(why))) => Ok(Err(why)),

@@ -8,7 +8,7 @@ use cloison_broker::ipc::{BufferRef, Passed};
 use cloison_worker::msg::contract::HereLink;
 use cloison_worker::{Answer, Stream};
 
-use super::{Crew, Play, Trouble, run};
+use super::{Cast, Play, Trouble, run};
 use crate::in_process::{InHost, Shelved};
 use crate::input::Input;
 use crate::play::Job;
@@ -49,7 +49,7 @@ impl Decoder<Here> for Liar {
     }
 }
 
-impl Crew for Crooked {
+impl Cast for Crooked {
     type Link = Here;
     type Lent = Shelved;
 
@@ -85,11 +85,11 @@ fn found_out(kind: Kind, says: fn(&mut InHost) -> Decoded) -> (&'static str, Str
     let length = file.metadata().expect("readable").len();
     let wanted = Wanted::default();
     let job = Job { input: Input { file, length }, family: Family::Rust, wanted: &wanted, seek: None, repeat: 1 };
-    let crew = Crooked { home: InHost::default(), kind, says, looked: RefCell::default() };
+    let cast = Crooked { home: InHost::default(), kind, says, looked: RefCell::default() };
     let runtime = super::runtime().expect("it asks nothing of the system");
-    match runtime.block_on(run(&crew, &mut Play::new(&job))) {
+    match runtime.block_on(run(&cast, &mut Play::new(&job))) {
         Err(Trouble::Faulty(role, why)) => (role, why),
-        other => panic!("{other:?} after {} items", crew.looked.borrow()),
+        other => panic!("{other:?} after {} items", cast.looked.borrow()),
     }
 }
 

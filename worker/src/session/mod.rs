@@ -1,36 +1,36 @@
 //! Everything that a worker holds: its sockets, its ends of links, what has arrived and what is awaited.
 
+mod end;
+mod post;
+mod waiting;
+
 use std::collections::VecDeque;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use cloison_ipc::Passed;
-use cloison_msg::control::{RequestId, ToBroker};
-use cloison_msg::{
-    CallFailure, Caller, ChainId, Destination, Ends, Gone, Header, Kind, LinkEnd, Message, Name, Rights, Route, Time,
-    Via, WINDOW_MESSAGES,
-};
-use rustix::event::PollFlags;
-use serde::Serialize;
+use cloison_msg::control::RequestId;
+use cloison_msg::{Caller, ChainId, Destination, Ends, Gone, Message, Name, Time, WINDOW_MESSAGES};
 use slab::Slab;
 
 use crate::buffers::{Buffers, Payload};
-use crate::cancel::{Serving, Underway};
-use crate::carry::Rest;
+use crate::cancel::Serving;
 use crate::circle::{Numbers, Wait};
 use crate::clock::{NEVER, now};
 use crate::crew::Crew;
 use crate::departed::Departed;
 use crate::error::Disconnect;
-use crate::lending::Lending;
 use crate::noting::Diary;
 use crate::objects::Objects;
 use crate::streams::Inflow;
 use crate::trace::Tracer;
-use crate::wire::{Posted, Wire};
+use crate::wire::Wire;
 use crate::words::{Question, Welcome};
+
+pub(crate) use end::End;
+use post::Traffic;
+pub(crate) use waiting::{Answered, Frame, Outcome, Queued};
 
 /// Most places of requests that are kept for later: one link's window.
 #[expect(clippy::cast_possible_truncation, reason = "a window is a small number")]
@@ -96,74 +96,6 @@ pub(crate) struct Session {
     pub(crate) tracer: Arc<Tracer>,
     /// Messages to build in, whose memory has grown already: as many as ever were in use at once.
     spares: Vec<Message<OwnedFd>>,
-}
-
-/// The worker's end of one link.
-pub(crate) struct End {
-    /// The machine. Its calls are numbered by their place among [`Session::outcomes`].
-    pub(crate) link: LinkEnd<usize>,
-    pub(crate) peer: Rc<Name>,
-    /// What the link was granted for.
-    pub(crate) interface: Name,
-    /// Whether the peer is the host, whose requests begin chains of their own.
-    pub(crate) is_host: bool,
-    pub(crate) rights: Rights,
-    /// The link's own socket, as long as either direction may use it. Which does, [`LinkEnd`] knows.
-    pub(crate) wire: Option<Wire>,
-    pub(crate) rest: Rest,
-    pub(crate) lending: Lending,
-}
-
-/// A request that has arrived.
-pub(crate) struct Queued {
-    pub(crate) header: Header,
-    /// By which way it came; `None` if its link had been given away.
-    pub(crate) via: Option<Via>,
-    pub(crate) peer: Rc<Name>,
-    pub(crate) payload: Payload,
-    pub(crate) passed: Vec<Passed>,
-    /// The links that it carried, by this worker's names.
-    pub(crate) links: Vec<Destination>,
-    /// When it came.
-    pub(crate) since: Time,
-    /// When the caller gives up; [`NEVER`] for a oneway.
-    pub(crate) deadline: Time,
-}
-
-/// What became of a call.
-pub(crate) enum Outcome {
-    /// Nothing yet.
-    Awaited(Underway),
-    /// Whoever made it has heard.
-    Told,
-    /// It was answered.
-    Answered(Answered),
-    /// It never will be.
-    Failed(CallFailure),
-}
-
-/// The answer to a call.
-pub(crate) struct Answered {
-    pub(crate) header: Header,
-    pub(crate) payload: Payload,
-    pub(crate) passed: Vec<Passed>,
-    /// The links that it carried, by this worker's names.
-    pub(crate) links: Vec<Destination>,
-}
-
-/// The request that is being served: what calls made meanwhile inherit from it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Frame {
-    pub(crate) chain: ChainId,
-    pub(crate) depth: u8,
-    pub(crate) deadline: Time,
-}
-
-/// Messages and their bytes.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Traffic {
-    pub(crate) messages: u64,
-    pub(crate) bytes: u64,
 }
 
 impl Session {
@@ -257,84 +189,6 @@ impl Session {
         }
     }
 
-    /// A message of the runtime's own, which consists of one short value.
-    pub(crate) fn message_of(&mut self, value: &impl Serialize) -> Message<OwnedFd> {
-        let mut message = self.spare_message();
-        message.append(value).expect("what the runtime itself says is short");
-        message
-    }
-
-    /// Sends a message by the way that its link takes at this moment, and clears it.
-    ///
-    /// # Errors
-    /// The system's, if it refuses this very message.
-    pub(crate) fn post(&mut self, header: &Header, message: &mut Message<OwnedFd>) -> io::Result<Posted> {
-        if header.links > 0 {
-            return self.post_carrying(header, message);
-        }
-        self.post_by(self.outbound(header.destination), header, message)
-    }
-
-    /// Sends a message by this route, and clears it.
-    ///
-    /// # Errors
-    /// The system's, if it refuses this very message.
-    pub(crate) fn post_by(
-        &mut self,
-        route: Route,
-        header: &Header,
-        message: &mut Message<OwnedFd>,
-    ) -> io::Result<Posted> {
-        let now = self.time;
-        let shares = self.batched.contains(&header.destination);
-        let wire = self.wire_by(route, header.destination);
-        let posted = if shares { wire.gather(header, message, now)? } else { wire.post(header, message, now)? };
-        self.note_posted(route, header, posted);
-        Ok(posted)
-    }
-
-    /// Sends a message of the runtime's own by the way that its link takes at this moment.
-    pub(crate) fn post_own(&mut self, header: &Header, message: Message<OwnedFd>) {
-        self.post_own_by(self.outbound(header.destination), header, message);
-    }
-
-    /// Sends a message of the runtime's own by this route.
-    pub(crate) fn post_own_by(&mut self, route: Route, header: &Header, mut message: Message<OwnedFd>) {
-        let now = self.time;
-        let posted = self.wire_by(route, header.destination).insist(header, &mut message, now);
-        self.note_posted(route, header, posted);
-        self.return_message(message);
-    }
-
-    fn outbound(&self, name: Destination) -> Route {
-        self.ends.get(name).map_or(Route::Relayed, |end| end.link.outbound())
-    }
-
-    fn wire_by(&mut self, route: Route, name: Destination) -> &mut Wire {
-        match (route, self.ends.get_mut(name).and_then(|end| end.wire.as_mut())) {
-            (Route::Direct, Some(wire)) => wire,
-            _ => &mut self.control,
-        }
-    }
-
-    fn note_posted(&mut self, route: Route, header: &Header, posted: Posted) {
-        if posted == Posted::Lost {
-            if self.control.is_deaf() {
-                self.end(Disconnect::Ended);
-            }
-        } else if route == Route::Direct {
-            self.sent.messages += 1;
-            self.sent.bytes += header.message_len() as u64;
-        }
-    }
-
-    /// Says something to the broker itself.
-    pub(crate) fn say(&mut self, word: &ToBroker) {
-        let message = self.message_of(word);
-        let header = Header { kind: Kind::Control, payload: message.payload_len(), ..Header::default() };
-        self.post_own(&header, message);
-    }
-
     /// The control socket is of no more use: everything that was awaited has failed.
     pub(crate) fn end(&mut self, why: Disconnect) {
         if self.disconnect.is_some() {
@@ -404,48 +258,5 @@ impl Session {
     /// Who is, or was last, at the other end of the link of that name.
     pub(crate) fn peer_of(&self, name: Destination) -> Option<&Rc<Name>> {
         self.ends.get(name).map(|end| &end.peer).or_else(|| self.departed.peer(name))
-    }
-
-    /// The socket of that name: a direct link's own, or the control socket under the broker's name.
-    pub(crate) fn wire(&self, name: Destination) -> Option<&Wire> {
-        match name {
-            Destination::BROKER => Some(&self.control),
-            link => self.ends.get(link)?.wire.as_ref(),
-        }
-    }
-
-    /// The socket of that name, to be used.
-    pub(crate) fn wire_mut(&mut self, name: Destination) -> Option<&mut Wire> {
-        match name {
-            Destination::BROKER => Some(&mut self.control),
-            link => self.ends.get_mut(link)?.wire.as_mut(),
-        }
-    }
-
-    /// Whether anything that was accepted for sending by either route of this link has not left yet.
-    pub(crate) fn has_unsent_to(&self, name: Destination) -> bool {
-        self.control.waiting() > 0 || self.ends.get(name).is_some_and(|end| end.waiting() > 0)
-    }
-
-    /// Whether anything at all that was accepted for sending has not left yet.
-    pub(crate) fn has_unsent(&self) -> bool {
-        self.control.waiting() > 0 || self.ends.iter().any(|(_, end)| end.waiting() > 0)
-    }
-}
-
-impl End {
-    /// Whether the link's own socket is to be read: what is there early waits in the kernel.
-    pub(crate) fn reads(&self) -> bool {
-        self.link.inbound() == Route::Direct && self.wire.as_ref().is_some_and(|wire| !wire.has_ended())
-    }
-
-    /// What to wait for on the link's own socket.
-    pub(crate) fn interest(&self) -> PollFlags {
-        self.wire.as_ref().map_or(PollFlags::empty(), |wire| wire.interest(self.reads()))
-    }
-
-    /// How many packets wait for the link's own socket.
-    pub(crate) fn waiting(&self) -> usize {
-        self.wire.as_ref().map_or(0, Wire::waiting)
     }
 }

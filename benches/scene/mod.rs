@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 
 use crate::floor::{Placement, Running, pin};
 
-/// How the host asks the first worker of a crew to measure.
+/// How the host asks the first worker of a scene to measure.
 pub const MEASURER: Interface = Interface::new("measurer", &["measure"]);
 const MEASURE: RpcIndex = MEASURER.method("measure");
 
@@ -22,7 +22,7 @@ const MEASURE: RpcIndex = MEASURER.method("measure");
 const STEPS_MAX: usize = 5000;
 
 /// Who works together, and where.
-pub struct Crew {
+pub struct Scene {
     pub policy: Rules,
     pub model: Model,
     /// The roles, and how many hops away from the first each of them is.
@@ -33,24 +33,24 @@ pub struct Crew {
     pub beside: Option<fn(&Broker)>,
 }
 
-/// Starts a crew; its first worker carries out `order`.
-pub fn start(placement: Placement, crew: Crew, order: impl Serialize + 'static) -> Running {
+/// Starts a scene; its first worker carries out `order`.
+pub fn start(placement: Placement, scene: Scene, order: impl Serialize + 'static) -> Running {
     // Threads stay where they are started: the host's and the router's are the neighbours of the first worker.
     pin(None, placement.core(1));
-    let (broker, inbox) = Broker::start(crew.policy, crew.model).expect("a broker");
-    let host = std::thread::spawn(move || (crew.host)(inbox));
+    let (broker, inbox) = Broker::start(scene.policy, scene.model).expect("a broker");
+    let host = std::thread::spawn(move || (scene.host)(inbox));
     pin(None, placement.core(0));
-    for (role, _) in crew.roles {
+    for (role, _) in scene.roles {
         broker.spawn(WorkerSpec::own(role).expect("a role")).expect("a confined worker");
     }
-    let measurer = broker.open(crew.roles[0].0, &MEASURER).expect("granted");
+    let measurer = broker.open(scene.roles[0].0, &MEASURER).expect("granted");
     ask(&measurer, 1, &order);
     let processes: Vec<_> = broker.workers().iter().filter_map(|worker| worker.pid).collect();
-    for (process, (_, hops)) in processes.iter().zip(crew.roles) {
+    for (process, (_, hops)) in processes.iter().zip(scene.roles) {
         pin(Some(*process), placement.core(*hops));
     }
     let ends = Ends::new(broker, host);
-    if let Some(beside) = crew.beside {
+    if let Some(beside) = scene.beside {
         pin(None, placement.core(1));
         ends.repeat(beside);
         pin(None, placement.core(0));
@@ -66,12 +66,12 @@ pub fn start(placement: Placement, crew: Crew, order: impl Serialize + 'static) 
     })
 }
 
-/// The host of a crew that has no business with it.
+/// The host of a scene that has no business with it.
 pub fn idle(mut inbox: Inbox) {
     while inbox.next_within(Duration::from_secs(3600)).is_some() {}
 }
 
-/// Serves as the first worker of a crew: makes a step out of the host's first order, and times it again and again.
+/// Serves as the first worker of a scene: makes a step out of the host's first order, and times it again and again.
 pub fn measure<O: DeserializeOwned, S: FnMut() -> Result<(), Failure> + 'static>(
     worker: &Worker,
     prepare: impl Fn(&Worker, O) -> S + 'static,
@@ -100,7 +100,7 @@ fn ask(measurer: &HostLink, count: usize, order: &impl Serialize) -> Vec<u32> {
     answer.reader().recv().expect("durations")
 }
 
-/// What a crew ends with.
+/// What a scene ends with.
 pub struct Ends {
     broker: Arc<Broker>,
     /// What is done beside, until that is dropped.
