@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cloison_broker::harness::Harness;
-use cloison_broker::msg::{Contract, Interface, Message, RpcIndex};
+use cloison_broker::msg::{CallFailure, Contract, Gone, Interface, Message, RpcIndex};
 use cloison_broker::{Answer, Ask, Grant, HostLink, Item, Model, interface};
 use cloison_worker::{Link, Worker};
 
@@ -138,6 +138,18 @@ fn what_is_for_no_object_comes_back() {
     scene.act();
     let back = scene.message().unwrap().serve_object().unwrap();
     assert_eq!(back.value::<u32>(), Ok(1));
+}
+
+#[test]
+fn what_could_not_be_offered_is_no_method() {
+    let scene = Scene::new(Model::Broker);
+    let objects = scene.harness.objects();
+    drop(scene);
+    let error = LampClient::offer(&objects, Light(Arc::default())).map(drop).unwrap_err();
+    assert_eq!((error.rpc, error.why.clone()), (RpcIndex::OFFER, CallFailure::Gone(Gone::BrokerEnded)));
+    let said = error.to_string();
+    assert!(said.starts_with("offering an object of host failed after "), "{said}");
+    assert!(said.ends_with(": the broker has ended"), "{said}");
 }
 
 /// Nobody serves what is never given; nor does it stay.

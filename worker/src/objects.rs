@@ -84,7 +84,7 @@ impl Worker {
         let name = interface.name();
         let ends = self
             .ask_for_ends(name, since.after(DEFAULT_DEADLINE))
-            .map_err(|why| CallError::new(self.role().clone(), RpcIndex::default(), self.tick().since(since), why))?;
+            .map_err(|why| CallError::new(self.role().clone(), RpcIndex::OFFER, self.tick().since(since), why))?;
         self.session().objects.held.push((ends.own, Rc::new(service)));
         Ok(self.link(ends.given).held())
     }

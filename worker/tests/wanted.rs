@@ -192,7 +192,11 @@ fn a_wait_for_a_pool_ends_with_what_it_was_for(route: Route) {
 fn a_wait_for_an_object_ends_with_what_it_was_for(route: Route) {
     let mut world = World::new(route);
     world.withhold();
-    let why = |worker: &Worker| IdleClient::offer(worker, Nothing).map(drop).unwrap_err().why;
+    let why = |worker: &Worker| {
+        let error = IdleClient::offer(worker, Nothing).map(drop).unwrap_err();
+        assert!(error.to_string().starts_with("offering an object of a failed after "), "{error}");
+        error.why
+    };
     let doing = doing(&mut world, move |worker, _, begin| {
         begin();
         [why(worker), why(worker)]
