@@ -102,7 +102,8 @@ impl<L: Carrier, T> Feeder<L, T> {
         self.sink.push(|message| (self.write)(message, item))
     }
 
-    /// The same, to be awaited on any executor. Dropped before it is done, it has fed nothing, and nobody waits.
+    /// The same, to be awaited on any executor. Dropped before it is done, it has fed nothing, and nobody waits: whoever tries
+    /// again begins a new wait, with the deadline of one.
     ///
     /// # Errors
     /// [`FeedError`].
