@@ -9,7 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use cloison_broker::harness::Harness;
-use cloison_broker::msg::{Contract, Interface, Message, RpcIndex};
+use cloison_broker::msg::contract::{Client, Stub};
+use cloison_broker::msg::{CallFailure, Contract, Denial, Failure, Gone, Interface, Message, RpcIndex};
 use cloison_broker::{Answer, Ask, Grant, HostLink, Item, Model, interface};
 use cloison_worker::{Link, Worker};
 
@@ -25,6 +26,7 @@ trait Lamp {
 #[interface]
 trait Hand<L> {
     fn take(&self, lamp: LampClient<L>) -> Answer<()>;
+    fn look(&self, lamp: &LampClient<L>) -> Answer<()>;
     fn turn_and_drop(&self, by: u32) -> Answer<()>;
 }
 
@@ -43,6 +45,10 @@ struct Grip(RefCell<Option<LampClient<Link>>>);
 impl Hand<Link> for Grip {
     fn take(&self, lamp: LampClient<Link>) -> Answer<()> {
         self.0.replace(Some(lamp));
+        Ok(())
+    }
+
+    fn look(&self, _: &LampClient<Link>) -> Answer<()> {
         Ok(())
     }
 
@@ -70,7 +76,7 @@ impl Scene {
         let worker = harness.during(|| Worker::over(control).unwrap());
         worker.provide(HandServer::new(Grip::default()));
         let open = harness.open("hand", &HAND).unwrap();
-        let hand = cloison_broker::msg::contract::Client::over(cloison_broker::msg::contract::Stub::new(open, 2));
+        let hand = Client::over(Stub::new(open, 3));
         Self { harness, worker, hand }
     }
 
@@ -138,6 +144,46 @@ fn what_is_for_no_object_comes_back() {
     scene.act();
     let back = scene.message().unwrap().serve_object().unwrap();
     assert_eq!(back.value::<u32>(), Ok(1));
+}
+
+/// Whoever does otherwise hears what to do, and may still do it.
+#[test]
+fn what_was_just_offered_is_given_by_value() {
+    let is_denied = |answer: Answer<()>| {
+        let error = answer.unwrap_err();
+        assert_eq!(error.call().unwrap().why, CallFailure::Failed(Failure::Denied(Denial::Offered)));
+        assert!(error.to_string().contains("give it by value"), "{error}");
+    };
+    for model in [Model::Broker, Model::Orchestrator] {
+        let mut scene = Scene::new(model);
+        let (objects, worker) = (scene.harness.objects(), scene.worker.clone());
+        let lamp = scene.harness.during(|| LampClient::offer(&objects, Light(Arc::default())).unwrap());
+        let [mut by_reference, mut shared] =
+            [Box::pin(scene.hand.start().look(&lamp)), Box::pin(scene.hand.start().take(lamp.clone().shared()))];
+        scene.act();
+        is_denied(now(&mut by_reference.as_mut()));
+        is_denied(now(&mut shared.as_mut()));
+        let mut took = pin!(scene.hand.start().take(lamp));
+        scene.act();
+        assert_eq!(now(&mut took), Ok(()));
+        scene.harness.during(|| {
+            let lamp = LampClient::offer(&worker, Light(Arc::default())).unwrap();
+            let hand: HandClient<Link> = Client::over(Stub::new(worker.open("host", &HAND).unwrap(), 3));
+            is_denied(hand.look(&lamp));
+        });
+    }
+}
+
+#[test]
+fn what_could_not_be_offered_is_no_method() {
+    let scene = Scene::new(Model::Broker);
+    let objects = scene.harness.objects();
+    drop(scene);
+    let error = LampClient::offer(&objects, Light(Arc::default())).map(drop).unwrap_err();
+    assert_eq!((error.rpc, error.why.clone()), (RpcIndex::OFFER, CallFailure::Gone(Gone::BrokerEnded)));
+    let said = error.to_string();
+    assert!(said.starts_with("offering an object of host failed after "), "{said}");
+    assert!(said.ends_with(": the broker has ended"), "{said}");
 }
 
 /// Nobody serves what is never given; nor does it stay.

@@ -82,6 +82,13 @@ pub enum Denial {
     /// A link that is to be moved is not at rest, or has pools.
     #[error("a link that changes its route, or has pools, cannot be moved")]
     Moving,
+    /// The message was to carry a copy of a link to an object that was just offered. There is nothing yet to be copied: the
+    /// link can only be moved, once. Give it by value, `OtherClient` and not `&OtherClient`, and not
+    /// [shared](crate::contract::Stub::shared); whoever has it may hand on copies.
+    #[error(
+        "an object that was just offered can only be given away, once: give it by value, not by reference or shared"
+    )]
+    Offered,
 }
 
 /// Says whether the holder of `rights`, who has made `used` of them, may send a message with this header and

@@ -64,4 +64,8 @@ impl RpcIndex {
     /// No method of any interface, for those end at 63: by it is asked which contract the other side serves
     /// ([`contract::bind`](crate::contract::bind)). It may be called by whoever may use any method.
     pub const BIND: Self = Self(64);
+
+    /// Nor is this one, and nobody calls it: it stands in the error of who wanted to offer an object, and called nothing
+    /// ([`contract::Offer`](crate::contract::Offer)).
+    pub const OFFER: Self = Self(65);
 }

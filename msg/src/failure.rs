@@ -121,13 +121,14 @@ pub enum Refusal {
     System(Text),
 }
 
-/// The one outcome of a call that brought no reply: which peer and method, after how long, and why.
+/// The one outcome of a call that brought no reply: which peer and method, after how long, and why. Or why an object was not
+/// offered, for which the broker is asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("call of {peer}, {}, failed after {after:.1?}: {why}", Which(*method, *rpc))]
+#[error("{} failed after {after:.1?}: {why}", What(peer, *method, *rpc))]
 pub struct CallError {
-    /// The role of the peer that was called.
+    /// The role of the peer that was called; of an object that was to be offered, its maker's.
     pub peer: Name,
-    /// The method's number.
+    /// The method's number, or [`RpcIndex::OFFER`].
     pub rpc: RpcIndex,
     /// What the method is called, if a contract's client made the call. Who calls by hand knows numbers alone.
     pub method: Option<&'static MethodName>,
@@ -154,15 +155,17 @@ impl CallError {
     }
 }
 
-/// The method of a call, as well as it is known.
-struct Which(Option<&'static MethodName>, RpcIndex);
+/// What has failed: a call of whom, and of which method, as well as it is known.
+struct What<'a>(&'a Name, Option<&'static MethodName>, RpcIndex);
 
-impl fmt::Display for Which {
+impl fmt::Display for What<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(peer, ..) = self;
         match self {
-            Self(Some(method), _) => write!(f, "method {method}"),
-            Self(None, RpcIndex::BIND) => f.write_str("asking for its contract"),
-            Self(None, rpc) => write!(f, "method {}", rpc.0),
+            Self(_, Some(method), _) => write!(f, "call of {peer}, method {method},"),
+            Self(_, None, RpcIndex::BIND) => write!(f, "call of {peer}, asking for its contract,"),
+            Self(_, None, RpcIndex::OFFER) => write!(f, "offering an object of {peer}"),
+            Self(_, None, rpc) => write!(f, "call of {peer}, method {},", rpc.0),
         }
     }
 }

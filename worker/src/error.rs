@@ -72,7 +72,7 @@ pub enum OpenFailure {
     /// Nobody played the role in time.
     #[error("not given within {0:?}")]
     Deadline(Duration),
-    /// Nobody waits any more for the answer to what is being served.
+    /// Nobody waits any more for the answer to what is being served. Return: what you return is not heard.
     #[error("it was wanted for a call that was given up")]
     Cancelled,
     /// There is no broker to ask.
@@ -136,6 +136,9 @@ pub enum PoolError {
     /// The broker did not answer in time.
     #[error("no pool within {0:?}")]
     Deadline(Duration),
+    /// Nobody waits any more for the answer to what is being served. Return: what you return is not heard.
+    #[error("no pool: it was wanted for a call that was given up")]
+    Cancelled,
 }
 
 /// Why there is no buffer.
@@ -147,6 +150,9 @@ pub enum AcquireError {
     /// The link is gone, and the pool with it.
     #[error("the pool is gone: {0}")]
     Gone(#[from] Gone),
+    /// All are lent, and nobody waits any more for the answer to what is being served. Return: what you return is not heard.
+    #[error("all buffers of the pool are lent, and one was wanted for a call that was given up")]
+    Cancelled,
 }
 
 /// Why a buffer that a peer names cannot be borrowed.

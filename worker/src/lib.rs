@@ -62,7 +62,7 @@
 //!
 //! | you get | it means | do |
 //! |---|---|---|
-//! | [`OpenFailure::Cancelled`] | whoever is being served has given up | return |
+//! | [`OpenFailure::Cancelled`], [`PoolError::Cancelled`], [`AcquireError::Cancelled`] | whoever is being served has given up | return |
 //! | [`OpenFailure::Refused`] | no such peer, or not for this worker; it has ended for good; or a limit is reached | what its [`Refusal`](msg::Refusal) says |
 //! | [`CallFailure::Failed`](msg::CallFailure::Failed) | the peer answered, with an error | what the interface says |
 //! | … [`WouldDeadlock`](msg::Failure::WouldDeadlock) | it was not served: it would wait for itself, as the text shows | let go of what you serve, and try again later; or make one direction oneways |
@@ -93,7 +93,8 @@
 //! must call each other all the time, let one direction be oneways.
 //!
 //! Who drops a call gives it up: the peer is told, does not begin to serve it, and can ask while it does
-//! ([`Request::is_cancelled`]); so can its own callees. The same becomes of the calls of a peer that dies.
+//! ([`Request::is_cancelled`]); so can its own callees. The same becomes of the calls of a peer that dies. What waits on behalf
+//! of such a call waits no longer: for an answer, a link, a pool, a buffer, an object.
 //!
 //! # What it records
 //!
@@ -143,6 +144,7 @@ mod session;
 mod start;
 mod streams;
 mod trace;
+mod wanted;
 mod wire;
 mod words;
 mod worker;

@@ -6,8 +6,9 @@ use cloison_msg::control::{OfferedEnds, ToBroker};
 use cloison_msg::{CallError, CallFailure, Denial, Destination, Failure, Interface, Name, RpcIndex, Time};
 
 use crate::session::Session;
+use crate::wanted::Unmet;
 use crate::words::Answer;
-use crate::worker::{Awaited, DEFAULT_DEADLINE, Interrupted};
+use crate::worker::DEFAULT_DEADLINE;
 use crate::{Link, Service, Worker};
 
 /// The objects, each under all links that lead to it. The broker bounds those.
@@ -73,7 +74,8 @@ impl Worker {
     /// link was given away closes it.
     ///
     /// # Errors
-    /// [`CallError`]: [`Denial::Links`] if there are as many as there may be.
+    /// [`CallError`]: [`Denial::Links`] if there are as many as there may be; [`CallFailure::Cancelled`] if it was wanted for
+    /// a call that was given up.
     ///
     /// # Panics
     /// If the interface's name is no [`Name`].
@@ -82,22 +84,18 @@ impl Worker {
         let name = interface.name();
         let ends = self
             .ask_for_ends(name, since.after(DEFAULT_DEADLINE))
-            .map_err(|why| CallError::new(self.role().clone(), RpcIndex::default(), self.tick().since(since), why))?;
+            .map_err(|why| CallError::new(self.role().clone(), RpcIndex::OFFER, self.tick().since(since), why))?;
         self.session().objects.held.push((ends.own, Rc::new(service)));
         Ok(self.link(ends.given).held())
     }
 
     fn ask_for_ends(&self, interface: Name, deadline: Time) -> Result<OfferedEnds, CallFailure> {
-        let request = self.session().ask(Destination::BROKER, |request| ToBroker::Offer { request, interface });
-        let answer = self.wait_for(deadline, Awaited::Anything, |session| session.take_answer(request));
-        match answer {
+        match self.ask_broker(Destination::BROKER, deadline, |request| ToBroker::Offer { request, interface }) {
             Ok(Answer::Offered(Ok(ends))) => Ok(ends),
             Ok(_) => Err(CallFailure::Failed(Failure::Denied(Denial::Links))),
-            Err(Interrupted::Deadline) => {
-                self.session().abandon_question(request);
-                Err(CallFailure::Deadline)
-            }
-            Err(Interrupted::Disconnected(_)) => Err(CallFailure::Gone(cloison_msg::Gone::BrokerEnded)),
+            Err(Unmet::Deadline) => Err(CallFailure::Deadline),
+            Err(Unmet::GivenUp) => Err(CallFailure::Cancelled),
+            Err(Unmet::Disconnected(_)) => Err(CallFailure::Gone(cloison_msg::Gone::BrokerEnded)),
         }
     }
 

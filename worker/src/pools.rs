@@ -11,8 +11,9 @@ use cloison_msg::control::ToBroker;
 
 use crate::error::{AcquireError, BorrowError, PoolError};
 use crate::session::Session;
+use crate::wanted::Unmet;
 use crate::words::Answer;
-use crate::worker::{Awaited, DEFAULT_DEADLINE, Interrupted};
+use crate::worker::{Awaited, DEFAULT_DEADLINE};
 use crate::{Link, Worker};
 
 /// How long to wait for the broker's word on a pool of which a buffer has come already: on a direct link a message can
@@ -65,8 +66,9 @@ pub struct Borrowed {
 }
 
 impl Link {
-    /// Asks the broker for a pool of this shape, whose buffers are lent over this link. Mapping it costs a page fault's
-    /// work for each page; filling its buffers costs none later.
+    /// Asks the broker for a pool of this shape, whose buffers are lent over this link; waits for at most
+    /// [`DEFAULT_DEADLINE`], and no longer than anybody waits for what is being served. Mapping it costs a page fault's work
+    /// for each page; filling its buffers costs none later.
     ///
     /// # Errors
     /// [`PoolError`].
@@ -76,15 +78,14 @@ impl Link {
             return Err(why.into());
         }
         let deadline = self.worker().tick().after(DEFAULT_DEADLINE);
-        let request = self.worker().session().ask(name, |request| ToBroker::MakePool { request, link: name, shape });
-        let answer = self.worker().wait_for(deadline, Awaited::Anything, |session| session.take_answer(request));
-        let (id, fd) = match answer {
+        let question = |request| ToBroker::MakePool { request, link: name, shape };
+        let (id, fd) = match self.worker().ask_broker(name, deadline, question) {
             Ok(Answer::Pool(made)) => made?,
-            Ok(Answer::Opened(_) | Answer::Offered(_)) | Err(Interrupted::Deadline) => {
-                self.worker().session().abandon_question(request);
+            Ok(Answer::Opened(_) | Answer::Offered(_)) | Err(Unmet::Deadline) => {
                 return Err(PoolError::Deadline(DEFAULT_DEADLINE));
             }
-            Err(Interrupted::Disconnected(_)) => return Err(self.worker().session().why_gone(name).into()),
+            Err(Unmet::GivenUp) => return Err(PoolError::Cancelled),
+            Err(Unmet::Disconnected(_)) => return Err(self.worker().session().why_gone(name).into()),
         };
         let memory = Rc::new(WritablePool::map(fd, id, shape)?);
         let mut session = self.worker().session();
@@ -116,8 +117,8 @@ impl Link {
 }
 
 impl Pool {
-    /// A buffer to fill; waits while all are lent, for at most [`DEFAULT_DEADLINE`]. What stands in it is left over from
-    /// its last use.
+    /// A buffer to fill; waits while all are lent, for at most [`DEFAULT_DEADLINE`], and no longer than anybody waits for
+    /// what is being served. What stands in it is left over from its last use.
     ///
     /// # Errors
     /// [`AcquireError`].
@@ -125,14 +126,14 @@ impl Pool {
         self.acquire_within(DEFAULT_DEADLINE)
     }
 
-    /// A buffer to fill; waits while all are lent, for at most `within`.
+    /// A buffer to fill, as [`acquire`](Self::acquire) gives one; waits for at most `within`.
     ///
     /// # Errors
     /// [`AcquireError`].
     pub fn acquire_within(&self, within: Duration) -> Result<BufferMut, AcquireError> {
         let name = self.link.name();
         let deadline = self.link.worker().tick().after(within);
-        let acquired = self.link.worker().wait_for(deadline, Awaited::Anything, |session| {
+        let acquired = self.link.worker().wait_while_wanted(deadline, |session| {
             if session.ends.get(name).is_none() {
                 return Some(Err(session.why_gone(name)));
             }
@@ -140,8 +141,9 @@ impl Pool {
         });
         match acquired {
             Ok(buffer) => Ok(buffer?),
-            Err(Interrupted::Deadline) => Err(AcquireError::AllLent(within)),
-            Err(Interrupted::Disconnected(_)) => Err(self.link.worker().session().why_gone(name).into()),
+            Err(Unmet::Deadline) => Err(AcquireError::AllLent(within)),
+            Err(Unmet::GivenUp) => Err(AcquireError::Cancelled),
+            Err(Unmet::Disconnected(_)) => Err(self.link.worker().session().why_gone(name).into()),
         }
     }
 

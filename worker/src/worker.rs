@@ -16,6 +16,7 @@ use crate::error::{Disconnect, OpenError, OpenFailure, StartError};
 use crate::serve::Service;
 use crate::session::Session;
 use crate::streams::Producer;
+use crate::wanted::Unmet;
 use crate::wire::Wire;
 use crate::words::Answer;
 
@@ -167,26 +168,15 @@ impl Worker {
     }
 
     fn ask_for_link(&self, role: Name, interface: Name, within: Duration) -> Result<Link, OpenFailure> {
-        if self.session().is_cancelled() {
-            return Err(OpenFailure::Cancelled);
-        }
         let deadline = self.tick().after(within);
-        let request = self.session().ask(Destination::BROKER, |request| ToBroker::Open { request, role, interface });
-        let answer = self.wait_for(deadline, Awaited::Anything, |session| match session.take_answer(request) {
-            None => session.is_cancelled().then_some(None),
-            answer => Some(answer),
-        });
-        let unanswered = match answer {
-            Ok(Some(Answer::Opened(Ok(name)))) => return Ok(self.link(name)),
-            Ok(Some(Answer::Opened(Err(refusal)))) => return Err(refusal.into()),
-            Err(Interrupted::Disconnected(why)) => return Err(why.into()),
-            Ok(None) => OpenFailure::Cancelled,
-            Ok(Some(Answer::Pool(_) | Answer::Offered(_))) | Err(Interrupted::Deadline) => {
-                OpenFailure::Deadline(within)
-            }
-        };
-        self.session().abandon_question(request);
-        Err(unanswered)
+        let question = |request| ToBroker::Open { request, role, interface };
+        match self.ask_broker(Destination::BROKER, deadline, question) {
+            Ok(Answer::Opened(Ok(name))) => Ok(self.link(name)),
+            Ok(Answer::Opened(Err(refusal))) => Err(refusal.into()),
+            Ok(Answer::Pool(_) | Answer::Offered(_)) | Err(Unmet::Deadline) => Err(OpenFailure::Deadline(within)),
+            Err(Unmet::GivenUp) => Err(OpenFailure::Cancelled),
+            Err(Unmet::Disconnected(why)) => Err(why.into()),
+        }
     }
 
     /// The handle on the link of that name, which may be gone already.

@@ -111,7 +111,7 @@ pub(crate) enum Command {
     RefuseItems { link: Destination, call: CallId },
     /// The host has made something of a stream.
     SendItems { link: Destination },
-    /// The host waits for an item.
+    /// The host waits for an item, or for room for one; or does so no longer.
     AwaitItem { link: Destination, stream: Arc<StreamCore> },
     /// The host closes a link.
     Close { link: Destination },

@@ -12,6 +12,11 @@ use crate::trace::Cause;
 /// So late that it never comes: whoever waits for no item may wait for ever.
 const NEVER: Time = Time(u64::MAX);
 
+/// A call's deadline is that of each wait: who does not wait has time.
+fn deadline_of_wait(stream: &StreamCore) -> Time {
+    if stream.is_waiting() { now().after(stream.within) } else { NEVER }
+}
+
 impl Driver {
     /// An item has come for the host, or the end of what it is fed.
     pub(super) fn host_receives_item(&mut self, header: &Header, payload: &[u8]) {
@@ -19,9 +24,6 @@ impl Driver {
         // It has a credit of its own from here on.
         end.core.take(header);
         let caller = if header.streams.contains(Streams::ITEMS) { Caller::Own } else { Caller::Peer };
-        if caller == Caller::Own {
-            end.end.set_deadline(header.call, NEVER);
-        }
         if let Some(stream) = end.stream(header.call, caller).cloned() {
             stream.arrived(header, payload);
             self.host_awaits_item(header.destination, &stream);
@@ -72,11 +74,11 @@ impl Driver {
         }
     }
 
-    /// The host waits for an item of a call of its own, as long as that call says and no longer.
+    /// The host may wait for an item of a call of its own, or for room for one: as long as that call says, and no longer.
     pub(super) fn host_awaits_item(&mut self, link: Destination, stream: &StreamCore) {
         let Some((end, call)) = self.desk.ends.get_mut(link).zip(stream.call()) else { return };
-        if stream.caller == Caller::Own && stream.is_waiting() {
-            end.end.set_deadline(call, now().after(stream.within));
+        if stream.caller == Caller::Own {
+            end.end.set_deadline(call, deadline_of_wait(stream));
         }
     }
 
@@ -103,8 +105,7 @@ impl HostEnd {
         if let Some(Done::Stream(pledge)) = self.end.context(header.call) {
             let stream = pledge.0.clone();
             stream.begin(header.call);
-            // Its deadline is that of each wait.
-            let deadline = if stream.is_waiting() { now().after(stream.within) } else { NEVER };
+            let deadline = deadline_of_wait(&stream);
             self.streams.retain(|stream| !stream.is_over());
             self.streams.push(stream);
             self.end.set_deadline(header.call, deadline);

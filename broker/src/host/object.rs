@@ -149,5 +149,5 @@ impl<M: Dispatch<HostLink> + Send + Sync + 'static> Offers<M> for Broker {
 
 fn failed(refusal: Refusal, after: Duration) -> CallError {
     let peer = Name::new(HOST).expect("a constant that is a name");
-    CallError::new(peer, RpcIndex::default(), after, CallFailure::from(refusal))
+    CallError::new(peer, RpcIndex::OFFER, after, CallFailure::from(refusal))
 }

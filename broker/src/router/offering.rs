@@ -60,8 +60,11 @@ impl<D: Descriptor> Router<D> {
         wanted: &Rights,
     ) -> Result<Grant, Denial> {
         let receiver = self.ports.get(to).ok_or(Denial::Delegation)?;
-        if end.side != Side::Asker || transfer != Transfer::Move {
+        if end.side != Side::Asker {
             return Err(Denial::Delegation);
+        }
+        if transfer != Transfer::Move {
+            return Err(Denial::Offered);
         }
         let Asked { to: server, interface, .. } = &link.lineage.ask;
         match self.policy.decide(&Ask { from: receiver.role(), to: server, interface }) {

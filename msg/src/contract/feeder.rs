@@ -1,7 +1,7 @@
 //! Feeding a call that was begun, item by item, as they come.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll as Progress};
@@ -84,6 +84,9 @@ pub trait Sink: Sized {
 pub trait PollSink: Sink {
     /// Whether there is room, so that [`push`](Sink::push) would not block. If not, `context` is woken when there is.
     fn poll_room(&mut self, context: &mut Context<'_>) -> Progress<Result<(), FeedError>>;
+
+    /// There was no room, and whoever waited for some does so no longer: it has time.
+    fn stop_waiting(&mut self);
 }
 
 impl<L: Carrier, T> Feeder<L, T> {
@@ -99,7 +102,8 @@ impl<L: Carrier, T> Feeder<L, T> {
         self.sink.push(|message| (self.write)(message, item))
     }
 
-    /// The same, to be awaited on any executor.
+    /// The same, to be awaited on any executor. Dropped before it is done, it has fed nothing, and nobody waits: whoever tries
+    /// again begins a new wait, with the deadline of one.
     ///
     /// # Errors
     /// [`FeedError`].
@@ -107,7 +111,7 @@ impl<L: Carrier, T> Feeder<L, T> {
     where
         SinkOf<L>: PollSink,
     {
-        poll_fn(|context| self.sink.poll_room(context)).await?;
+        Room { sink: &mut self.sink, is_awaited: false }.await?;
         self.push(item)
     }
 
@@ -120,6 +124,30 @@ impl<L: Carrier, T> Feeder<L, T> {
 impl<L: Carrier, T> fmt::Debug for Feeder<L, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Feeder").finish_non_exhaustive()
+    }
+}
+
+/// Room for an item. Dropped while it is awaited, it tells the sink that nobody waits any more.
+struct Room<'a, S: PollSink> {
+    sink: &'a mut S,
+    is_awaited: bool,
+}
+
+impl<S: PollSink> Future for Room<'_, S> {
+    type Output = Result<(), FeedError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Progress<Self::Output> {
+        let room = self.sink.poll_room(context);
+        self.is_awaited = room.is_pending();
+        room
+    }
+}
+
+impl<S: PollSink> Drop for Room<'_, S> {
+    fn drop(&mut self) {
+        if self.is_awaited {
+            self.sink.stop_waiting();
+        }
     }
 }
 

@@ -122,7 +122,9 @@
 //!
 //! By value a link is moved, by reference copied; what is given of it, and that a copy is given by value, too, can be said
 //! of a client ([`Stub::giving`], [`Stub::shared`]). A client that came as an argument or an answer closes its link when its
-//! last clone is dropped; one that was bound stays. An answer's link is, as a rule, one to a new object: `offer` makes it.
+//! last clone is dropped; one that was bound stays. An answer's link is, as a rule, one to a new object: `offer` makes it. A
+//! new object can only be given by value, and not shared: its link is moved, once, to whom the policy is then asked about; a
+//! copy of it is [denied](crate::Denial::Offered).
 //!
 //! What a receiver may do with it, the policy says: for a new object what it grants the receiver of the object's interface
 //! and its maker's role; for other links what the giver has, if that is delegable.

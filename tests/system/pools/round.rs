@@ -18,6 +18,7 @@ pub fn cases() -> Vec<Case> {
     [
         both("pictures_go_round_between_workers", pictures_go_round_between_workers),
         once("pictures_go_round_to_the_host", pictures_go_round_to_the_host),
+        both("a_wait_for_a_buffer_ends_with_what_it_was_for", a_wait_for_a_buffer_ends_with_what_it_was_for),
         both("buffers_of_the_dead_come_back", buffers_of_the_dead_come_back),
         both("pictures_outlive_their_producer", pictures_outlive_their_producer),
         alone(both("a_change_of_size_leaves_nothing_of_the_old", a_change_of_size_leaves_nothing_of_the_old)),
@@ -103,6 +104,20 @@ fn buffers_of_the_dead_come_back(model: Model) {
         assert!(lend(&a, again, 1, 1, BRIEF).1.unwrap().starts_with("Gone("));
         a.tell(&Step::DropPool(again));
     }
+}
+
+/// Else the worker would serve nobody until its wait is over.
+fn a_wait_for_a_buffer_ends_with_what_it_was_for(model: Model) {
+    let mut host = Host::with(model, &["a"]);
+    let a = host.puppet("a");
+    let link = a.open(HOST);
+    let pool = pool(&a, link, PoolShape { count: 1, ..SHAPE });
+    let lending = a.start(&Step::Lend { pool, fill: 0, count: 2, within: 10 * AMPLE });
+    let held = picture(&mut host).unwrap();
+    drop(lending);
+    assert_eq!(lent(&a, pool), 1);
+    drop(held);
+    assert_eq!(lend(&a, pool, 1, 1, AMPLE), (1, None));
 }
 
 fn pictures_outlive_their_producer(model: Model) {

@@ -36,6 +36,8 @@ struct State {
     pools_made: PoolId,
     /// What was said that the broker only notes.
     heard: Vec<ToBroker>,
+    /// Who asked for pools and objects, and how, while the broker makes none.
+    withheld: Option<Vec<(usize, ToBroker)>>,
 }
 
 struct Port {
@@ -109,6 +111,19 @@ impl World {
         let mut state = self.state();
         let port = state.ports.iter().position(|port| port.role.as_str() == role).unwrap();
         state.close_links_of(port, why);
+    }
+
+    /// From now on whoever asks for a pool or an object waits; the broker notes it.
+    pub fn withhold(&self) {
+        self.state().withheld.get_or_insert_default();
+    }
+
+    /// Whoever waits for a pool or an object gets it.
+    pub fn relent(&self) {
+        let mut state = self.state();
+        for (port, word) in state.withheld.take().into_iter().flatten() {
+            state.take_word(port, word);
+        }
     }
 
     /// Takes every link back from both its holders.
@@ -218,6 +233,12 @@ impl State {
     }
 
     fn take_word(&mut self, port: usize, word: ToBroker) {
+        if let Some(withheld) = &mut self.withheld
+            && matches!(word, ToBroker::Offer { .. } | ToBroker::MakePool { .. })
+        {
+            withheld.push((port, word.clone()));
+            return self.heard.push(word);
+        }
         match word {
             ToBroker::Hello { version } => {
                 assert_eq!(version, PROTOCOL_VERSION);

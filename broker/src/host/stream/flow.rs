@@ -8,7 +8,7 @@ use cloison_ipc::Passed;
 use cloison_msg::contract::{Fed, Feed, Flow, PollFlow};
 use cloison_msg::{CallError, CallFailure, Caller, Gone, Name, Reader, RecvError, RpcIndex, Streams};
 
-use super::{AHEAD_MAX, HostSink, Piece, StreamCore, read_whole};
+use super::{AHEAD_MAX, HostSink, Piece, State, StreamCore, read_whole};
 use crate::driver::{Command, HostMessage};
 use crate::host::HostLink;
 use crate::wait::wait;
@@ -64,13 +64,20 @@ impl HostFlow {
             return Poll::Ready(Event::Over);
         }
         if feeds && (state.is_unwanted || state.made.len() < AHEAD_MAX) {
+            // What is fed next may take long to be made.
+            self.note_waiting(&mut state, false);
             return Poll::Ready(Event::Room);
         }
         state.waker = Some(context.waker().clone());
-        if !std::mem::replace(&mut state.is_waiting, true) {
+        self.note_waiting(&mut state, true);
+        Poll::Pending
+    }
+
+    /// Whether anybody waits for an item, or for room for one: then the call has a deadline.
+    fn note_waiting(&self, state: &mut State, waits: bool) {
+        if std::mem::replace(&mut state.is_waiting, waits) != waits {
             self.link.core().give(Command::AwaitItem { link: self.link.name(), stream: self.core.clone() });
         }
-        Poll::Pending
     }
 
     fn read<T>(
@@ -151,6 +158,10 @@ impl PollFlow for HostFlow {
             Event::Item(item) => Some(self.read(&item, read)),
             Event::Room | Event::Over => None,
         })
+    }
+
+    fn stop_waiting(&mut self) {
+        self.note_waiting(&mut self.core.state(), false);
     }
 }
 

@@ -92,7 +92,8 @@ impl Drop for Taking {
     }
 }
 
-/// Has all items of a stream sent with which the host answers, and says what the reply is. Waits while there is no credit.
+/// Has all items of a stream sent with which the host answers, and says what the reply is. Waits while there is no credit:
+/// for as long as there is somebody who may read, since a reader may be slow.
 pub(in crate::host) fn give_all(
     link: &Arc<LinkCore>,
     core: &Arc<StreamCore>,

@@ -66,6 +66,16 @@ impl PollSink for HostSink {
         }
         Poll::Pending
     }
+
+    fn stop_waiting(&mut self) {
+        let mut state = self.core.state();
+        state.feeder = None;
+        let has_waited = std::mem::take(&mut state.awaits_room);
+        drop(state);
+        if has_waited {
+            self.link.core().give(Command::AwaitItem { link: self.link.name(), stream: self.core.clone() });
+        }
+    }
 }
 
 impl Drop for HostSink {

@@ -68,7 +68,6 @@ fn what_the_policy_would_not_grant_is_not_given() {
     let [to_b, _] = world.link(a, b);
     assert!(world.router.set_policy(std::sync::Arc::new(policy), world.now).is_empty());
     let OfferedEnds { given, .. } = offer(&mut world, a).unwrap();
-    assert_eq!(give(&mut world, a, to_b, given, Transfer::Copy), None, "nor is it copied");
     assert_eq!(give(&mut world, a, to_b, given, Transfer::Move), None);
     let other = offer(&mut world, a).unwrap();
     world.take(a);
@@ -81,6 +80,22 @@ fn what_the_policy_would_not_grant_is_not_given() {
         world.take(a).into_iter().any(|got| matches!(got, Got::Word(ToWorker::Closed { link, .. }, _) if link == own));
     assert!(closed, "what could not be given is gone, at both ends");
     assert_eq!(world.router.explain(None, None).len(), 1);
+}
+
+/// Its maker hears why, and may still give it away.
+#[test]
+fn what_was_just_offered_is_not_copied() {
+    let mut world = World::new(Model::Broker, rights());
+    let [a, b] = ["a", "b"].map(|role| world.worker(role));
+    let [to_b, _] = world.link(a, b);
+    let OfferedEnds { given, .. } = offer(&mut world, a).unwrap();
+    world.take(a);
+    let header = Header { links: 1, ..call(to_b, 0) };
+    let copy = [LinkRef { link: given, transfer: Transfer::Copy, rights: rights() }];
+    assert!(!world.send_with(a, &header, &[], &copy, &mut Vec::new()));
+    let denied = Body::Failure(Failure::Denied(Denial::Offered));
+    assert!(world.take(a).iter().any(|got| matches!(got, Got::Body(_, body) if *body == denied)));
+    assert!(give(&mut world, a, to_b, given, Transfer::Move).is_some());
 }
 
 #[test]

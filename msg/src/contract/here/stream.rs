@@ -133,6 +133,8 @@ impl<D: Descriptor + 'static> PollFlow for HereFlow<D> {
     ) -> Progress<Option<Result<T, CallError>>> {
         Progress::Ready(self.next(&mut None, read))
     }
+
+    fn stop_waiting(&mut self) {}
 }
 
 /// What was kept is fed. If that was not all, the call has been given up.

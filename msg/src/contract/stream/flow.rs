@@ -45,6 +45,9 @@ pub trait PollFlow: Flow {
         context: &mut Context<'_>,
         read: impl FnOnce(&mut Reader<'_, <Self::Carrier as Carrier>::Passed, Self::Carrier>) -> Result<T, RecvError>,
     ) -> Progress<Option<Result<T, CallError>>>;
+
+    /// There was no item yet, and whoever waited for one does so no longer: it has time.
+    fn stop_waiting(&mut self);
 }
 
 /// Writes the next of the items that a call is fed.

@@ -1,7 +1,8 @@
 //! The items of a call, as its caller takes them.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::Future;
+use std::pin::Pin;
 use std::task::{Context, Poll as Progress};
 
 use super::{Feed, Flow, PollFlow};
@@ -71,12 +72,13 @@ impl<L: Carrier, T, E> Items<L, T, E> {
         }
     }
 
-    /// The next item, to be awaited on any executor; `None` at the end.
+    /// The next item, to be awaited on any executor; `None` at the end. Dropped before it is done, it has taken nothing, and
+    /// nobody waits: whoever awaits it again begins a new wait, with the deadline of one.
     pub async fn next_async(&mut self) -> Option<Answer<T, E>>
     where
         L::Flow: PollFlow,
     {
-        poll_fn(|context| self.poll_next(context)).await
+        Next { items: self, is_awaited: false }.await
     }
 
     /// The next item, if it is there; `None` at the end. If it is not there, `context` is woken when it is.
@@ -89,6 +91,30 @@ impl<L: Carrier, T, E> Items<L, T, E> {
         match flow.poll_next(context, |reader| read_item(method, read, reader)) {
             Progress::Ready(item) => Progress::Ready(self.settle(item)),
             Progress::Pending => Progress::Pending,
+        }
+    }
+}
+
+/// The next item. Dropped while it is awaited, it says that nobody waits any more.
+struct Next<'a, L: Carrier<Flow: PollFlow>, T, E> {
+    items: &'a mut Items<L, T, E>,
+    is_awaited: bool,
+}
+
+impl<L: Carrier<Flow: PollFlow>, T, E> Future for Next<'_, L, T, E> {
+    type Output = Option<Answer<T, E>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Progress<Self::Output> {
+        let next = self.items.poll_next(context);
+        self.is_awaited = next.is_pending();
+        next
+    }
+}
+
+impl<L: Carrier<Flow: PollFlow>, T, E> Drop for Next<'_, L, T, E> {
+    fn drop(&mut self) {
+        if let Some(flow) = self.items.flow.as_mut().filter(|_| self.is_awaited) {
+            flow.stop_waiting();
         }
     }
 }
