@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use allocation_counter::measure;
-use cloison_msg::contract::{Client, Stub};
+use cloison_msg::contract::{Client, Items, Never, Stub};
 use cloison_msg::{Interface, Message, Name, Route, RpcIndex};
 use cloison_worker::{Answer, Answers, Link, Request, Service, Stream, Worker, interface};
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,8 @@ over_both_routes![
     idempotent_calls_allocate_nothing,
     items_that_are_given_allocate_nothing,
     items_that_are_fed_allocate_nothing,
+    items_that_are_given_in_batches_allocate_nothing,
+    items_that_are_fed_in_batches_allocate_nothing,
 ];
 
 fn calls_allocate_nothing(route: Route) {
@@ -121,6 +123,7 @@ trait Spring {
     fn drink(&self, water: Stream<(u64, u32)>) -> Answer<u64>;
     #[oneway]
     fn note(&self) -> Answer<()>;
+    fn rain(&self) -> Stream<(u64, u32)>;
 }
 
 struct Well;
@@ -139,9 +142,21 @@ impl Spring for Well {
     fn note(&self) -> Answer<()> {
         Ok(())
     }
+
+    fn rain(&self) -> Stream<(u64, u32)> {
+        self.water().in_batches()
+    }
 }
 
 fn items_that_are_given_allocate_nothing(route: Route) {
+    give(route, |spring| spring.start().water());
+}
+
+fn items_that_are_given_in_batches_allocate_nothing(route: Route) {
+    give(route, |spring| spring.start().rain());
+}
+
+fn give(route: Route, begin: impl FnOnce(&SpringClient<Link>) -> Items<Link, (u64, u32), Never>) {
     let mut world = World::new(route);
     let server = world.worker("server", |worker| {
         worker.provide(SpringServer::new(Well));
@@ -150,7 +165,7 @@ fn items_that_are_given_allocate_nothing(route: Route) {
         measure(|| assert!(worker.serve_once(SOON).unwrap())).count_total
     });
     let (_worker, spring) = spring(&mut world);
-    let mut water = spring.start().water();
+    let mut water = begin(&spring);
     let mut take = |count| (0..count).for_each(|_| assert_eq!(water.next().unwrap().unwrap().1, 7));
     take(WARM_UP);
     spring.note().unwrap();
@@ -171,10 +186,23 @@ fn items_that_are_fed_allocate_nothing(route: Route) {
     assert_eq!((fed, drunk.wait()), (0, Ok(0)));
 }
 
+/// A call costs two boxes, for the iterator and for what is pulled of it; its items and packets cost none.
+fn items_that_are_fed_in_batches_allocate_nothing(route: Route) {
+    let mut world = World::new(route);
+    world.worker("server", |worker| worker.serve(SpringServer::new(Well)));
+    let (_worker, spring) = spring(&mut world);
+    let drink = || {
+        let drops = (0..(WARM_UP + ROUNDS) as u64).map(|drop| (drop, 7));
+        measure(|| assert_eq!(spring.drink(Stream::of(drops).in_batches()), Ok(0))).count_total
+    };
+    drink();
+    assert_eq!(drink(), 2);
+}
+
 fn spring(world: &mut World) -> (Worker, SpringClient<Link>) {
     let worker = world.here("client");
     let link = worker.open("server", &SPRING).unwrap();
-    (worker, SpringClient::over(Stub::new(link, 3)))
+    (worker, SpringClient::over(Stub::new(link, 4)))
 }
 
 fn meter(link: &Link) -> MeterClient<Link> {
